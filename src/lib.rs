@@ -1,0 +1,27 @@
+//! Redrive: observability and dead-letter operations for message buses.
+//!
+//! The map of the house. Folders follow the data from the bus to the browser:
+//!
+//! | room | what it owns |
+//! |---|---|
+//! | [`model`] | domain words; pure values |
+//! | [`config`] | configuration, or every problem of it at once |
+//! | [`lifecycle`] | signals, task tracking, readiness |
+//! | [`telemetry`] | our own logs, metrics and traces |
+//! | [`bus`] | the `Bus` trait and its adapters; the only room that names librdkafka (beside the demo) |
+//! | [`dead_letters`] | conventions, decoder, fingerprint (pure), and the indexer from bus to store |
+//! | [`store`] | the only room that names a database |
+//! | [`jobs`] | background tasks: sampling, retention |
+//! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, export |
+//! | [`access`] | passwords, sessions, roles, tokens |
+//! | [`web`] | pages and API; the only room that names the web framework |
+//! | [`demo`] | the simulated shop |
+//! | [`app`] | puts the parts together |
+//! | [`cli`] | the command line |
+//!
+//! `tests/it/architecture.rs` checks which room may use which.
+
+pub mod bus;
+pub mod lifecycle;
+pub mod model;
+pub mod store;

@@ -1,0 +1,22 @@
+//! Domain words, shared by every room: pure values without I/O. The words are those of the glossary in the README;
+//! nothing here may name a database, a client library or a web framework.
+
+pub mod access;
+pub mod bus;
+pub mod dead_letter;
+pub mod failure;
+pub mod failure_group;
+pub mod names;
+pub mod page;
+pub mod record;
+pub mod time;
+
+pub use access::{Actor, AuditEntry, Role};
+pub use bus::{BusKind, BusState, Capabilities, Capability};
+pub use dead_letter::{DeadLetterFilter, DeadLetterId, FailedAtSource, Presence, Status};
+pub use failure::{Convention, Failure, Origin};
+pub use failure_group::Fingerprint;
+pub use names::{BusId, GroupName, TopicName};
+pub use page::{Cursor, Page, PageRequest};
+pub use record::{Header, Record};
+pub use time::Timestamp;

@@ -1,0 +1,248 @@
+//! What is known about a bus: its capabilities, topics, partitions and consumer groups.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::dead_letter::{UnknownWord, words};
+use super::{BusId, GroupName, Timestamp, TopicName};
+
+words! {
+    /// Kind of message system.
+    BusKind {
+        /// Apache Kafka and compatible services.
+        Kafka = "kafka" / 0,
+    }
+}
+
+words! {
+    /// Something a bus may or may not be able (or allow us) to do.
+    Capability {
+        /// List consumer groups.
+        ListGroups = "list_groups" / 0,
+        /// Describe consumer groups with their members.
+        DescribeGroups = "describe_groups" / 1,
+        /// Delete records up to an offset.
+        DeleteRecords = "delete_records" / 2,
+        /// Write in transactions.
+        Transactions = "transactions" / 3,
+        /// Read topic configurations.
+        ReadConfigs = "read_configs" / 4,
+        /// Read any position at random.
+        RandomRead = "random_read" / 5,
+        /// Find positions by time.
+        OffsetsForTimes = "offsets_for_times" / 6,
+        /// Tell topic ids (KIP-516).
+        TopicIds = "topic_ids" / 7,
+    }
+}
+
+/// What a bus can do for us. A missing entry is available; an entry holds the reason, in words, why it is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Reasons by capability.
+    pub unavailable: BTreeMap<Capability, String>,
+}
+
+impl Capabilities {
+    /// Why the bus lacks a capability; `None` when it has it.
+    #[must_use]
+    pub fn reason_against(&self, capability: Capability) -> Option<&str> {
+        self.unavailable.get(&capability).map(String::as_str)
+    }
+}
+
+/// State of a configured bus, as the store keeps it for all instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusState {
+    /// Its id.
+    pub id: BusId,
+    /// Its kind.
+    pub kind: BusKind,
+    /// The cluster's own id, once known.
+    pub cluster_id: Option<String>,
+    /// When metadata and offsets were last read with success; `None` = never.
+    pub sampled_at: Option<Timestamp>,
+    /// Why the last try failed, in words; `None` when it succeeded.
+    pub error: Option<String>,
+    /// When the present run of failures began.
+    pub failing_since: Option<Timestamp>,
+    /// Brokers seen at the last success.
+    pub brokers: u32,
+    /// What it cannot do and why.
+    pub capabilities: Capabilities,
+}
+
+/// Whether a topic is treated as a dead-letter topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TopicRole {
+    /// An ordinary topic.
+    Ordinary,
+    /// Holds dead letters; indexed.
+    DeadLetter,
+    /// Holds records that wait for another try; not indexed.
+    Retry,
+}
+
+/// One life of a topic of this name, with its newest sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicGeneration {
+    /// Our id of this generation.
+    pub id: i64,
+    /// Its bus.
+    pub bus: BusId,
+    /// Its name.
+    pub topic: TopicName,
+    /// The topic id (KIP-516), where the bus tells it.
+    pub topic_id: Option<String>,
+    /// Role by patterns and configuration.
+    pub role: TopicRole,
+    /// Whether the bus uses it for itself (`__consumer_offsets`).
+    pub internal: bool,
+    /// When we first saw it.
+    pub first_seen_at: Timestamp,
+    /// When it was found to be gone or re-created; `None` while it lives.
+    pub gone_at: Option<Timestamp>,
+    /// Whether its cleanup policy has `compact`.
+    pub compacted: bool,
+    /// Configuration values that differ from the broker's defaults, where they can be read.
+    pub config: BTreeMap<String, String>,
+    /// Copies of each partition.
+    pub replication_factor: u32,
+}
+
+/// A partition with its newest sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Our id.
+    pub id: i64,
+    /// Topic generation it belongs to.
+    pub generation_id: i64,
+    /// Number, from 0.
+    pub partition: i32,
+    /// First offset the bus still holds.
+    pub log_start: Option<i64>,
+    /// High watermark: the offset after the last record.
+    pub end: Option<i64>,
+    /// Last stable offset, below `end` while a transaction is open.
+    pub last_stable: Option<i64>,
+    /// Next offset the indexer reads; `None` when the partition is not indexed.
+    pub next: Option<i64>,
+    /// Where a purge has cut, when one has.
+    pub purged_below: Option<i64>,
+    /// Broker that leads it; `None` when nobody does.
+    pub leader: Option<i32>,
+}
+
+/// A topic in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSummary {
+    /// The generation that lives (or was last seen).
+    pub generation: TopicGeneration,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Sum of end - log start: at most this many records.
+    pub records_at_most: Option<u64>,
+    /// Consumer groups with commits on it.
+    pub consumer_groups: u32,
+    /// Open dead letters on it (dead-letter topics), or that came from it.
+    pub open_dead_letters: u64,
+    /// When the offsets were read.
+    pub sampled_at: Option<Timestamp>,
+}
+
+/// Records that the bus removed before we had read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Our id.
+    pub id: i64,
+    /// Bus.
+    pub bus: BusId,
+    /// Topic.
+    pub topic: TopicName,
+    /// Partition.
+    pub partition: i32,
+    /// First offset that is missing.
+    pub from_offset: i64,
+    /// First offset that is there again.
+    pub to_offset: i64,
+    /// When it was noticed.
+    pub at: Timestamp,
+}
+
+impl Gap {
+    /// How many offsets are missing; at most this many records.
+    #[must_use]
+    pub const fn offsets(&self) -> u64 {
+        self.to_offset.saturating_sub(self.from_offset).unsigned_abs()
+    }
+}
+
+/// One member of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct GroupMember {
+    /// Id the coordinator gave it.
+    pub member_id: String,
+    /// Static membership id (KIP-345).
+    pub instance_id: Option<String>,
+    /// Client id.
+    pub client_id: String,
+    /// Host.
+    pub host: String,
+    /// Assigned partitions by topic.
+    pub assignment: Vec<(TopicName, Vec<i32>)>,
+}
+
+/// A consumer group as the bus tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerGroup {
+    /// Bus.
+    pub bus: BusId,
+    /// Name.
+    pub name: GroupName,
+    /// `classic`, `consumer` (KIP-848) or `unknown`.
+    pub kind: String,
+    /// State in the bus's words (`Stable`, `Empty`, ...).
+    pub state: String,
+    /// Members; `None` where they cannot be described.
+    pub members: Option<Vec<GroupMember>>,
+    /// Committed offsets by partition, with when they were read.
+    pub offsets: Vec<GroupOffset>,
+    /// When it was last read.
+    pub sampled_at: Timestamp,
+}
+
+/// A group's committed offset on one partition beside that partition's own offsets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOffset {
+    /// Topic.
+    pub topic: TopicName,
+    /// Partition.
+    pub partition: i32,
+    /// Committed offset; `None` when there is no commit.
+    pub committed: Option<i64>,
+    /// First offset the bus still holds.
+    pub log_start: Option<i64>,
+    /// High watermark.
+    pub end: Option<i64>,
+}
+
+impl GroupOffset {
+    /// `end - committed` as Kafka's own tools compute it; `None` without commit or end.
+    #[must_use]
+    pub fn raw_lag_messages(&self) -> Option<i64> {
+        Some((self.end? - self.committed?).max(0))
+    }
+
+    /// Records deleted before the group had read them: `max(0, log start - committed)`.
+    #[must_use]
+    pub fn deleted_messages(&self) -> Option<i64> {
+        Some((self.log_start? - self.committed?).max(0))
+    }
+
+    /// Raw lag without the deleted records: what there is to read.
+    #[must_use]
+    pub fn lag_messages(&self) -> Option<i64> {
+        Some((self.raw_lag_messages()? - self.deleted_messages().unwrap_or(0)).max(0))
+    }
+}

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub mod changes;
 pub mod failpoint;
 
 /// Starts tasks and ends them together. Cheap to clone.

@@ -24,4 +24,5 @@
 pub mod bus;
 pub mod lifecycle;
 pub mod model;
+pub mod operations;
 pub mod store;

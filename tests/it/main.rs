@@ -1,3 +1,4 @@
 //! The integration tests: one binary, a module per room of the house.
 
 mod harness;
+mod operations;

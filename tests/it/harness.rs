@@ -2,4 +2,6 @@
 
 pub(crate) mod memory_bus;
 #[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
+pub(crate) mod kafka;
+#[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod redrive;

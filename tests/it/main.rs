@@ -1,4 +1,5 @@
 //! The integration tests: one binary, a module per room of the house.
 
+mod bus;
 mod harness;
 mod operations;

@@ -1,0 +1,3 @@
+//! Journeys of a real Chromium.
+
+mod harness;

@@ -1,6 +1,6 @@
 //! The integration tests: one binary, a module per room of the house.
 
-mod bus;
 mod browser;
+mod bus;
 mod harness;
 mod operations;

@@ -53,7 +53,7 @@ pub(crate) enum Script {
 /// One browser with one window.
 pub(crate) struct Browser {
     client: Client,
-    driver: Child,
+    _driver: Driver,
     _folder: TempDir,
 }
 
@@ -61,7 +61,7 @@ impl Browser {
     /// Opens a browser with a window of 1440 by 900.
     pub(crate) async fn open(script: Script) -> Self {
         let folder = tempfile::Builder::new().prefix("redrive-browser-").tempdir().expect("a scratch folder can be made");
-        let (driver, port) = start_driver(folder.path()).await;
+        let driver = Driver::start(folder.path()).await;
         let mut arguments: Vec<String> = ARGUMENTS.iter().map(|&a| a.to_owned()).collect();
         arguments.push(format!("--user-data-dir={}", folder.path().join("profile").display()));
         let setting = if script == Script::On { 1 } else { 2 };
@@ -77,10 +77,10 @@ impl Browser {
         let Value::Object(capabilities) = capabilities else { unreachable!("it is written as an object") };
         let client = ClientBuilder::native()
             .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{port}"))
+            .connect(&format!("http://127.0.0.1:{}", driver.port))
             .await
             .expect("chromium can be started");
-        let browser = Self { client, driver, _folder: folder };
+        let browser = Self { client, _driver: driver, _folder: folder };
         browser.resize(1440, 900).await;
         browser
     }
@@ -224,33 +224,41 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+/// A chromedriver and its port; killed when dropped.
+struct Driver {
+    process: Child,
+    port: u16,
+}
+
+impl Driver {
+    async fn start(folder: &Path) -> Self {
+        let file = folder.join("chromedriver.log");
+        let log = File::create(&file).expect("the scratch folder can be written");
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", "chromedriver", "--port=0"])
+            .env("TMPDIR", folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file handle can be copied"))
+            .stderr(log)
+            .spawn()
+            .expect("setpriv (util-linux) can be started");
+        let mut driver = Self { process, port: 0 };
+        let deadline = Instant::now() + PATIENCE;
+        while driver.port == 0 {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            assert!(Instant::now() < deadline, "chromedriver (apt-get install chromium-driver) does not start: {text}");
+            let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next()?.parse().ok());
+            driver.port = port.unwrap_or(0);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        driver
     }
 }
 
-async fn start_driver(folder: &Path) -> (Child, u16) {
-    let file = folder.join("chromedriver.log");
-    let log = File::create(&file).expect("the scratch folder can be written");
-    let driver = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", "chromedriver", "--port=0"])
-        .env("TMPDIR", folder)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a file handle can be copied"))
-        .stderr(log)
-        .spawn()
-        .expect("chromedriver can be started (apt-get install chromium-driver)");
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next()?.parse().ok());
-        if let Some(port) = port {
-            return (driver, port);
-        }
-        assert!(Instant::now() < deadline, "chromedriver (apt-get install chromium-driver) does not start: {text}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

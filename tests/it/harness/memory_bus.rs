@@ -47,7 +47,7 @@ impl MemoryBus {
 
     /// Answers every read with this error; `None` ends it.
     pub(crate) fn fail(&self, error: Option<BusError>) {
-        *self.failure.lock().unwrap() = error;
+        *self.failure.lock().expect("no test panics while it holds the lock") = error;
     }
 
     /// The most reads that were under way at a time.
@@ -56,7 +56,7 @@ impl MemoryBus {
     }
 
     fn find(&self, partition: &TopicPartition, from: ReadFrom, limit: usize) -> Result<ReadRecords, BusError> {
-        if let Some(error) = self.failure.lock().unwrap().clone() {
+        if let Some(error) = self.failure.lock().expect("no test panics while it holds the lock").clone() {
             return Err(error);
         }
         let records = self.records.get(partition).ok_or_else(|| BusError::NotFound(partition.topic.to_string()))?;

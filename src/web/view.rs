@@ -1,0 +1,10 @@
+//! View models shared by the pages: values on one side, what a page shows on the other. Pure; templates only place what is made here.
+
+pub mod address;
+pub mod bytes;
+pub mod chart;
+pub mod filter;
+pub mod headers;
+pub mod json;
+pub mod range;
+pub mod text;

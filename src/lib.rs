@@ -22,6 +22,7 @@
 //! `tests/it/architecture.rs` checks which room may use which.
 
 pub mod bus;
+pub mod config;
 pub mod lifecycle;
 pub mod model;
 pub mod operations;

@@ -1,0 +1,61 @@
+//! What is wrong with a configuration: each problem with file, key, value and what would be right. Secrets never appear.
+
+use std::fmt;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was written: the file, an environment variable, or the defaults.
+    pub file: String,
+    /// The key's full name; empty when the file as a whole is meant.
+    pub key: String,
+    /// The value as it was written, secrets masked; `None` when it is missing.
+    pub value: Option<String>,
+    /// What would be right, as the rest of the sentence: `should be a duration such as "90d"`.
+    pub expected: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.file)?;
+        match (self.key.is_empty(), &self.value) {
+            (true, _) => write!(f, "{}", self.expected),
+            (false, Some(value)) => write!(f, "{} = {value} {}", self.key, self.expected),
+            (false, None) => write!(f, "{} is missing; it {}", self.key, self.expected),
+        }
+    }
+}
+
+/// Everything that is wrong, at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0.len() == 1 { "problem" } else { "problems" };
+        write!(f, "the configuration has {} {plural}:", self.0.len())?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+/// Whether a key's value is never shown.
+pub(super) fn is_secret_key(path: &str) -> bool {
+    let key = path.to_ascii_lowercase();
+    let names_a_file = key.trim_end_matches('"').ends_with("_file") || key.ends_with(".location\"");
+    !names_a_file
+        && ["password", "secret", "token", "jaas", "credential", ".pem", "oauthbearer.config"].iter().any(|word| key.contains(word))
+}
+
+/// Hides the password of a URL.
+pub(super) fn mask(text: &str) -> String {
+    let text = match text.split_once("password=") {
+        Some((before, _)) => &format!("{before}password=***\""),
+        None => text,
+    };
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let Some((credentials, host)) = rest.rsplit_once('@') else { return text.to_owned() };
+    match credentials.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
+        None => text.to_owned(),
+    }
+}

@@ -6,5 +6,8 @@ pub mod chart;
 pub mod filter;
 pub mod headers;
 pub mod json;
+pub mod look;
+pub mod number;
 pub mod range;
 pub mod text;
+pub mod time;

@@ -143,7 +143,7 @@ impl BytesView {
     pub fn new(bytes: Option<&[u8]>, view: View, at: usize) -> Self {
         let shape = Shape::of(bytes);
         let view = match (view, shape) {
-            (View::Auto, Shape::Json) | (View::Json, Shape::Json) => View::Json,
+            (View::Auto | View::Json, Shape::Json) => View::Json,
             (View::Auto, Shape::Binary) | (View::Hex, _) => View::Hex,
             _ => View::Text,
         };

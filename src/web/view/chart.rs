@@ -1,6 +1,7 @@
 //! Counts over time as drawings: bars in a panel with their axes, and small bars in a table. All geometry is computed here, so that a
 //! template only places it; widths are in percent and nothing needs a style.
 
+use super::number::{compact, grouped};
 use crate::model::Timestamp;
 use crate::store::failure_groups::Buckets;
 
@@ -199,31 +200,6 @@ fn clock(at: Timestamp, buckets: Buckets) -> String {
     }
 }
 
-/// A count with commas between the thousands.
-#[must_use]
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A count on an axis: `1.5 k`, `20 M`.
-fn compact(count: u64) -> String {
-    let (unit, word) = match count {
-        0..1_000 => return count.to_string(),
-        1_000..1_000_000 => (1_000, "k"),
-        _ => (1_000_000, "M"),
-    };
-    let tenths = count * 10 / unit;
-    if tenths.is_multiple_of(10) { format!("{} {word}", tenths / 10) } else { format!("{}.{} {word}", tenths / 10, tenths % 10) }
-}
-
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
@@ -271,10 +247,6 @@ mod tests {
         for (max, top) in [(0, 2), (1, 2), (3, 4), (7, 10), (11, 20), (61, 100), (150, 200), (401, 600), (u64::MAX, u64::MAX)] {
             assert_eq!(nice_ceiling(max), top, "{max}");
         }
-        assert_eq!(compact(1_500), "1.5 k");
-        assert_eq!(compact(20_000_000), "20 M");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(12), "12");
     }
 
     #[test]

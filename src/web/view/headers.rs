@@ -1,6 +1,8 @@
 //! Record headers as a page shows them: in stored order, each with how its bytes were read and the bytes themselves where reading
 //! changed their looks. Frameworks write numbers as big-endian binary, so bytes that are no text are tried as such.
 
+use std::fmt::Write as _;
+
 use super::bytes::digits;
 use super::text::line;
 use crate::model::{Header, Timestamp};
@@ -106,7 +108,7 @@ pub fn name_text(name: &[u8]) -> String {
     for chunk in name.utf8_chunks() {
         text.push_str(&line(chunk.valid(), 500).text);
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
         }
     }
     text

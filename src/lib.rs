@@ -27,3 +27,4 @@ pub mod lifecycle;
 pub mod model;
 pub mod operations;
 pub mod store;
+pub mod telemetry;

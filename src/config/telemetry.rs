@@ -45,7 +45,7 @@ impl TelemetryConfig {
                 text.parse::<tracing_subscriber::filter::Targets>().is_ok().then(|| text.to_owned())
             }),
             traces_endpoint: section.parsed("traces_endpoint", "a URL such as \"http://127.0.0.1:4317\", or empty", None, |text| {
-                let url = text.starts_with("http://") || text.starts_with("https://");
+                let url = text.strip_prefix("http://").is_some_and(|host| !host.is_empty());
                 if text.is_empty() { Some(None) } else { url.then(|| Some(text.to_owned())) }
             }),
         };

@@ -21,7 +21,9 @@
 //!
 //! `tests/it/architecture.rs` checks which room may use which.
 
+pub mod app;
 pub mod bus;
+pub mod cli;
 pub mod config;
 pub mod lifecycle;
 pub mod model;

@@ -1,0 +1,56 @@
+//! The command line. Each command loads the configuration, does one thing and says what it did; results go to standard output,
+//! everything else to standard error.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app;
+use crate::config::Problems;
+
+mod check_config;
+mod migrate;
+
+/// Observability and dead-letter operations for message buses.
+#[derive(Debug, Parser)]
+#[command(name = "redrive", version, about, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file (TOML). Without one: SQLite in the working directory, loopback addresses, no bus.
+    #[arg(long, global = true, env = "REDRIVE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch the configured buses and serve pages and API.
+    Serve,
+    /// Bring the store's schema up to date (`serve` does it too, at its start).
+    Migrate,
+    /// Report every problem of the configuration at once.
+    CheckConfig {
+        /// Also try the store and every bus.
+        #[arg(long)]
+        connect: bool,
+    },
+}
+
+impl Cli {
+    /// Does what the command line asks for.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let load = || app::load_config(self.config.as_deref());
+        match self.command {
+            Command::Serve => app::serve(load()?).await,
+            Command::Migrate => migrate::run(&load()?).await,
+            Command::CheckConfig { connect } => check_config::run(self.config.as_deref(), &load()?, connect).await,
+        }
+    }
+}
+
+/// 2 for a wrong configuration, 1 for everything else.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
+}

@@ -25,6 +25,8 @@ pub mod app;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod dead_letters;
+pub mod jobs;
 pub mod lifecycle;
 pub mod model;
 pub mod operations;

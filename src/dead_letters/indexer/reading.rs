@@ -1,0 +1,264 @@
+//! The pipeline: read and decode one batch while the one before is stored.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::origins::Origins;
+use super::plan::{self, Plan};
+use super::share::{Share, Watch};
+use super::work::{self, Backoff, BusWork, Context, Said};
+use super::{Setback, pointers, prepare, write};
+use crate::bus::{BatchLimits, ReadBatch, Reader, ReaderEvent};
+use crate::lifecycle::changes::Noun;
+use crate::model::names::TopicPartition;
+use crate::model::{Record, Timestamp};
+use crate::store::indexing::{Advance, IndexBatch, IndexOutcome};
+
+/// What the bus's client may hold ahead of us.
+const READER_BYTES: usize = 16 * 1024 * 1024;
+const LIMITS: BatchLimits = BatchLimits { records: 2_000, bytes: 8 * 1024 * 1024, wait: Duration::from_millis(200) };
+/// How often we look whether the plan is still right when no signal came.
+const REFRESH: Duration = Duration::from_secs(10);
+
+/// Why reading stops for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// There may be another plan: topics, shares or positions have changed.
+    Replan,
+    /// The plan does not match the bus: try again, a little later each time.
+    Doubt,
+    /// The process is to end.
+    End,
+}
+
+/// Works on one bus until the process is to end, or something went wrong. `progress` is set as soon as anything was stored.
+pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut Watch, progress: &mut bool) -> Result<(), Setback> {
+    plan::check_cluster(context, work).await?;
+    let mut signal = work.signals.subscribe();
+    let mut reader: Option<Box<dyn Reader>> = None;
+    let mut doubts = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        signal.mark_unchanged();
+        let ours = share.borrow_and_update().clone();
+        let plan = plan::make(context, work, &ours).await?;
+        if plan.tracks.is_empty() {
+            if !wait_for_work(context, &mut signal, share, plan.incomplete).await {
+                return Ok(());
+            }
+            continue;
+        }
+        let reader = match &mut reader {
+            Some(reader) => reader,
+            none => none.insert(work.bus.open_reader(READER_BYTES).await?),
+        };
+        reader.assign(plan.positions()).await?;
+        let (plan, origins, said) = (Arc::new(plan), Origins::default(), Said::default());
+        let mut pipeline = Pipeline { context, work, share: ours, reader: reader.as_mut(), plan, origins, said, written: 0 };
+        let stop = pipeline.run(&signal, share).await;
+        *progress |= pipeline.written > 0;
+        if pipeline.written > 0 {
+            doubts.reset();
+        }
+        match stop? {
+            Stop::End => return Ok(()),
+            Stop::Replan => {}
+            Stop::Doubt => {
+                if !work::pause(&context.life, doubts.next()).await {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Waits until there may be something to read; `false` when the process is to end.
+async fn wait_for_work(context: &Context, signal: &mut tokio::sync::watch::Receiver<u64>, share: &mut Watch, soon: bool) -> bool {
+    let wait = if soon { Duration::from_secs(1) } else { REFRESH };
+    tokio::select! {
+        () = context.life.soft().cancelled() => false,
+        _ = signal.changed() => true,
+        _ = share.changed() => true,
+        () = tokio::time::sleep(wait) => true,
+    }
+}
+
+struct Pipeline<'a> {
+    context: &'a Context,
+    work: &'a Arc<BusWork>,
+    share: Share,
+    reader: &'a mut dyn Reader,
+    plan: Arc<Plan>,
+    origins: Origins,
+    said: Said,
+    written: u64,
+}
+
+/// A batch that has been read, decoded and checked.
+struct Prepared {
+    batch: IndexBatch,
+    read_at: Timestamp,
+}
+
+impl Pipeline<'_> {
+    async fn run(&mut self, signal: &tokio::sync::watch::Receiver<u64>, share: &Watch) -> Result<Stop, Setback> {
+        let mut pending: Option<Prepared> = None;
+        let mut looked = Instant::now();
+        loop {
+            let context = self.context;
+            let (read, stored) = tokio::join!(self.read(), store(context, pending.take()));
+            if let Some(outcome) = stored? {
+                let IndexOutcome::Written(_) = outcome else { return Ok(Stop::Replan) };
+                self.written += 1;
+                self.reader.acknowledge().await?;
+            }
+            let (prepared, doubt) = read?;
+            let stop = if self.context.life.soft().is_cancelled() {
+                Some(Stop::End)
+            } else if doubt {
+                Some(Stop::Doubt)
+            } else if signal.has_changed().unwrap_or(false) || share.has_changed().unwrap_or(false) {
+                Some(Stop::Replan)
+            } else if looked.elapsed() >= REFRESH {
+                looked = Instant::now();
+                self.outdated().await?.then_some(Stop::Replan)
+            } else {
+                None
+            };
+            let Some(stop) = stop else {
+                pending = prepared;
+                continue;
+            };
+            // What is in hand is stored before anything else happens.
+            if let Some(IndexOutcome::Written(_)) = store(self.context, prepared).await? {
+                self.written += 1;
+                self.reader.acknowledge().await?;
+            }
+            return Ok(stop);
+        }
+    }
+
+    /// Reads one batch. Answers it ready to be stored (nothing when nothing came), and whether the plan is in doubt.
+    async fn read(&mut self) -> Result<(Option<Prepared>, bool), Setback> {
+        let batch = self.reader.next_batch(LIMITS).await?;
+        let mut doubt = self.hear(&batch.events);
+        let read_at = Timestamp::now();
+        let mut advances = self.advances(&batch);
+        if advances.is_empty() {
+            return Ok((None, doubt));
+        }
+        let records = batch.records;
+        let (work, plan) = (Arc::clone(self.work), Arc::clone(&self.plan));
+        let decoding = tokio::task::spawn_blocking(move || prepare::letters(&work, &plan, records, read_at));
+        // Asked after the records were fetched and before they are stored: were they written under the topic id we believe?
+        let ids = plan::topic_ids(self.work, advances.keys().map(|partition| &partition.topic));
+        let (letters, ids) = tokio::join!(decoding, ids);
+        let (mut letters, ids) = (letters?, ids?);
+        for topic in advances.keys().map(|partition| &partition.topic) {
+            let expected = self.plan.topic_ids.get(topic).cloned().flatten();
+            if plan::same_generation(&ids, topic, expected).is_none() {
+                tracing::warn!(bus = %self.work.id(), %topic, "the topic was deleted or began again while it was read; this batch is dropped");
+                self.work.signals.ask_for_sweep();
+                return Ok((None, true));
+            }
+        }
+        let cut = pointers::resolve(self.work, &mut letters, &mut advances).await?;
+        self.infer_groups(&mut letters).await?;
+        doubt |= cut;
+        self.advance(&advances);
+        let batch = IndexBatch { bus: self.work.id().clone(), advances: advances.into_values().collect(), letters };
+        Ok((Some(Prepared { batch, read_at }), doubt))
+    }
+
+    /// How far each planned partition goes with this batch.
+    fn advances(&self, batch: &ReadBatch) -> HashMap<TopicPartition, Advance> {
+        let mut next = batch.next.clone();
+        for Record { topic, partition, offset, .. } in &batch.records {
+            let partition = TopicPartition { topic: topic.clone(), partition: *partition };
+            let next = next.entry(partition).or_insert(0);
+            *next = (*next).max(offset + 1);
+        }
+        let forward = next.into_iter().filter_map(|(partition, next)| {
+            let track = self.plan.tracks.get(&partition).filter(|track| next > track.next)?;
+            Some((partition, Advance { partition_id: track.partition_id, expected: track.next, next, gap: None }))
+        });
+        forward.collect()
+    }
+
+    /// Moves the plan on, so that the next batch expects what this one leaves behind.
+    fn advance(&mut self, advances: &HashMap<TopicPartition, Advance>) {
+        let plan = Arc::make_mut(&mut self.plan);
+        for (partition, advance) in advances {
+            if let Some(track) = plan.tracks.get_mut(partition) {
+                track.next = advance.next;
+            }
+        }
+    }
+
+    /// Says what the reader met; answers whether the plan is in doubt.
+    fn hear(&mut self, events: &[ReaderEvent]) -> bool {
+        let bus = self.work.id();
+        for event in events {
+            if !self.said.is_news(&format!("{event:?}")) {
+                continue;
+            }
+            match event {
+                ReaderEvent::PositionOutOfRange { partition, position } => {
+                    tracing::warn!(%bus, topic = %partition.topic, partition = partition.partition, position,
+                        "the bus does not hold our position");
+                }
+                ReaderEvent::PartitionError { partition, reason } => {
+                    tracing::warn!(%bus, topic = %partition.topic, partition = partition.partition, reason, "a partition cannot be read");
+                }
+                ReaderEvent::BusError(reason) => tracing::warn!(%bus, reason, "the bus cannot be read"),
+            }
+        }
+        events.iter().any(|event| matches!(event, ReaderEvent::PositionOutOfRange { .. }))
+    }
+
+    async fn infer_groups(&mut self, letters: &mut [(i64, crate::model::dead_letter::NewDeadLetter)]) -> Result<(), Setback> {
+        for (_, letter) in letters {
+            let failure = &mut letter.failure;
+            if let (None, Some(topic)) = (&failure.consumer_group, &failure.origin.topic) {
+                failure.consumer_group = self.origins.sole_group(&self.context.store, self.work.id(), topic).await?;
+                failure.consumer_group_inferred = failure.consumer_group.is_some();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether other partitions are ours now than when the plan was made, or some that had to wait may be ready.
+    async fn outdated(&mut self) -> Result<bool, Setback> {
+        Ok(self.plan.incomplete || plan::list_ours(self.context, self.work.id(), &self.share).await? != self.plan.ours)
+    }
+}
+
+/// Stores a batch, if there is one, and tells the pages.
+async fn store(context: &Context, prepared: Option<Prepared>) -> Result<Option<IndexOutcome>, Setback> {
+    let Some(Prepared { batch, read_at }) = prepared else { return Ok(None) };
+    let begun = Instant::now();
+    let outcome = write::record(context, &batch, read_at).await?;
+    count(context, &batch, &outcome, begun);
+    match &outcome {
+        IndexOutcome::Written(_) if !batch.letters.is_empty() => context.changes.publish(Noun::DeadLetters),
+        IndexOutcome::Written(_) => {}
+        IndexOutcome::Superseded(_) => {
+            tracing::info!(bus = %batch.bus, "another instance has moved these positions on; going on from there");
+        }
+    }
+    Ok(Some(outcome))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a batch has some thousand records")]
+fn count(context: &Context, batch: &IndexBatch, outcome: &IndexOutcome, begun: Instant) {
+    let (metrics, bus) = (&context.metrics, [batch.bus.as_str()]);
+    match outcome {
+        IndexOutcome::Written(letters) => {
+            metrics.indexer_dead_letters_total.with_label_values(&bus).inc_by(*letters);
+            metrics.indexer_batches_total.with_label_values(&bus).inc();
+            metrics.indexer_batch_records.with_label_values(&bus).observe(batch.letters.len() as f64);
+            metrics.indexer_commit_duration_seconds.with_label_values(&bus).observe(begun.elapsed().as_secs_f64());
+        }
+        IndexOutcome::Superseded(_) => metrics.indexer_superseded_total.with_label_values(&bus).inc(),
+    }
+}

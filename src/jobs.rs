@@ -1,0 +1,173 @@
+//! Background tasks. [`TABLE`] lists those that belong to no bus: name, period, and what each may touch. Beside them run, per configured
+//! bus, one [`sampler`] and one [`crate::dead_letters::indexer`].
+//!
+//! A job that fails says so and is tried again after its period; it never ends the process.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::dead_letters::indexer::work::{self, Said};
+use crate::dead_letters::indexer::{self, BusWork};
+
+mod instances;
+mod lease;
+mod retention;
+mod revisions;
+pub mod sampler;
+mod store_health;
+
+pub use crate::dead_letters::indexer::{Context, Instance};
+
+/// How long things are kept, as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Dead letters, after their final status.
+    pub dead_letters: Duration,
+    /// The audit.
+    pub audit: Duration,
+    /// Minutes of arrivals.
+    pub minutes: Duration,
+    /// Sessions after login, and after the last request.
+    pub session_absolute: Duration,
+    /// See `session_absolute`.
+    pub session_idle: Duration,
+}
+
+/// One background task.
+#[derive(Debug, Clone, Copy)]
+pub struct Job {
+    /// Its name: in logs, and as the name of its lease.
+    pub name: &'static str,
+    /// Time between two runs.
+    pub period: Duration,
+    /// What it may read and write.
+    pub touches: &'static str,
+    /// Who runs it.
+    by: By,
+    run: for<'a> fn(&'a Run) -> Running<'a>,
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'a>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Every instance for itself.
+    Each,
+    /// Every instance, but only where several may share a store.
+    EachWhenShared,
+    /// The one that holds the lease.
+    One,
+}
+
+/// All background tasks that belong to no bus.
+pub const TABLE: &[Job] = &[
+    Job {
+        name: "store health",
+        period: Duration::from_secs(5),
+        touches: "writes one row; sets and clears readiness",
+        by: By::Each,
+        run: |run| Box::pin(store_health::check(run)),
+    },
+    Job {
+        name: "instance",
+        period: Duration::from_secs(10),
+        touches: "our own row of the instances",
+        by: By::EachWhenShared,
+        run: |run| Box::pin(instances::register(run)),
+    },
+    Job {
+        name: "revisions",
+        period: Duration::from_secs(1),
+        touches: "revisions of the nouns; tells pages what other instances changed",
+        by: By::EachWhenShared,
+        run: |run| Box::pin(revisions::carry(run)),
+    },
+    Job {
+        name: "retention",
+        period: Duration::from_secs(300),
+        touches: "removes dead letters with a final status, audit, arrivals and sessions past their time",
+        by: By::One,
+        run: |run| Box::pin(retention::prune(run)),
+    },
+    Job {
+        name: "space",
+        period: Duration::from_secs(15),
+        touches: "removes resolved and discarded dead letters while the store is over its limit",
+        by: By::One,
+        run: |run| Box::pin(retention::make_room(run)),
+    },
+];
+
+/// What a run of a job is given.
+#[derive(Debug, Clone)]
+struct Run {
+    context: Context,
+    retention: Retention,
+    /// Revisions seen so far; of the `revisions` job alone.
+    revisions: Arc<Mutex<Option<BTreeMap<String, i64>>>>,
+}
+
+/// Starts everything: the table's jobs, and a sampler and an indexer for each bus. Returns at once; nothing waits for a bus.
+/// Where instances share a store, this one is registered in it first, so that no other takes it for a stranger.
+pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention) {
+    let run = Run { context: context.clone(), retention, revisions: Arc::default() };
+    if context.instance.shared
+        && let Err(error) = instances::register(&run).await
+    {
+        tracing::warn!(%error, "this instance could not be registered yet");
+    }
+    for job in TABLE {
+        if job.by != By::EachWhenShared || context.instance.shared {
+            let run = run.clone();
+            context.life.spawn(job.name, async move {
+                repeat(job, &run).await;
+                Ok(())
+            });
+        }
+    }
+    for bus in &buses {
+        sampler::spawn(context, bus);
+        indexer::spawn(context, bus);
+    }
+}
+
+async fn repeat(job: &Job, run: &Run) {
+    let context = &run.context;
+    let lease = format!("job:{}", job.name);
+    let mut said = Said::default();
+    while !context.life.soft().is_cancelled() {
+        let ended = once(job, run, &lease).await;
+        let result = if ended.is_ok() { "done" } else { "failed" };
+        context.metrics.job_runs_total.with_label_values(&[job.name, result]).inc();
+        if let Err(error) = ended {
+            let reason = format!("{error:#}");
+            if said.is_news(&reason) {
+                tracing::warn!(job = job.name, reason, "a background task failed and will be tried again");
+            }
+        }
+        if !work::pause(&context.life, job.period).await {
+            break;
+        }
+    }
+    match job.by {
+        By::One => lease::release(context, &lease).await,
+        By::EachWhenShared if job.name == "instance" => instances::deregister(run).await,
+        _ => {}
+    }
+}
+
+async fn once(job: &Job, run: &Run, lease: &str) -> anyhow::Result<()> {
+    if job.by == By::One && !lease::take(&run.context, lease, job.period * 2).await? {
+        return Ok(());
+    }
+    (job.run)(run).await
+}
+
+impl Run {
+    fn seen_revisions(&self) -> std::sync::MutexGuard<'_, Option<BTreeMap<String, i64>>> {
+        self.revisions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,71 @@
+//! What ends, in small steps with a pause between them, so that no writer waits for us.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::Run;
+use crate::dead_letters::indexer::work;
+use crate::lifecycle::changes::Noun;
+use crate::model::Timestamp;
+use crate::store::StoreError;
+
+/// Rows of one step: some milliseconds of the writer.
+const STEP: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(50);
+/// Begins to make room when this much of the limit is used, and ends when it is no longer.
+const FULL_RATIO: f64 = 0.95;
+
+/// Removes what is past its time.
+pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
+    let (store, kept, now) = (&run.context.store, run.retention, Timestamp::now());
+    let dead_letters = now.minus(kept.dead_letters);
+    if in_steps(run, "dead_letters", || store.prune_dead_letters(dead_letters, STEP)).await? > 0 {
+        run.context.changes.publish(Noun::DeadLetters);
+    }
+    let (audit, minutes) = (now.minus(kept.audit), now.minus(kept.minutes));
+    in_steps(run, "audit", || store.prune_audit(audit, STEP)).await?;
+    in_steps(run, "arrivals", || store.prune_arrivals(minutes, STEP)).await?;
+    store.prune_sessions(now.minus(kept.session_absolute), now.minus(kept.session_idle)).await?;
+    Ok(())
+}
+
+/// Removes resolved and discarded dead letters, oldest first, while the store is nearly full. Open ones are never removed.
+pub(super) async fn make_room(run: &Run) -> anyhow::Result<()> {
+    let mut removed = 0;
+    while !run.context.life.soft().is_cancelled() {
+        let usage = run.context.store.usage().await?;
+        let Some(limit) = usage.max_bytes else { break };
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes")]
+        let used = usage.used_bytes as f64 / limit.max(1) as f64;
+        if used < FULL_RATIO {
+            break;
+        }
+        let step = run.context.store.prune_for_space(STEP).await?;
+        removed += step;
+        run.context.metrics.retention_removed_total.with_label_values(&["dead_letters"]).inc_by(step);
+        if step == 0 || !work::pause(&run.context.life, PAUSE).await {
+            break;
+        }
+    }
+    if removed > 0 {
+        tracing::info!(removed, "resolved and discarded dead letters were removed because the store is nearly full");
+        run.context.changes.publish(Noun::DeadLetters);
+    }
+    Ok(())
+}
+
+/// Steps until one finds less than it may take.
+async fn in_steps<F>(run: &Run, noun: &str, mut step: impl FnMut() -> F) -> Result<u64, StoreError>
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    let mut removed = 0;
+    loop {
+        let count = step().await?;
+        removed += count;
+        run.context.metrics.retention_removed_total.with_label_values(&[noun]).inc_by(count);
+        if count < u64::from(STEP) || !work::pause(&run.context.life, PAUSE).await {
+            return Ok(removed);
+        }
+    }
+}

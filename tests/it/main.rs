@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module per room of the house.
 
+mod architecture;
 mod browser;
 mod bus;
 mod harness;

@@ -21,6 +21,7 @@
 //!
 //! `tests/it/architecture.rs` checks which room may use which.
 
+pub mod access;
 pub mod app;
 pub mod bus;
 pub mod cli;
@@ -32,3 +33,4 @@ pub mod model;
 pub mod operations;
 pub mod store;
 pub mod telemetry;
+pub mod web;

@@ -1,0 +1,19 @@
+//! The HTTP API, version 1: one module per noun, each with its routes relative to `/api/v1`.
+
+use axum::Json;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::WebState;
+use super::extract::Viewer;
+
+mod audit;
+
+/// All routes of the API.
+pub(super) fn routes() -> OpenApiRouter<WebState> {
+    OpenApiRouter::new().merge(audit::routes())
+}
+
+/// `GET /api/v1/openapi.json`: this API, described.
+pub(super) async fn description(_: Viewer) -> Json<utoipa::openapi::OpenApi> {
+    Json(super::openapi())
+}

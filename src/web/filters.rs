@@ -1,0 +1,132 @@
+//! Filters for templates: `use crate::web::filters;` beside the page struct, then `{{ row.at|ago }}`.
+//! Everything that is not marked as HTML here is escaped by the template engine.
+
+use std::fmt::{self, Display, Write};
+use std::time::Duration;
+
+use askama::filters::HtmlSafeOutput;
+use askama::{Result, Values};
+
+use super::assets;
+use crate::model::Timestamp;
+
+mod text;
+mod time;
+
+pub use text::visible_text;
+pub use time::{age_words, duration_words};
+
+/// An icon of the sprite by its name: `{{ "inbox"|icon }}`.
+#[askama::filter_fn]
+pub fn icon(name: &str, _: &dyn Values) -> Result<HtmlSafeOutput<Icon>> {
+    Ok(HtmlSafeOutput(Icon { name: name.to_owned(), class: "icon" }))
+}
+
+/// A smaller icon, for use inside text.
+#[askama::filter_fn]
+pub fn icon_small(name: &str, _: &dyn Values) -> Result<HtmlSafeOutput<Icon>> {
+    Ok(HtmlSafeOutput(Icon { name: name.to_owned(), class: "icon icon-s" }))
+}
+
+/// The address of a static file: `{{ "app.css"|asset }}`.
+#[askama::filter_fn]
+pub fn asset(name: &str, _: &dyn Values) -> Result<String> {
+    Ok(assets::asset(name).to_owned())
+}
+
+/// Text with its control, invisible and direction-changing characters shown as escapes: for whatever came from outside.
+#[askama::filter_fn]
+pub fn visible(text: impl Display, _: &dyn Values) -> Result<String> {
+    Ok(visible_text(&text.to_string()))
+}
+
+/// One part of an address, percent-encoded.
+#[askama::filter_fn]
+pub fn encode(part: impl Display, _: &dyn Values) -> Result<String> {
+    Ok(super::address::encode(&part.to_string()))
+}
+
+/// A whole number with commas: 12,345.
+#[askama::filter_fn]
+pub fn thousands(number: impl Display, _: &dyn Values) -> Result<String> {
+    Ok(text::with_commas(&number.to_string()))
+}
+
+/// `1 dead letter`, `2,000 dead letters`; the plural is given.
+#[askama::filter_fn]
+pub fn count_of(number: &u64, _: &dyn Values, one: &str, many: &str) -> Result<String> {
+    let noun = if *number == 1 { one } else { many };
+    Ok(format!("{} {noun}", text::with_commas(&number.to_string())))
+}
+
+/// A size: 512 B, 1.4 KB, 3.2 MB (thousands, as disks and networks count).
+#[askama::filter_fn]
+pub fn bytes(size: &u64, _: &dyn Values) -> Result<String> {
+    Ok(text::size_words(*size))
+}
+
+/// A duration: 40 ms, 12 s, 3 min, 5 h, 2 d.
+#[askama::filter_fn]
+pub fn duration(duration: &Duration, _: &dyn Values) -> Result<String> {
+    Ok(duration_words(*duration))
+}
+
+/// How long ago, with the exact time in `title`; the date after seven days. Kept up to date by the page's script.
+#[askama::filter_fn]
+pub fn ago(at: &Timestamp, values: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
+    let now = *askama::get_value::<Timestamp>(values, "now")?;
+    Ok(HtmlSafeOutput(Time { at: *at, words: time::relative(*at, now), live: true }))
+}
+
+/// How long ago without the word: `6 s`. Kept up to date by the page's script.
+#[askama::filter_fn]
+pub fn age(at: &Timestamp, values: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
+    let now = *askama::get_value::<Timestamp>(values, "now")?;
+    Ok(HtmlSafeOutput(Time { at: *at, words: age_words(at.age_at(now)), live: true }))
+}
+
+/// The exact time in UTC, to the second.
+#[askama::filter_fn]
+pub fn exact(at: &Timestamp, _: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
+    Ok(HtmlSafeOutput(Time { at: *at, words: time::exact(*at), live: false }))
+}
+
+/// The time of day in UTC, with the exact time in `title`: for charts and short ranges.
+#[askama::filter_fn]
+pub fn clock(at: &Timestamp, _: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
+    let words = time::exact(*at).split(' ').nth(1).unwrap_or_default().to_owned();
+    Ok(HtmlSafeOutput(Time { at: *at, words, live: false }))
+}
+
+/// A reference into the sprite.
+pub struct Icon {
+    name: String,
+    class: &'static str,
+}
+
+impl Display for Icon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, sprite) = (self.class, assets::asset("icons.svg"));
+        let name: String = self.name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        write!(f, r##"<svg class="{class}" aria-hidden="true"><use href="{sprite}#{name}"/></svg>"##)
+    }
+}
+
+/// A `<time>` element.
+pub struct Time {
+    at: Timestamp,
+    words: String,
+    live: bool,
+}
+
+impl Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, r#"<time datetime="{}" title="{} UTC""#, self.at.to_rfc3339(), time::exact(self.at))?;
+        if self.live {
+            f.write_str(" data-ago")?;
+        }
+        f.write_char('>')?;
+        f.write_str(&self.words)?;
+        f.write_str("</time>")
+    }
+}

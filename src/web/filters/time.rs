@@ -1,0 +1,100 @@
+//! Times and durations for people. `static/app.js` holds the same rule for `ago`, so that an open page goes on counting.
+
+use std::time::Duration;
+
+use crate::model::Timestamp;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// Up to this age a time is shown as an age, then as a date.
+const RELATIVE_UP_TO: u64 = 7 * DAY;
+
+/// `6 s ago`, `31 min ago`, `12 h ago`, `3 d ago`; then the date.
+pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
+    if at > now.plus(Duration::from_secs(MINUTE)) {
+        return exact(at);
+    }
+    let age = at.age_at(now);
+    if age.as_secs() < RELATIVE_UP_TO { format!("{} ago", age_words(age)) } else { exact(at)[..10].to_owned() }
+}
+
+/// An age in its largest unit, rounded down.
+#[must_use]
+pub fn age_words(age: Duration) -> String {
+    match age.as_secs() {
+        seconds if seconds < MINUTE => format!("{seconds} s"),
+        seconds if seconds < HOUR => format!("{} min", seconds / MINUTE),
+        seconds if seconds < DAY => format!("{} h", seconds / HOUR),
+        seconds => format!("{} d", seconds / DAY),
+    }
+}
+
+/// A duration: `40 ms`, `1.5 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `2 d 4 h`.
+#[must_use]
+pub fn duration_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{big} {big_unit}"),
+        small => format!("{big} {big_unit} {small} {small_unit}"),
+    };
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 if duration.subsec_millis() >= 100 => format!("{seconds}.{} s", duration.subsec_millis() / 100),
+        _ if seconds < MINUTE => format!("{seconds} s"),
+        _ if seconds < HOUR => two(seconds / MINUTE, "min", seconds % MINUTE, "s"),
+        _ if seconds < DAY => two(seconds / HOUR, "h", seconds % HOUR / MINUTE, "min"),
+        _ => two(seconds / DAY, "d", seconds % DAY / HOUR, "h"),
+    }
+}
+
+/// `2026-11-24 03:14:14`, in UTC.
+pub(super) fn exact(at: Timestamp) -> String {
+    let text = at.to_rfc3339();
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{date} {}", time.get(..8).unwrap_or(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{duration_words, relative};
+    use crate::model::Timestamp;
+    use std::time::Duration;
+
+    #[test]
+    fn ages_grow_into_dates() {
+        let now = Timestamp::parse_rfc3339("2026-11-24T03:14:20Z").unwrap();
+        let cases = [
+            ("2026-11-24T03:14:20Z", "0 s ago"),
+            ("2026-11-24T03:13:31Z", "49 s ago"),
+            ("2026-11-24T02:43:15Z", "31 min ago"),
+            ("2026-11-23T14:20:31Z", "12 h ago"),
+            ("2026-11-17T03:14:21Z", "6 d ago"),
+            ("2026-11-17T03:14:20Z", "2026-11-17"),
+            ("2026-11-24T03:14:50Z", "0 s ago"),
+            ("2026-11-24T03:20:00Z", "2026-11-24 03:20:00"),
+            ("0001-01-01T00:00:00Z", "0001-01-01"),
+        ];
+        for (at, expected) in cases {
+            assert_eq!(relative(Timestamp::parse_rfc3339(at).unwrap(), now), expected);
+        }
+        assert!(!relative(Timestamp::from_millis(i64::MIN), now).is_empty());
+        assert!(!relative(Timestamp::from_millis(i64::MAX), now).is_empty());
+    }
+
+    #[test]
+    fn durations_name_two_units_at_most() {
+        let cases = [
+            (40, "40 ms"),
+            (1_500, "1.5 s"),
+            (12_000, "12 s"),
+            (200_000, "3 min 20 s"),
+            (18_600_000, "5 h 10 min"),
+            (187_200_000, "2 d 4 h"),
+        ];
+        for (millis, expected) in cases {
+            assert_eq!(duration_words(Duration::from_millis(millis)), expected);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! For machines that watch us: liveness, readiness, metrics.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::WebState;
+use super::error::Error;
+use super::extract::Viewer;
+use crate::telemetry::metrics::CONTENT_TYPE;
+
+/// Whether this instance can do its work.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    reasons: Vec<Reason>,
+}
+
+/// Why not.
+#[derive(Debug, Serialize)]
+struct Reason {
+    code: &'static str,
+    text: String,
+}
+
+/// `GET /health/live`: the process answers.
+pub(super) async fn live() -> &'static str {
+    "live\n"
+}
+
+/// `GET /health/ready`: 200, or 503 with every reason. A bus that is down is none: its own data is stale, the rest works.
+pub(super) async fn ready(State(state): State<WebState>) -> Response {
+    let reasons = state.lifecycle().readiness().reasons();
+    let reasons: Vec<Reason> = reasons.into_iter().map(|(code, text)| Reason { code, text }).collect();
+    let ready = reasons.is_empty() && !state.lifecycle().soft().is_cancelled();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, reasons })).into_response()
+}
+
+/// `GET /metrics`: Prometheus text, for viewers unless the configuration says for everybody.
+pub(super) async fn metrics(State(state): State<WebState>, mut parts: Parts) -> Result<Response, Error> {
+    if !state.config().http.metrics_public {
+        Viewer::from_request_parts(&mut parts, &state).await?;
+    }
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], state.metrics().encode()).into_response())
+}

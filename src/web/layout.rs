@@ -1,0 +1,353 @@
+//! The frame around every page: bus picker, navigation with counts, breadcrumb, age of the data, who is logged in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::address;
+use super::context::RequestContext;
+use super::cookies::Theme;
+use super::error::Error;
+use super::extract::Viewer;
+use super::{WebState, filters};
+use crate::access::Via;
+use crate::model::{BusId, BusState, DeadLetterFilter, Role, Status, Timestamp};
+
+/// How long what the frame shows may be reused, so that every page does not count again.
+const SHELL_KEPT: Duration = Duration::from_secs(2);
+/// Samples of a bus older than this are amber; older than [`VERY_OLD`], red.
+const OLD: Duration = Duration::from_secs(45);
+const VERY_OLD: Duration = Duration::from_secs(60);
+
+/// Part of the navigation that a page belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// First page.
+    Overview,
+    /// Failure groups, dead letters.
+    DeadLetters,
+    /// Topics and their records.
+    Topics,
+    /// Consumer groups.
+    ConsumerGroups,
+    /// Who did what.
+    Audit,
+    /// Users and tokens.
+    Settings,
+    /// None of them.
+    Nowhere,
+}
+
+/// One step of the breadcrumb.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crumb {
+    /// What it is called.
+    pub text: String,
+    /// Where it leads; `None` for the page itself.
+    pub address: Option<String>,
+}
+
+/// One entry of the navigation.
+#[derive(Debug, Clone)]
+pub(super) struct NavItem {
+    pub(super) section: Section,
+    pub(super) address: String,
+    pub(super) label: &'static str,
+    pub(super) icon: &'static str,
+    /// Second key of the shortcut `G` + key.
+    pub(super) key: &'static str,
+    /// Open dead letters, where work waits.
+    pub(super) count: Option<u64>,
+}
+
+/// A bus in the picker.
+#[derive(Debug, Clone)]
+pub(super) struct BusItem {
+    pub(super) id: BusId,
+    pub(super) kind: &'static str,
+    pub(super) words: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) address: String,
+    pub(super) chosen: bool,
+}
+
+/// How old the data is.
+#[derive(Debug, Clone)]
+pub(super) struct Freshness {
+    pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) words: String,
+    pub(super) at: Option<Timestamp>,
+    pub(super) title: String,
+}
+
+/// What the frame shows. An extractor, which asks for a login: a page without it cannot be in the frame.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// When the request came: the time of the whole page.
+    pub now: Timestamp,
+    /// The bus that the page is about: from the address, `/buses/{bus}/...` or `?bus=`.
+    pub bus: Option<BusId>,
+    /// Who looks.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    pub(super) title: String,
+    pub(super) section: Section,
+    pub(super) crumbs: Vec<Crumb>,
+    pub(super) theme: Theme,
+    pub(super) via: Via,
+    pub(super) path: String,
+    pub(super) nav: Vec<NavItem>,
+    pub(super) buses: Vec<BusItem>,
+    pub(super) fresh: Freshness,
+    pub(super) flash: Option<String>,
+}
+
+impl Layout {
+    /// Names the page and its place in the navigation.
+    #[must_use]
+    pub fn titled(mut self, section: Section, title: impl Into<String>) -> Self {
+        self.section = section;
+        self.title = title.into();
+        self
+    }
+
+    /// Adds a step to the breadcrumb, before the page itself.
+    #[must_use]
+    pub fn crumb(mut self, text: impl Into<String>, address: impl Into<String>) -> Self {
+        self.crumbs.push(Crumb { text: text.into(), address: Some(address.into()) });
+        self
+    }
+
+    /// `?bus=...` for links that stay on the chosen bus; empty for all buses.
+    #[must_use]
+    pub fn bus_query(&self) -> String {
+        address::query(self.bus.iter().map(|bus| ("bus", bus.as_str())))
+    }
+
+    /// Whether who looks may do what this role may.
+    #[must_use]
+    pub fn may(&self, role: Role) -> bool {
+        self.role >= role
+    }
+
+    pub(super) fn is_admin(&self) -> bool {
+        self.may(Role::Admin)
+    }
+
+    pub(super) fn can_log_out(&self) -> bool {
+        self.via == Via::Session
+    }
+
+    pub(super) fn next_theme(&self) -> &'static str {
+        match self.theme {
+            Theme::System => "dark",
+            Theme::Dark => "light",
+            Theme::Light => "system",
+        }
+    }
+
+    pub(super) fn chosen_bus(&self) -> Option<&BusItem> {
+        self.buses.iter().find(|bus| bus.chosen)
+    }
+
+    /// The tone of the bus that needs a person most.
+    pub(super) fn worst_bus_tone(&self) -> &'static str {
+        ["bad", "warn", "idle"].into_iter().find(|tone| self.buses.iter().any(|bus| bus.tone == *tone)).unwrap_or("ok")
+    }
+
+    pub(super) fn buses_words(&self) -> String {
+        let connected = self.buses.iter().filter(|bus| bus.tone == "ok").count();
+        format!("{connected} of {} connected", self.buses.len())
+    }
+
+    /// This list for all buses, or the first page where the address is about one bus.
+    pub(super) fn all_buses_address(&self) -> &str {
+        let path = self.path.split('?').next().unwrap_or("/");
+        list_of(path)
+    }
+
+    pub(super) fn here(&self, section: &Section) -> bool {
+        self.section == *section
+    }
+}
+
+impl FromRequestParts<WebState> for Layout {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, Error> {
+        let viewer = Viewer::from_request_parts(parts, state).await?;
+        let Ok(context) = RequestContext::from_request_parts(parts, state).await;
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let bus = bus_of(path, query);
+        let shell = state.inner.shell.get(state, bus.as_ref(), context.now()).await;
+        let bus = bus.filter(|bus| shell.buses.iter().any(|known| known.id == *bus));
+        Ok(Self {
+            now: context.now(),
+            name: viewer.identity.name.clone(),
+            role: viewer.identity.role,
+            title: "Redrive".to_owned(),
+            section: Section::Nowhere,
+            crumbs: Vec::new(),
+            theme: state.cookies().theme(&parts.headers),
+            via: viewer.identity.via,
+            path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            nav: nav(bus.as_ref(), shell.open, viewer.identity.role),
+            buses: shell.buses.iter().map(|state| bus_item(state, bus.as_ref(), path)).collect(),
+            fresh: freshness(&shell, bus.as_ref(), context.now()),
+            flash: state.cookies().flash(&parts.headers),
+            bus,
+        })
+    }
+}
+
+/// The bus an address is about.
+fn bus_of(path: &str, query: &str) -> Option<BusId> {
+    if let Some(rest) = path.strip_prefix("/buses/") {
+        let segment = rest.split('/').next().unwrap_or_default();
+        let decoded = address::pairs(&format!("b={}", segment.replace('+', "%2B"))).pop().map(|(_, bus)| bus);
+        return decoded.filter(|bus| !bus.is_empty()).map(BusId::from);
+    }
+    let mut named = address::pairs(query).into_iter().filter(|(name, value)| name == "bus" && !value.is_empty());
+    let first = named.next()?.1;
+    // Several chosen buses are a filter, not the bus of the page.
+    named.next().is_none().then(|| BusId::from(first))
+}
+
+fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role) -> Vec<NavItem> {
+    let query = address::query(bus.iter().map(|bus| ("bus", bus.as_str())));
+    let item =
+        |section, path: &str, label, icon, key| NavItem { section, address: format!("{path}{query}"), label, icon, key, count: None };
+    let mut items = vec![
+        item(Section::Overview, "/", "Overview", "layout-dashboard", "O"),
+        item(Section::DeadLetters, "/failure-groups", "Dead letters", "inbox", "D"),
+        item(Section::Topics, "/topics", "Topics", "rows-3", "T"),
+        item(Section::ConsumerGroups, "/consumer-groups", "Consumer groups", "users", "C"),
+        NavItem { address: "/audit".to_owned(), ..item(Section::Audit, "", "Audit", "scroll-text", "U") },
+    ];
+    if role == Role::Admin {
+        items.push(NavItem { address: "/settings/users".to_owned(), ..item(Section::Settings, "", "Settings", "shield-check", "S") });
+    }
+    items[1].count = open.filter(|open| *open > 0);
+    items
+}
+
+fn bus_item(state: &BusState, chosen: Option<&BusId>, path: &str) -> BusItem {
+    let (words, tone, icon) = match (&state.error, state.sampled_at) {
+        (Some(_), Some(_)) => ("unreachable", "bad", "unplug"),
+        (Some(_), None) => ("never reached", "bad", "unplug"),
+        (None, Some(_)) => ("connected", "ok", "plug-zap"),
+        (None, None) => ("connecting", "idle", "plug"),
+    };
+    let address = format!("{}{}", list_of(path), address::query([("bus", state.id.as_str())]));
+    BusItem { id: state.id.clone(), kind: "Kafka", words, tone, icon, address, chosen: chosen == Some(&state.id) }
+}
+
+/// The list to show for another bus: a page of one thing belongs to its bus, so another bus means the first page.
+fn list_of(path: &str) -> &str {
+    if path.starts_with("/buses/") || path.starts_with("/dead-letters/") { "/" } else { path }
+}
+
+fn freshness(shell: &Shell, bus: Option<&BusId>, now: Timestamp) -> Freshness {
+    let plain = |tone, icon, words: &str| Freshness { tone, icon, words: words.to_owned(), at: None, title: words.to_owned() };
+    if shell.store_failed {
+        return plain("bad", "database", "Store does not answer");
+    }
+    let mut concerned = shell.buses.iter().filter(|state| bus.is_none_or(|bus| state.id == *bus));
+    // Of several buses the stalest speaks: a page is as fresh as its oldest part.
+    let Some(stalest) = concerned.clone().min_by_key(|state| state.sampled_at) else {
+        return plain("idle", "plug", "No bus yet");
+    };
+    let several = concerned.nth(1).is_some();
+    let name = &stalest.id;
+    let Some(at) = stalest.sampled_at else {
+        return match &stalest.error {
+            Some(_) => plain("bad", "unplug", &format!("{name} was never reached")),
+            None => plain("idle", "plug", &format!("Reading {name}")),
+        };
+    };
+    let age = at.age_at(now);
+    let (tone, icon) = match () {
+        () if age >= VERY_OLD => ("bad", "clock-alert"),
+        () if age >= OLD || stalest.error.is_some() => ("warn", "clock-alert"),
+        () => ("", "activity"),
+    };
+    let words = if tone.is_empty() { "Live".to_owned() } else { filters::visible_text(name.as_str()) };
+    let which = if several { "Oldest of all buses: " } else { "" };
+    let title = format!("{which}{name} was last read at {at}", at = at.to_rfc3339());
+    Freshness { tone, icon, words, at: Some(at), title }
+}
+
+/// What every frame shows and no page should have to count itself.
+#[derive(Debug, Clone, Default)]
+struct Shell {
+    buses: Vec<BusState>,
+    open: Option<u64>,
+    store_failed: bool,
+}
+
+/// The shell by chosen bus, for two seconds.
+#[derive(Debug, Default)]
+pub(super) struct ShellCache {
+    shells: tokio::sync::Mutex<HashMap<Option<BusId>, (Timestamp, Arc<Shell>)>>,
+}
+
+impl ShellCache {
+    /// A recent shell. While the store does not answer, the last one, marked.
+    async fn get(&self, state: &WebState, bus: Option<&BusId>, now: Timestamp) -> Arc<Shell> {
+        let mut shells = self.shells.lock().await;
+        let last = shells.get(&bus.cloned());
+        if let Some((at, shell)) = last
+            && at.age_at(now) < SHELL_KEPT
+        {
+            return Arc::clone(shell);
+        }
+        let shell = match load(state, bus).await {
+            Ok(shell) => shell,
+            Err(error) => {
+                tracing::warn!(%error, "the frame of a page could not be read");
+                let last = last.map(|(_, shell)| Shell::clone(shell)).unwrap_or_default();
+                Shell { store_failed: true, ..last }
+            }
+        };
+        let shell = Arc::new(shell);
+        // Only buses that exist are kept, or addresses with made-up names would fill the memory.
+        if bus.is_none_or(|bus| shell.buses.iter().any(|known| known.id == *bus)) {
+            shells.insert(bus.cloned(), (now, Arc::clone(&shell)));
+        }
+        shell
+    }
+}
+
+async fn load(state: &WebState, bus: Option<&BusId>) -> Result<Shell, crate::store::StoreError> {
+    let filter = DeadLetterFilter { bus: bus.cloned().into_iter().collect(), status: vec![Status::Open], ..DeadLetterFilter::default() };
+    let buses = state.store().list_buses().await?;
+    let open = state.store().count_by_status(&filter).await?.open;
+    Ok(Shell { buses, open: Some(open), store_failed: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bus_of;
+    use crate::model::BusId;
+
+    #[test]
+    fn the_address_says_which_bus_a_page_is_about() {
+        let cases = [
+            ("/", "", None),
+            ("/topics", "bus=prod&q=a", Some("prod")),
+            ("/topics", "bus=prod&bus=staging", None),
+            ("/topics", "bus=", None),
+            ("/buses/prod/topics/a", "bus=other", Some("prod")),
+            ("/buses/a%20b/topics", "", Some("a b")),
+        ];
+        for (path, query, bus) in cases {
+            assert_eq!(bus_of(path, query), bus.map(BusId::from), "{path}?{query}");
+        }
+    }
+}

@@ -48,13 +48,11 @@ fn unfold<'t>(text: &'t str, prefix: &str, depth: usize, found: &mut Vec<String>
         (false, true) => format!("{prefix}::{part}"),
         (_, false) => prefix.to_owned(),
     };
-    match rest.strip_prefix("::") {
-        Some(below) => unfold(below, &path, depth.saturating_sub(1), found),
-        None => {
-            found.push(path);
-            rest.trim_start_matches('*')
-        }
+    if let Some(below) = rest.strip_prefix("::") {
+        return unfold(below, &path, depth.saturating_sub(1), found);
     }
+    found.push(path);
+    rest.trim_start_matches('*')
 }
 
 #[test]

@@ -1,0 +1,36 @@
+# Everything a developer runs. Each target installs what is missing on Debian or says in one line what it needs.
+
+SHELL := /bin/bash -euo pipefail
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench soak kafka
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## A simulated shop with failing messages, on http://127.0.0.1:8080
+	@deploy/dev/setup.sh build
+	cargo run --locked -- demo
+
+test: ## Every test, against a real Kafka, PostgreSQL and Chromium
+	@deploy/dev/setup.sh test
+	cargo test --locked
+
+check: ## What CI checks: format, clippy, docs, dependencies, and every test once
+	@deploy/dev/setup.sh test
+	cargo fmt --check
+	deploy/dev/dependencies.sh
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	cargo test --locked
+
+bench: ## Figures, each beside a raw baseline from the same run
+	@deploy/dev/setup.sh test
+	cargo bench --locked
+
+soak: ## Hours of kills and restarts against a real Kafka (SOAK_MINUTES=60)
+	@deploy/dev/setup.sh test
+	deploy/dev/soak.sh
+
+kafka: ## A real Kafka for development, on 127.0.0.1:9092
+	@deploy/dev/setup.sh kafka
+	deploy/dev/kafka.sh run

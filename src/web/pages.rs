@@ -4,8 +4,10 @@ use super::router::Routes;
 
 mod audit;
 pub(super) mod error;
+pub(super) mod login;
+mod settings;
 
 /// All routes of pages.
 pub(super) fn routes() -> Routes {
-    Routes::new().and(audit::routes())
+    Routes::new().and(login::routes()).and(audit::routes()).and(settings::routes())
 }

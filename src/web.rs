@@ -76,6 +76,7 @@ mod pages;
 pub mod render;
 mod router;
 mod security;
+pub mod view;
 
 pub use context::RequestContext;
 pub use cookies::Theme;

@@ -7,10 +7,13 @@ use super::WebState;
 use super::extract::Viewer;
 
 mod audit;
+mod dead_letters;
+mod failure_groups;
+mod overview;
 
 /// All routes of the API.
 pub(super) fn routes() -> OpenApiRouter<WebState> {
-    OpenApiRouter::new().merge(audit::routes())
+    OpenApiRouter::new().merge(audit::routes()).merge(overview::routes()).merge(failure_groups::routes()).merge(dead_letters::routes())
 }
 
 /// `GET /api/v1/openapi.json`: this API, described.

@@ -3,11 +3,20 @@
 use super::router::Routes;
 
 mod audit;
+mod dead_letter;
+mod dead_letters;
 pub(super) mod error;
-pub(super) mod login;
-mod settings;
+mod failure_group;
+mod failure_groups;
+pub(super) mod overview;
 
 /// All routes of pages.
 pub(super) fn routes() -> Routes {
-    Routes::new().and(login::routes()).and(audit::routes()).and(settings::routes())
+    Routes::new()
+        .and(overview::routes())
+        .and(failure_groups::routes())
+        .and(failure_group::routes())
+        .and(dead_letters::routes())
+        .and(dead_letter::routes())
+        .and(audit::routes())
 }

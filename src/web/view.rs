@@ -11,6 +11,8 @@ pub mod json;
 pub mod letter_row;
 pub mod look;
 pub mod number;
+pub mod query;
 pub mod range;
+pub mod stack;
 pub mod text;
 pub mod time;

@@ -5,7 +5,6 @@ use super::chart::{Bar, bucket_of, spark};
 use super::look::short_class;
 use super::number::grouped;
 use super::text::short;
-use super::time::Moment;
 use crate::model::failure_group::FailureGroup;
 use crate::model::{BusId, Fingerprint, Status, Timestamp};
 use crate::store::failure_groups::Buckets;
@@ -21,6 +20,8 @@ pub struct GroupRow {
     pub bus: String,
     /// Short class, or the title.
     pub name: String,
+    /// Where it happened: class and method, or stage; may be empty.
+    pub place: String,
     /// The whole title.
     pub title: String,
     /// Message of the newest.
@@ -46,16 +47,16 @@ pub struct GroupRow {
     /// Arrivals in words.
     pub spark_label: String,
     /// First dead letter.
-    pub first_seen: Moment,
+    pub first_seen: Timestamp,
     /// Newest dead letter.
-    pub last_seen: Moment,
+    pub last_seen: Timestamp,
 }
 
 impl GroupRow {
     /// Prepares a group; `buckets` are those of its arrivals, `range` their words.
     #[must_use]
-    pub fn new(group: &FailureGroup, buckets: Buckets, range: &str, now: Timestamp) -> Self {
-        let (name, message) = name_and_message(group);
+    pub fn new(group: &FailureGroup, buckets: Buckets, range: &str) -> Self {
+        let (name, place, message) = name_and_message(group);
         let is_new = group.first_seen >= buckets.from && group.first_seen < buckets.to;
         let hot_from = is_new.then(|| bucket_of(group.first_seen, buckets)).flatten();
         let arrived: u64 = group.per_bucket.iter().sum();
@@ -68,6 +69,7 @@ impl GroupRow {
             href: group_address(&group.bus, group.fingerprint),
             bus: group.bus.to_string(),
             name,
+            place,
             title: short(&group.title, 500),
             message,
             is_new,
@@ -80,8 +82,8 @@ impl GroupRow {
             others: other_statuses(group),
             spark: spark(&group.per_bucket, hot_from),
             spark_label: format!("{} arrived in {range}", grouped(arrived)),
-            first_seen: Moment::new(group.first_seen, now),
-            last_seen: Moment::new(group.last_seen, now),
+            first_seen: group.first_seen,
+            last_seen: group.last_seen,
         }
     }
 }
@@ -98,19 +100,23 @@ pub fn letters_of_group(bus: &BusId, fingerprint: Fingerprint) -> Address {
     Address::new("/dead-letters").and("bus", bus.as_str()).and("fingerprint", &fingerprint.to_string()).and("status", "all")
 }
 
-/// What stands on the first and on the second line: class and message, or the title alone.
+/// What stands on the first line (the failure, and where it happened) and on the second (the message of the newest).
+/// Titles are `Class in Place`, `Class: normalised message`, or a sentence.
 #[must_use]
-pub fn name_and_message(group: &FailureGroup) -> (String, String) {
+pub fn name_and_message(group: &FailureGroup) -> (String, String, String) {
     let message = group.message.as_deref().map(|m| short(m.trim(), 400)).unwrap_or_default();
-    match &group.exception_class {
-        Some(class) => (short(short_class(class), 160), message),
-        None if message.is_empty() => (short(&group.title, 300), message),
-        None => {
-            let title = short(&group.title, 300);
-            let message = if title.contains(&message) { String::new() } else { message };
-            (title, message)
+    let class = group.exception_class.as_deref().map(short_class);
+    if let Some(rest) = class.and_then(|class| group.title.strip_prefix(class)) {
+        if let Some(place) = rest.strip_prefix(" in ") {
+            return (short(class.unwrap_or_default(), 160), short(place, 200), message);
+        }
+        if rest.is_empty() || (rest.starts_with(": ") && !message.is_empty()) {
+            return (short(class.unwrap_or_default(), 160), String::new(), message);
         }
     }
+    let title = short(&group.title, 300);
+    let message = if title.contains(&message) { String::new() } else { message };
+    (title, String::new(), message)
 }
 
 fn other_statuses(group: &FailureGroup) -> String {
@@ -135,7 +141,7 @@ pub(crate) mod tests {
         FailureGroup {
             bus: "prod".into(),
             fingerprint: "v1-9f3c1a7e20b40001".parse().unwrap(),
-            title: "NullPointerException: token is null".into(),
+            title: "NullPointerException in CardTokenizer.tokenize".into(),
             exception_class: Some("java.lang.NullPointerException".into()),
             message: Some("token is null".into()),
             parts: vec!["payment-service".into()],
@@ -157,13 +163,15 @@ pub(crate) mod tests {
     #[test]
     fn a_row_says_what_failed_where_and_since_when() {
         let now = Timestamp::parse_rfc3339("2026-11-24T03:14:20Z").unwrap();
-        let row = GroupRow::new(&group(now), four_hours(now), "the last hour", now);
-        assert_eq!((row.name.as_str(), row.message.as_str()), ("NullPointerException", "token is null"));
+        let row = GroupRow::new(&group(now), four_hours(now), "the last hour");
+        assert_eq!(
+            (row.name.as_str(), row.place.as_str(), row.message.as_str()),
+            ("NullPointerException", "CardTokenizer.tokenize", "token is null")
+        );
         assert_eq!(row.href, "/buses/prod/failure-groups/v1-9f3c1a7e20b40001");
         assert_eq!((row.open.as_str(), row.others.as_str()), ("214", "1,009 resolved, 6 failed again"));
         assert_eq!((row.origin.as_str(), row.more_origins), ("payments.authorise", 1));
         assert!(row.inferred && row.is_new);
-        assert_eq!((row.first_seen.age.as_str(), row.last_seen.ago.as_str()), ("33 min", "12 s ago"));
         assert_eq!(row.spark_label, "11 arrived in the last hour");
         assert_eq!(row.spark.iter().map(|b| b.hot).collect::<Vec<_>>(), [false, false, true, true]);
     }
@@ -175,8 +183,8 @@ pub(crate) mod tests {
         bare.exception_class = None;
         bare.title = "insufficient stock for sku <int>".into();
         bare.message = None;
-        assert_eq!(name_and_message(&bare), ("insufficient stock for sku <int>".to_owned(), String::new()));
+        assert_eq!(name_and_message(&bare), ("insufficient stock for sku <int>".to_owned(), String::new(), String::new()));
         bare.bus = "a/b".into();
-        assert!(GroupRow::new(&bare, four_hours(now), "", now).href.starts_with("/buses/a%2Fb/"));
+        assert!(GroupRow::new(&bare, four_hours(now), "").href.starts_with("/buses/a%2Fb/"));
     }
 }

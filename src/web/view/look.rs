@@ -104,9 +104,7 @@ pub fn field(name: &str) -> &str {
 /// The last part of a class name: `NullPointerException` of `java.lang.NullPointerException`.
 #[must_use]
 pub fn short_class(class: &str) -> &str {
-    let short = class.rsplit(['.', '\\', '/']).next().unwrap_or(class);
-    let short = short.rsplit("::").next().unwrap_or(short);
-    if short.trim().is_empty() { class } else { short }
+    crate::dead_letters::fingerprint::short(class)
 }
 
 #[cfg(test)]
@@ -128,7 +126,7 @@ mod tests {
             ("System.InvalidOperationException", "InvalidOperationException"),
             ("std::io::Error", "Error"),
             ("KeyError", "KeyError"),
-            ("odd.", "odd."),
+            ("com.acme.Outer$Inner", "Inner"),
             ("", ""),
         ] {
             assert_eq!(short_class(class), short);

@@ -1,0 +1,197 @@
+//! `/overview`: the figures of the first page.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::failure_groups::{BucketRange, Item};
+use crate::model::Timestamp;
+use crate::model::bus::Gap;
+use crate::model::dead_letter::StatusCounts;
+use crate::web::WebState;
+use crate::web::error::{Error, Problem};
+use crate::web::extract::Viewer;
+use crate::web::pages::overview::{self, WatchedBus};
+use crate::web::view::query::Pairs;
+
+pub(super) fn routes() -> OpenApiRouter<WebState> {
+    OpenApiRouter::new().routes(routes!(overview))
+}
+
+/// The figures of the first page.
+#[derive(Debug, Serialize, ToSchema)]
+struct Overview {
+    /// Whether this instance is ready.
+    ready: bool,
+    /// Why it is not.
+    reasons: Vec<Reason>,
+    /// Buses with the age of their data.
+    buses: Vec<Bus>,
+    /// Dead letters.
+    dead_letters: DeadLetters,
+    /// Failure groups with most open dead letters that failed in the range; where there are none, those with any.
+    failure_groups: Vec<Item>,
+    /// Records that the bus removed before they were read, newest first, at most 10.
+    gaps: Vec<GapItem>,
+    /// What is stored.
+    store: Usage,
+}
+
+/// A reason for not being ready.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewReason)]
+struct Reason {
+    code: &'static str,
+    text: String,
+}
+
+/// A bus.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewBus)]
+struct Bus {
+    id: String,
+    kind: &'static str,
+    /// `reachable`, `unreachable` or `connecting`.
+    state: &'static str,
+    /// When it was last read; null is never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    sampled_at: Option<Timestamp>,
+    /// Since when it fails.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    failing_since: Option<Timestamp>,
+    /// Why it fails, in words.
+    error: Option<String>,
+    brokers: u32,
+    /// Dead-letter topics that are indexed.
+    dead_letter_topics: u64,
+    /// Open dead letters.
+    open: u64,
+}
+
+/// Dead letters in figures.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewDeadLetters)]
+struct DeadLetters {
+    /// By status, of any age.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    counts: StatusCounts,
+    /// Arrived in the range, without backlog.
+    arrived: u64,
+    /// Arrived in the same time before.
+    arrived_before: u64,
+    /// Arrivals per bucket, oldest first.
+    per_bucket: Vec<u64>,
+    /// The time that `per_bucket` covers.
+    buckets: BucketRange,
+}
+
+/// A range of records that was gone before it could be read.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Gap)]
+struct GapItem {
+    bus: String,
+    topic: String,
+    partition: i32,
+    /// First offset that is missing.
+    from_offset: i64,
+    /// First offset that is there again.
+    to_offset: i64,
+    /// At most this many records.
+    offsets: u64,
+    /// When it was noticed.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+/// What is stored.
+#[derive(Debug, Serialize, ToSchema)]
+struct Usage {
+    engine: String,
+    used_bytes: u64,
+    max_bytes: Option<u64>,
+    disk_free_bytes: Option<u64>,
+    dead_letters: u64,
+    without_custody: u64,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    oldest: Option<Timestamp>,
+}
+
+/// The figures of the first page, for `range` (`1h` unless given) or `from` and `to`.
+#[utoipa::path(
+    get,
+    path = "/overview",
+    tag = "overview",
+    params(
+        ("range" = Option<String>, Query, description = "The time before now, such as `15m`, `1h` or `30d`; `1h` unless given."),
+        ("from" = Option<String>, Query, description = "Instead of `range`."),
+        ("to" = Option<String>, Query, description = "Instead of `range`."),
+        ("bus" = Option<Vec<String>>, Query, description = "Only these buses."),
+    ),
+    responses((status = 200, body = Overview), (status = 422, description = "A field is wrong; the problem names it", body = Problem))
+)]
+async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(pairs): Pairs) -> Result<Json<Overview>, Error> {
+    let query = overview::Query::parse(&pairs, caller.now)?;
+    let figures = overview::load(state.store(), &query.buses, query.range, caller.now).await?;
+    let reasons: Vec<_> = state.lifecycle().readiness().reasons().into_iter().map(|(code, text)| Reason { code, text }).collect();
+    Ok(Json(Overview {
+        ready: reasons.is_empty(),
+        reasons,
+        buses: figures.buses.into_iter().map(Bus::from).collect(),
+        dead_letters: DeadLetters {
+            counts: figures.counts,
+            arrived: figures.arrivals.total,
+            arrived_before: figures.arrivals.before,
+            per_bucket: figures.arrivals.per_bucket,
+            buckets: figures.buckets.into(),
+        },
+        failure_groups: figures.groups.into_iter().map(Item::from).collect(),
+        gaps: figures.gaps.into_iter().map(GapItem::from).collect(),
+        store: Usage {
+            engine: figures.usage.engine,
+            used_bytes: figures.usage.used_bytes,
+            max_bytes: figures.usage.max_bytes,
+            disk_free_bytes: figures.usage.disk_free_bytes,
+            dead_letters: figures.usage.dead_letters,
+            without_custody: figures.usage.without_custody,
+            oldest: figures.usage.oldest,
+        },
+    }))
+}
+
+impl From<WatchedBus> for Bus {
+    fn from(bus: WatchedBus) -> Self {
+        let state = match (&bus.state.error, bus.state.sampled_at) {
+            (Some(_), _) => "unreachable",
+            (None, Some(_)) => "reachable",
+            (None, None) => "connecting",
+        };
+        Self {
+            id: bus.state.id.to_string(),
+            kind: bus.state.kind.as_str(),
+            state,
+            sampled_at: bus.state.sampled_at,
+            failing_since: bus.state.failing_since,
+            error: bus.state.error,
+            brokers: bus.state.brokers,
+            dead_letter_topics: bus.dead_letter_topics,
+            open: bus.open,
+        }
+    }
+}
+
+impl From<Gap> for GapItem {
+    fn from(gap: Gap) -> Self {
+        Self {
+            offsets: gap.offsets(),
+            bus: gap.bus.to_string(),
+            topic: gap.topic.to_string(),
+            partition: gap.partition,
+            from_offset: gap.from_offset,
+            to_offset: gap.to_offset,
+            at: gap.at,
+        }
+    }
+}

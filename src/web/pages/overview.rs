@@ -1,0 +1,391 @@
+//! The first page: what is wrong, where, since when. Without a bus: how to begin.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::extract::{Partial, Viewer};
+use super::super::render::{Page, part, render};
+use super::super::router::Routes;
+use super::super::view::address::Address;
+use super::super::view::chart::BarChart;
+use super::super::view::filter::{ListQuery, Reading};
+use super::super::view::filter_bar::{Choice, ranges};
+use super::super::view::group_row::GroupRow;
+use super::super::view::number::{counted, grouped, size};
+use super::super::view::query::{Pairs, problems};
+use super::super::view::range::Range;
+use super::super::view::text::short;
+use super::super::view::time;
+use super::super::{Error, Layout, Section, WebState, filters};
+use crate::model::bus::Gap;
+use crate::model::{BusId, BusState, Timestamp};
+use attention::{Attention, attention};
+
+mod attention;
+mod load;
+
+pub(in crate::web) use load::{WatchedBus, load};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/", overview)
+}
+
+/// What the address of the first page asks for.
+#[derive(Debug)]
+pub(in crate::web) struct Query {
+    /// Only these buses; none means all.
+    pub(in crate::web) buses: Vec<BusId>,
+    /// The time of the figures.
+    pub(in crate::web) range: Range,
+}
+
+impl Query {
+    /// Reads an address.
+    pub(in crate::web) fn parse(pairs: &[(String, String)], now: Timestamp) -> Result<Self, Error> {
+        let known: Vec<_> = pairs.iter().filter(|(name, _)| ["bus", "range", "from", "to"].contains(&name.as_str())).cloned().collect();
+        let query = ListQuery::parse(&known, Reading::Api, &[], now).map_err(problems)?;
+        let range = match query.range {
+            Range::All => Range::last("1h").expect("a length of time"),
+            range => range,
+        };
+        Ok(Self { buses: query.filter.bus, range })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "overview/overview.html", blocks = ["figures"])]
+struct OverviewPage {
+    layout: Layout,
+    lede: Lede,
+    ranges: Vec<Choice>,
+    calendar: Calendar,
+    attention: Vec<Attention>,
+    figures: Vec<Figure>,
+    chart: BarChart,
+    range: String,
+    buses: Vec<BusRow>,
+    groups: Vec<GroupRow>,
+    groups_title: String,
+    groups_href: String,
+    more_groups: bool,
+    show_bus: bool,
+    gaps: Vec<GapRow>,
+    more_gaps: bool,
+    stored: Vec<(&'static str, String)>,
+}
+
+/// The sentence under the title.
+struct Lede {
+    strong: String,
+    rest: String,
+}
+
+/// The form behind the calendar.
+struct Calendar {
+    hidden: Vec<(String, String)>,
+    from: String,
+    to: String,
+}
+
+/// A figure in the strip.
+struct Figure {
+    label: String,
+    value: String,
+    unit: String,
+    note: String,
+    href: String,
+}
+
+struct BusRow {
+    name: String,
+    href: String,
+    kind: &'static str,
+    word: &'static str,
+    icon: &'static str,
+    tone: &'static str,
+    evidence: String,
+    sampled_at: Option<Timestamp>,
+    stale: bool,
+    topics: String,
+    open: String,
+    open_href: String,
+}
+
+struct GapRow {
+    bus: String,
+    topic: String,
+    href: String,
+    partition: i32,
+    from: String,
+    to: String,
+    offsets: String,
+    at: Timestamp,
+}
+
+#[derive(Template)]
+#[template(path = "overview/first_start.html")]
+struct FirstStartPage {
+    layout: Layout,
+    listen: String,
+    store: String,
+}
+
+impl Page for OverviewPage {
+    fn part(&self, id: &str, now: Timestamp) -> Option<askama::Result<String>> {
+        (id == "figures").then(|| part(&self.as_figures(), now))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.layout.now
+    }
+}
+
+impl Page for FirstStartPage {
+    fn now(&self) -> Timestamp {
+        self.layout.now
+    }
+}
+
+async fn overview(
+    _: Viewer,
+    State(state): State<WebState>,
+    layout: Layout,
+    partial: Partial,
+    Pairs(pairs): Pairs,
+) -> Result<Response, Error> {
+    let query = Query::parse(&pairs, layout.now)?;
+    let layout = layout.titled(Section::Overview, "Overview");
+    if state.config().buses.is_empty() && state.store().list_buses().await?.is_empty() {
+        return render(&FirstStartPage::new(layout, &state), &partial);
+    }
+    let figures = load(state.store(), &query.buses, query.range, layout.now).await?;
+    let reasons = state.lifecycle().readiness().reasons();
+    render(&OverviewPage::new(layout, &figures, &reasons, query.range, &pairs), &partial)
+}
+
+impl OverviewPage {
+    fn new(layout: Layout, figures: &load::Overview, reasons: &[(&'static str, String)], range: Range, pairs: &[(String, String)]) -> Self {
+        let here = Address::new("/").with_pairs(pairs);
+        let here = if here.get("range").is_none() && here.get("from").is_none() && here.get("to").is_none() {
+            here.set("range", "1h")
+        } else {
+            here
+        };
+        let attention = attention(figures, reasons, range);
+        let sparks = load::spark_buckets(range, figures.now);
+        let groups_title =
+            if figures.groups_are_recent { format!("What failed in {}", range.words()) } else { "Open failure groups".to_owned() };
+        let groups_list = here.at("/failure-groups");
+        let groups_href = if figures.groups_are_recent { groups_list } else { groups_list.without(&["range", "from", "to"]) };
+        let bound = |name| here.get(name).and_then(|v| v.get(..16)).unwrap_or_default().to_owned();
+        Self {
+            lede: Lede::new(figures, range),
+            ranges: ranges(&here).into_iter().filter(|choice| choice.label != "All").collect(),
+            calendar: Calendar { hidden: here.without(&["range", "from", "to"]).pairs().to_vec(), from: bound("from"), to: bound("to") },
+            attention,
+            figures: strip(figures, range, &here),
+            chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets),
+            range: range.words(),
+            buses: figures.buses.iter().map(|bus| BusRow::new(bus, figures.now)).collect(),
+            groups: figures.groups.iter().map(|group| GroupRow::new(group, sparks, &range.words())).collect(),
+            groups_title,
+            groups_href: groups_href.to_string(),
+            more_groups: figures.more_groups,
+            show_bus: figures.buses.len() > 1,
+            gaps: figures.gaps.iter().map(GapRow::new).collect(),
+            more_gaps: figures.more_gaps,
+            stored: stored(figures),
+            layout,
+        }
+    }
+
+    fn chart_note(&self) -> String {
+        format!("per {}, {}", self.chart.step, self.range)
+    }
+}
+
+impl FirstStartPage {
+    fn new(layout: Layout, state: &WebState) -> Self {
+        let url = &state.config().store.url;
+        let store =
+            if url.starts_with("postgres") { "PostgreSQL".to_owned() } else { format!("SQLite in {}", url.trim_start_matches("sqlite:")) };
+        Self { layout: layout.titled(Section::Overview, "Welcome"), listen: state.config().http.listen.to_string(), store }
+    }
+}
+
+impl Lede {
+    fn new(figures: &load::Overview, range: Range) -> Self {
+        let when = range.words();
+        let watched = watched(figures);
+        if let Some(bus) = figures.buses.iter().find(|bus| bus.state.error.is_some()) {
+            let name = short(bus.state.id.as_str(), 80);
+            let strong = match bus.state.failing_since {
+                Some(since) if bus.state.sampled_at.is_some() => format!("{name} has not answered for {}.", time::age(since, figures.now)),
+                _ => format!("{name} was never reached."),
+            };
+            let rest = match bus.state.sampled_at {
+                Some(at) => format!(
+                    "What is shown of it is that of {}; dead letters in custody are complete up to then.",
+                    time::exact_near(at, figures.now)
+                ),
+                None => "Redrive keeps trying; nothing is known of it yet.".to_owned(),
+            };
+            return Self { strong, rest };
+        }
+        let (arrived, open) = (figures.arrivals.total, figures.counts.open);
+        let letters = |count| counted(count, "dead letter", "dead letters");
+        if arrived > 0 {
+            let rest = most_of_them(figures).unwrap_or(watched);
+            return Self { strong: format!("{} arrived in {when}.", letters(arrived)), rest };
+        }
+        if open > 0 {
+            return Self { strong: format!("Nothing failed in {when}."), rest: format!("{} wait from before. {watched}", letters(open)) };
+        }
+        Self { strong: "Nothing waits.".to_owned(), rest: watched }
+    }
+}
+
+/// "214 of them failed with NullPointerException in payment-service, first seen 33 min ago."
+fn most_of_them(figures: &load::Overview) -> Option<String> {
+    let group = figures.groups.first().filter(|_| figures.groups_are_recent)?;
+    let (name, _, _) = super::super::view::group_row::name_and_message(group);
+    let place = match group.consumer_groups.first() {
+        Some((Some(consumer_group), _, _)) => format!(" in {}", short(consumer_group, 80)),
+        _ => String::new(),
+    };
+    Some(format!("{} open with {name}{place}, first seen {} ago.", grouped(group.counts.open), time::age(group.first_seen, figures.now)))
+}
+
+/// "11 dead-letter topics on 2 buses are watched, the last look was 6 s ago."
+fn watched(figures: &load::Overview) -> String {
+    let topics: u64 = figures.buses.iter().map(|bus| bus.dead_letter_topics).sum();
+    let buses = counted(figures.buses.len() as u64, "bus", "buses");
+    let topics = counted(topics, "dead-letter topic", "dead-letter topics");
+    match figures.buses.iter().map(|bus| bus.state.sampled_at).min().flatten() {
+        Some(at) => format!("{topics} on {buses} watched, the last look was {} ago.", time::age(at, figures.now)),
+        None => format!("Redrive is reading {buses} for the first time."),
+    }
+}
+
+fn strip(figures: &load::Overview, range: Range, here: &Address) -> Vec<Figure> {
+    let arrivals = &figures.arrivals;
+    let usage = &figures.usage;
+    let open_list = here.without(&["range", "from", "to"]);
+    let reachable = figures.buses.iter().filter(|bus| bus.state.error.is_none() && bus.state.sampled_at.is_some()).count();
+    let lost: u64 = figures.gaps.iter().map(Gap::offsets).sum();
+    let figure = |label: String, value, note, href: String| Figure { label, value, unit: String::new(), note, href };
+    let (used, unit) = size(usage.used_bytes).split_once(' ').map(|(n, u)| (n.to_owned(), u.to_owned())).unwrap_or_default();
+    vec![
+        figure(
+            format!("Arrived in {}", range.words()),
+            grouped(arrivals.total),
+            format!("{} in the same time before", grouped(arrivals.before)),
+            here.at("/dead-letters").and("status", "all").to_string(),
+        ),
+        figure(
+            "Open dead letters".to_owned(),
+            grouped(figures.counts.open),
+            format!("of {} kept", grouped(figures.counts.total())),
+            open_list.at("/failure-groups").to_string(),
+        ),
+        figure(
+            "Buses connected".to_owned(),
+            format!("{reachable} of {}", figures.buses.len()),
+            counted(figures.buses.iter().map(|b| b.dead_letter_topics).sum(), "dead-letter topic watched", "dead-letter topics watched"),
+            "#buses".to_owned(),
+        ),
+        figure(
+            "Lost before reading".to_owned(),
+            grouped(lost),
+            if lost == 0 {
+                "no gaps".to_owned()
+            } else {
+                format!(
+                    "at most, in {}{}",
+                    counted(figures.gaps.len() as u64, "gap", "gaps"),
+                    if figures.more_gaps { " and more" } else { "" }
+                )
+            },
+            "#gaps".to_owned(),
+        ),
+        Figure {
+            unit,
+            ..figure(
+                "Stored".to_owned(),
+                used,
+                usage.max_bytes.map_or_else(|| "no limit set".to_owned(), |max| format!("of {}", size(max))),
+                "#stored".to_owned(),
+            )
+        },
+    ]
+}
+
+fn stored(figures: &load::Overview) -> Vec<(&'static str, String)> {
+    let usage = &figures.usage;
+    let mut rows = vec![
+        ("Dead letters", grouped(usage.dead_letters)),
+        (
+            "Without content",
+            if usage.without_custody == 0 { "none".to_owned() } else { format!("{}, too large or gone", grouped(usage.without_custody)) },
+        ),
+        ("Oldest", usage.oldest.map_or_else(|| "nothing yet".to_owned(), |at| format!("{} ago", time::age(at, figures.now)))),
+        ("In use", size(usage.used_bytes)),
+        ("Limit", usage.max_bytes.map_or_else(|| "none, the disk decides".to_owned(), size)),
+    ];
+    if let Some(free) = usage.disk_free_bytes {
+        rows.push(("Free on disk", size(free)));
+    }
+    rows.push(("Store", if usage.engine == "postgres" { "PostgreSQL".to_owned() } else { "SQLite".to_owned() }));
+    rows
+}
+
+impl BusRow {
+    fn new(bus: &WatchedBus, now: Timestamp) -> Self {
+        let state: &BusState = &bus.state;
+        let stale = state.sampled_at.is_some_and(|at| now.as_millis() - at.as_millis() > 45_000);
+        let (word, icon, tone) = match (&state.error, state.sampled_at) {
+            (Some(_), Some(_)) => ("Unreachable", "unplug", "bad"),
+            (Some(_), None) => ("Never reached", "unplug", "bad"),
+            (None, None) => ("Connecting", "plug", "idle"),
+            (None, Some(_)) if stale => ("Stale", "clock-alert", "warn"),
+            (None, Some(_)) => ("Connected", "plug-zap", "ok"),
+        };
+        let evidence = match (&state.error, state.failing_since) {
+            (Some(error), Some(since)) => format!("since {}: {}", time::exact_near(since, now), short(error, 300)),
+            (Some(error), None) => short(error, 300),
+            (None, _) => state.capabilities.unavailable.values().next().map(|reason| short(reason, 200)).unwrap_or_default(),
+        };
+        let query = Address::new("/topics").and("bus", state.id.as_str());
+        Self {
+            name: short(state.id.as_str(), 80),
+            href: query.to_string(),
+            kind: "Kafka",
+            word,
+            icon,
+            tone,
+            evidence,
+            sampled_at: state.sampled_at,
+            stale: stale || state.error.is_some(),
+            topics: grouped(bus.dead_letter_topics),
+            open: grouped(bus.open),
+            open_href: query.at("/failure-groups").to_string(),
+        }
+    }
+}
+
+impl GapRow {
+    fn new(gap: &Gap) -> Self {
+        use super::super::view::address::segment;
+        Self {
+            bus: short(gap.bus.as_str(), 80),
+            topic: short(gap.topic.as_str(), 249),
+            href: format!("/buses/{}/topics/{}", segment(gap.bus.as_str()), segment(gap.topic.as_str())),
+            partition: gap.partition,
+            from: grouped(gap.from_offset.unsigned_abs()),
+            to: grouped(gap.to_offset.saturating_sub(1).unsigned_abs()),
+            offsets: grouped(gap.offsets()),
+            at: gap.at,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What on the first page needs a person, worst first, each with its evidence and where to go.
+
+use super::load::Overview;
+use crate::model::{BusState, Timestamp};
+use crate::store::StoreUsage;
+use crate::web::view::address::{Address, segment};
+use crate::web::view::group_row::{group_address, name_and_message};
+use crate::web::view::number::{counted, grouped, size};
+use crate::web::view::range::Range;
+use crate::web::view::text::short;
+
+/// Rows of one kind; the page they lead to has the others.
+const MAX_OF_A_KIND: usize = 3;
+/// Arrivals below this are never called fast.
+const FAST_AT_LEAST: u64 = 10;
+/// Arrivals this many times those of the range before are fast.
+const FAST_FACTOR: u64 = 3;
+/// After this long without a sample what is shown of a bus is old.
+const STALE_MILLIS: i64 = 45_000;
+
+/// One thing that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attention {
+    /// `bad` or `warn`.
+    pub(super) tone: &'static str,
+    /// What it is.
+    pub(super) what: String,
+    /// The numbers behind it.
+    pub(super) evidence: String,
+    /// Where: a bus or consumer group.
+    pub(super) place: String,
+    /// Since when.
+    pub(super) since: Option<Timestamp>,
+    /// The page that explains it.
+    pub(super) href: String,
+    /// What that page is.
+    pub(super) action: &'static str,
+}
+
+impl Attention {
+    pub(super) const fn word(&self) -> &'static str {
+        if self.is_bad() { "Critical" } else { "Warning" }
+    }
+
+    pub(super) const fn icon(&self) -> &'static str {
+        if self.is_bad() { "octagon-x" } else { "triangle-alert" }
+    }
+
+    const fn is_bad(&self) -> bool {
+        matches!(self.tone.as_bytes(), b"bad")
+    }
+}
+
+/// Everything that needs a person.
+pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range) -> Vec<Attention> {
+    let mut list: Vec<_> = reasons.iter().map(|(_, text)| not_ready(text)).collect();
+    list.extend(figures.buses.iter().filter_map(|bus| bus_trouble(&bus.state, figures.now)));
+    list.extend(arrivals(figures, range));
+    list.extend(new_groups(figures, range));
+    list.extend(gaps(figures));
+    list.extend(store(&figures.usage));
+    list.sort_by_key(|item| !item.is_bad());
+    list
+}
+
+fn not_ready(text: &str) -> Attention {
+    Attention {
+        tone: "bad",
+        what: "This instance is not ready".to_owned(),
+        evidence: short(text, 300),
+        place: String::new(),
+        since: None,
+        href: "/health/ready".to_owned(),
+        action: "See readiness",
+    }
+}
+
+fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {
+    let name = short(state.id.as_str(), 80);
+    let href = Address::new("/topics").and("bus", state.id.as_str()).to_string();
+    let row = |tone, what, evidence, since| Attention { tone, what, evidence, place: name.clone(), since, href, action: "See bus" };
+    match (&state.error, state.sampled_at) {
+        (Some(error), Some(_)) => Some(row(
+            "bad",
+            "Bus does not answer".to_owned(),
+            format!("{}. What is shown of it is as old as its last answer", short(error, 300)),
+            state.failing_since,
+        )),
+        (Some(error), None) => Some(row("bad", "Bus was never reached".to_owned(), short(error, 300), state.failing_since)),
+        (None, Some(at)) if now.as_millis() - at.as_millis() > STALE_MILLIS => {
+            Some(row("warn", "Bus has not been read lately".to_owned(), "What is shown of it is as old as that".to_owned(), Some(at)))
+        }
+        _ => None,
+    }
+}
+
+/// "Usual" is the same time just before; nothing longer is known here.
+fn arrivals(figures: &Overview, range: Range) -> Option<Attention> {
+    let (now, before) = (figures.arrivals.total, figures.arrivals.before);
+    if now < FAST_AT_LEAST || now < before.saturating_mul(FAST_FACTOR) {
+        return None;
+    }
+    let most = figures.groups.first().filter(|_| figures.groups_are_recent);
+    let (href, action, place) = match most {
+        Some(group) => {
+            let place = group.consumer_groups.first().and_then(|(name, _, _)| name.as_deref()).map(|name| short(name, 80));
+            (group_address(&group.bus, group.fingerprint), "See failure group", place.unwrap_or_default())
+        }
+        None => ("/failure-groups".to_owned(), "See failure groups", String::new()),
+    };
+    let first = figures.arrivals.per_bucket.iter().position(|count| *count > 0);
+    let since = first.and_then(|i| crate::web::view::chart::bucket_starts(figures.buckets).get(i).copied());
+    let before = if before == 0 { "none".to_owned() } else { grouped(before) };
+    Some(Attention {
+        tone: "bad",
+        what: "Dead letters are arriving fast".to_owned(),
+        evidence: format!("{} in {}, {before} in the same time before", grouped(now), range.words()),
+        place,
+        since,
+        href,
+        action,
+    })
+}
+
+fn new_groups(figures: &Overview, range: Range) -> Vec<Attention> {
+    let (Some(from), _) = range.bounds(figures.now) else { return Vec::new() };
+    let new = figures.groups.iter().filter(|group| group.first_seen >= from && group.counts.open > 0);
+    new.take(MAX_OF_A_KIND)
+        .map(|group| {
+            let (name, place, message) = name_and_message(group);
+            let failed = counted(group.counts.open, "dead letter", "dead letters");
+            let what = if place.is_empty() { name } else { format!("{name} in {place}") };
+            Attention {
+                tone: "warn",
+                what: format!("New failure: {what}"),
+                evidence: if message.is_empty() { failed } else { format!("{failed}: {}", short(&message, 160)) },
+                place: group.consumer_groups.first().and_then(|(name, _, _)| name.as_deref()).map(|n| short(n, 80)).unwrap_or_default(),
+                since: Some(group.first_seen),
+                href: group_address(&group.bus, group.fingerprint),
+                action: "See failure group",
+            }
+        })
+        .collect()
+}
+
+fn gaps(figures: &Overview) -> Vec<Attention> {
+    let recent = figures.gaps.iter().filter(|gap| gap.at >= figures.buckets.from);
+    recent
+        .take(MAX_OF_A_KIND)
+        .map(|gap| Attention {
+            tone: "warn",
+            what: format!("Up to {} gone before they were read", counted(gap.offsets(), "record was", "records were")),
+            evidence: format!(
+                "{} / {}: offsets {} to {}",
+                short(gap.topic.as_str(), 120),
+                gap.partition,
+                grouped(gap.from_offset.unsigned_abs()),
+                grouped(gap.to_offset.saturating_sub(1).unsigned_abs())
+            ),
+            place: short(gap.bus.as_str(), 80),
+            since: Some(gap.at),
+            href: format!("/buses/{}/topics/{}", segment(gap.bus.as_str()), segment(gap.topic.as_str())),
+            action: "See topic",
+        })
+        .collect()
+}
+
+fn store(usage: &StoreUsage) -> Option<Attention> {
+    let max = usage.max_bytes.filter(|max| *max > 0)?;
+    let percent = usage.used_bytes.saturating_mul(100) / max;
+    let (tone, what) = match percent {
+        0..90 => return None,
+        90..100 => ("warn", "The store is nearly full"),
+        _ => ("bad", "The store is full"),
+    };
+    Some(Attention {
+        tone,
+        what: what.to_owned(),
+        evidence: format!(
+            "{} of {} used; when full, resolved and discarded dead letters go first, then indexing stops",
+            size(usage.used_bytes),
+            size(max)
+        ),
+        place: String::new(),
+        since: None,
+        href: "#stored".to_owned(),
+        action: "See what is stored",
+    })
+}

@@ -1,0 +1,110 @@
+//! What the first page and `GET /overview` are made of, read at once.
+
+use crate::model::bus::{Gap, TopicRole};
+use crate::model::dead_letter::StatusCounts;
+use crate::model::failure_group::FailureGroup;
+use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Timestamp};
+use crate::store::failure_groups::{Arrivals, Buckets, FailureGroupSort};
+use crate::store::topics::TopicFilter;
+use crate::store::{Store, StoreError, StoreUsage};
+use crate::web::view::range::Range;
+
+/// Failure groups shown.
+const GROUPS: u32 = 8;
+/// Gaps shown.
+const GAPS: u32 = 10;
+/// Bars of the chart, about.
+const BARS: u32 = 60;
+
+/// The figures of the first page.
+#[derive(Debug)]
+pub(in crate::web) struct Overview {
+    /// When they were read.
+    pub(in crate::web) now: Timestamp,
+    /// The time that arrivals cover.
+    pub(in crate::web) buckets: Buckets,
+    /// The buses that are shown.
+    pub(in crate::web) buses: Vec<WatchedBus>,
+    /// Dead letters by status.
+    pub(in crate::web) counts: StatusCounts,
+    /// Arrivals over the range.
+    pub(in crate::web) arrivals: Arrivals,
+    /// Failure groups with open dead letters that failed in the range, most first; where there are none, those with any.
+    pub(in crate::web) groups: Vec<FailureGroup>,
+    /// Whether these failed in the range.
+    pub(in crate::web) groups_are_recent: bool,
+    /// Whether there are more.
+    pub(in crate::web) more_groups: bool,
+    /// Newest gaps.
+    pub(in crate::web) gaps: Vec<Gap>,
+    /// Whether there are more.
+    pub(in crate::web) more_gaps: bool,
+    /// What lies in the store.
+    pub(in crate::web) usage: StoreUsage,
+}
+
+/// A bus with what is watched on it.
+#[derive(Debug)]
+pub(in crate::web) struct WatchedBus {
+    /// As last sampled.
+    pub(in crate::web) state: BusState,
+    /// Dead-letter topics.
+    pub(in crate::web) dead_letter_topics: u64,
+    /// Open dead letters.
+    pub(in crate::web) open: u64,
+}
+
+/// Reads everything for the chosen buses; none means all.
+pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, now: Timestamp) -> Result<Overview, StoreError> {
+    let everything = DeadLetterFilter { bus: buses.to_vec(), ..DeadLetterFilter::default() };
+    let open = DeadLetterFilter { status: vec![Status::Open], ..everything.clone() };
+    let (from, to) = range.bounds(now);
+    let recent = DeadLetterFilter { from, to, ..open.clone() };
+    let buckets = range.buckets(now, BARS);
+    let sparks = range.buckets(now, 24);
+    let page = PageRequest::first(GROUPS);
+    let one_bus = if let [bus] = buses { Some(bus) } else { None };
+    let gap_page = PageRequest::first(GAPS);
+    let (states, counts, arrivals, mut groups, gaps, usage) = tokio::try_join!(
+        store.list_buses(),
+        store.count_by_status(&everything),
+        store.list_arrivals(&everything, buckets),
+        store.list_failure_groups(&recent, FailureGroupSort::Open, sparks, &page),
+        store.list_gaps(one_bus, None, &gap_page),
+        store.usage(),
+    )?;
+    let groups_are_recent = !groups.items.is_empty();
+    if !groups_are_recent && counts.open > 0 {
+        groups = store.list_failure_groups(&open, FailureGroupSort::Open, sparks, &page).await?;
+    }
+    let mut watched = Vec::new();
+    for state in states.into_iter().filter(|state| buses.is_empty() || buses.contains(&state.id)) {
+        watched.push(watch(store, state).await?);
+    }
+    Ok(Overview {
+        now,
+        buckets,
+        buses: watched,
+        counts,
+        arrivals,
+        groups_are_recent,
+        more_groups: groups.next_cursor.is_some(),
+        groups: groups.items,
+        more_gaps: gaps.next_cursor.is_some(),
+        gaps: gaps.items,
+        usage,
+    })
+}
+
+/// Buckets of the small drawings of [`Overview::groups`].
+pub(in crate::web) fn spark_buckets(range: Range, now: Timestamp) -> Buckets {
+    range.buckets(now, 24)
+}
+
+async fn watch(store: &Store, state: BusState) -> Result<WatchedBus, StoreError> {
+    let filter = DeadLetterFilter { bus: vec![state.id.clone()], status: vec![Status::Open], ..DeadLetterFilter::default() };
+    let topics = TopicFilter { role: Some(TopicRole::DeadLetter), ..TopicFilter::default() };
+    let open = store.count_by_status(&filter).await?.open;
+    let dead_letter_topics = store.list_topics(&state.id, &topics).await?.len() as u64;
+    Ok(WatchedBus { state, dead_letter_topics, open })
+}

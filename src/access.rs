@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::config::AuthMode;
+use crate::lifecycle::changes::{Changes, Noun};
 use crate::model::access::{Token, User};
 use crate::model::{Actor, AuditEntry, Role, Timestamp};
 use crate::store::{Store, StoreError};
@@ -85,6 +86,12 @@ pub enum AccessError {
     /// There is no such user or token.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// The present password, asked for as proof, is another one.
+    #[error("this is not the present password")]
+    WrongPassword,
+    /// Too many tries; wait this long.
+    #[error("too many tries")]
+    TooMany(Duration),
     /// Nobody could administer Redrive any more.
     #[error("the last administrator cannot be removed, disabled or given another role")]
     LastAdmin,
@@ -118,12 +125,13 @@ struct Inner {
     has_users: AtomicBool,
     /// One change of users at a time, so that two cannot remove the last two administrators together.
     changing_users: tokio::sync::Mutex<()>,
+    changes: Changes,
 }
 
 impl Access {
-    /// Keeps access in this store.
+    /// Keeps access in this store, and tells live pages what was recorded in the audit.
     #[must_use]
-    pub fn new(store: Store, mode: AuthMode) -> Self {
+    pub fn new(store: Store, mode: AuthMode, changes: Changes) -> Self {
         let inner = Inner {
             store,
             mode,
@@ -132,6 +140,7 @@ impl Access {
             first_start: first_start::FirstStart::default(),
             has_users: AtomicBool::new(false),
             changing_users: tokio::sync::Mutex::new(()),
+            changes,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -178,8 +187,9 @@ impl Access {
             count: None,
             result: result.to_owned(),
         };
-        if let Err(error) = self.inner.store.record_audit(&entry).await {
-            tracing::error!(%error, action, "an act could not be recorded in the audit");
+        match self.inner.store.record_audit(&entry).await {
+            Ok(()) => self.inner.changes.publish(Noun::Audit),
+            Err(error) => tracing::error!(%error, action, "an act could not be recorded in the audit"),
         }
     }
 }

@@ -8,13 +8,16 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Problems};
+use crate::jobs;
 use crate::lifecycle::Lifecycle;
+use crate::lifecycle::changes::Changes;
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Wishes};
 
 mod ending;
 mod opening;
 mod signals;
+mod watching;
 
 use signals::Signals;
 
@@ -57,6 +60,21 @@ async fn run(config: Config, lifecycle: &Lifecycle, _listener: TcpListener, sign
             return Ok(());
         }
     };
+    let context = jobs::Context {
+        store: store.clone(),
+        changes: Changes::new(),
+        life: lifecycle.clone(),
+        metrics: telemetry::Metrics::new(),
+        instance: jobs::Instance::new(&config.store.url),
+    };
+    let buses = watching::connect(&config)?;
+    tokio::select! {
+        started = watching::start(&config, &context, &buses) => started?,
+        signal = signals.next() => {
+            tracing::info!(signal, "ending: the store did not take the configured buses yet");
+            return Ok(());
+        }
+    }
     let ended = ending::wait(lifecycle, signals).await;
     if tokio::time::timeout(CLOSE_DEADLINE, store.close()).await.is_err() {
         tracing::warn!("the store was left without an orderly close; nothing is lost");

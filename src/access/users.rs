@@ -49,6 +49,29 @@ impl Access {
         self.get_user(id).await
     }
 
+    /// Changes one's own password, after proof of the present one; ends all of one's sessions.
+    pub async fn change_own_password(
+        &self,
+        actor: &Actor,
+        username: &str,
+        current: &str,
+        password: &str,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        password::check(password)?;
+        self.inner.limits.check(username, None).map_err(AccessError::TooMany)?;
+        let (user, hash) = self.inner.store.find_user(username).await?.ok_or(AccessError::NotFound("user"))?;
+        let right = current.len() <= password::MAX_PASSWORD_BYTES && self.inner.hasher.verify(current, Some(hash)).await;
+        if !right {
+            self.audit(actor, "user.change", username, "denied: the present password is wrong", now).await;
+            return Err(AccessError::WrongPassword);
+        }
+        let hash = self.inner.hasher.hash(password).await;
+        self.inner.store.update_user(user.id, Some(&hash), None, None).await?;
+        self.audit(actor, "user.change", &format!("{username} (new password)"), "done", now).await;
+        Ok(())
+    }
+
     /// Deletes a user and ends their sessions.
     pub async fn delete_user(&self, actor: &Actor, id: i64, now: Timestamp) -> Result<(), AccessError> {
         let _one_at_a_time = self.inner.changing_users.lock().await;

@@ -13,17 +13,21 @@ use std::time::Duration;
 use crate::bus::BusError;
 use crate::store::StoreError;
 
+#[cfg(test)]
+mod fixture;
 pub mod health;
 mod origins;
 mod plan;
 mod pointers;
 mod prepare;
 mod reading;
+mod rules;
 mod share;
 pub mod work;
 mod write;
 
 pub use plan::another_cluster;
+pub use rules::InvalidRules;
 pub use work::{BusWork, Context, Instance, Periods, Signals};
 
 /// Why work on a bus begins again from the stored positions.

@@ -166,6 +166,8 @@ impl From<AccessError> for Error {
             AccessError::Taken(field) => Self::Invalid { status: StatusCode::CONFLICT, code: "taken", field: Some(field.to_owned()), text },
             AccessError::Name => Self::field("name", text),
             AccessError::Password(_) => Self::field("password", text),
+            AccessError::WrongPassword => Self::field("current", text),
+            AccessError::TooMany(wait) => Self::TooMany(wait),
             AccessError::ExpiryInPast => Self::field("expires_at", text),
             AccessError::NotFound(kind) => Self::NotFound(kind),
             AccessError::LastAdmin => Self::Conflict { code: "last_admin", text },

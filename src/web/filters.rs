@@ -75,27 +75,33 @@ pub fn duration(duration: &Duration, _: &dyn Values) -> Result<String> {
 #[askama::filter_fn]
 pub fn ago(at: &Timestamp, values: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
     let now = *askama::get_value::<Timestamp>(values, "now")?;
-    Ok(HtmlSafeOutput(Time { at: *at, words: time::relative(*at, now), live: true }))
+    Ok(HtmlSafeOutput(Time { at: *at, words: time::relative(*at, now), counts: " data-ago" }))
 }
 
 /// How long ago without the word: `6 s`. Kept up to date by the page's script.
 #[askama::filter_fn]
 pub fn age(at: &Timestamp, values: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
     let now = *askama::get_value::<Timestamp>(values, "now")?;
-    Ok(HtmlSafeOutput(Time { at: *at, words: age_words(at.age_at(now)), live: true }))
+    Ok(HtmlSafeOutput(Time { at: *at, words: age_words(at.age_at(now)), counts: " data-age" }))
 }
 
 /// The exact time in UTC, to the second.
 #[askama::filter_fn]
 pub fn exact(at: &Timestamp, _: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
-    Ok(HtmlSafeOutput(Time { at: *at, words: time::exact(*at), live: false }))
+    Ok(HtmlSafeOutput(Time { at: *at, words: time::exact(*at), counts: "" }))
+}
+
+/// The date in UTC, with the exact time in `title`: for what ends or began on a day.
+#[askama::filter_fn]
+pub fn day(at: &Timestamp, _: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
+    Ok(HtmlSafeOutput(Time { at: *at, words: time::exact(*at)[..10].to_owned(), counts: "" }))
 }
 
 /// The time of day in UTC, with the exact time in `title`: for charts and short ranges.
 #[askama::filter_fn]
 pub fn clock(at: &Timestamp, _: &dyn Values) -> Result<HtmlSafeOutput<Time>> {
     let words = time::exact(*at).split(' ').nth(1).unwrap_or_default().to_owned();
-    Ok(HtmlSafeOutput(Time { at: *at, words, live: false }))
+    Ok(HtmlSafeOutput(Time { at: *at, words, counts: "" }))
 }
 
 /// A reference into the sprite.
@@ -116,15 +122,13 @@ impl Display for Icon {
 pub struct Time {
     at: Timestamp,
     words: String,
-    live: bool,
+    /// The attribute by which the page's script finds times to keep up to date.
+    counts: &'static str,
 }
 
 impl Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, r#"<time datetime="{}" title="{} UTC""#, self.at.to_rfc3339(), time::exact(self.at))?;
-        if self.live {
-            f.write_str(" data-ago")?;
-        }
+        write!(f, r#"<time datetime="{}" title="{} UTC"{}"#, self.at.to_rfc3339(), time::exact(self.at), self.counts)?;
         f.write_char('>')?;
         f.write_str(&self.words)?;
         f.write_str("</time>")

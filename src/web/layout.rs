@@ -136,6 +136,12 @@ impl Layout {
         self.role >= role
     }
 
+    /// Whether it is this user who looks.
+    pub(super) fn is_user(&self, username: &str) -> bool {
+        self.via == Via::Session && self.name == username
+    }
+
+    /// Whether they manage users and tokens.
     pub(super) fn is_admin(&self) -> bool {
         self.may(Role::Admin)
     }

@@ -8,7 +8,9 @@ mod dead_letters;
 pub(super) mod error;
 mod failure_group;
 mod failure_groups;
+pub(super) mod login;
 pub(super) mod overview;
+mod settings;
 
 /// All routes of pages.
 pub(super) fn routes() -> Routes {
@@ -18,5 +20,7 @@ pub(super) fn routes() -> Routes {
         .and(failure_group::routes())
         .and(dead_letters::routes())
         .and(dead_letter::routes())
+        .and(login::routes())
         .and(audit::routes())
+        .and(settings::routes())
 }

@@ -72,3 +72,86 @@ fn failed_at(failure: &Failure, record: &Record, now: Timestamp) -> (Timestamp, 
         _ => (now, FailedAtSource::Indexed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bytes::Bytes;
+
+    use super::super::fixture;
+    use super::{Plan, Track, letters};
+    use crate::model::names::TopicPartition;
+    use crate::model::{FailedAtSource, Header, Record, Timestamp};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_760_000_000_000);
+
+    fn plan() -> Plan {
+        let partition = TopicPartition { topic: "orders.DLT".into(), partition: 0 };
+        Plan { tracks: HashMap::from([(partition, Track { partition_id: 7, next: 5, backlog_below: 6 })]), ..Plan::default() }
+    }
+
+    fn record(offset: i64) -> Record {
+        fixture::record("orders.DLT", 0, offset)
+    }
+
+    #[test]
+    fn only_planned_records_from_the_position_on_become_letters_and_older_ones_are_backlog() {
+        let other = fixture::record("other.DLT", 0, 9);
+        let letters = letters(&fixture::work(), &plan(), vec![record(4), record(5), other, record(6)], NOW);
+        let found: Vec<(i64, i64, bool)> = letters.iter().map(|(id, letter)| (*id, letter.record.offset, letter.backlog)).collect();
+        assert_eq!(found, [(7, 5, true), (7, 6, false)]);
+    }
+
+    #[test]
+    fn the_time_of_failure_is_the_headers_else_the_records_else_now_and_must_be_possible() {
+        let at = Timestamp::from_millis;
+        let cases = [
+            (Some(at(1_759_000_000_000)), true, at(1_759_000_000_000), FailedAtSource::Header),
+            (None, true, at(1_758_000_000_000), FailedAtSource::Record),
+            (None, false, NOW, FailedAtSource::Indexed),
+            (Some(at(-1)), true, at(1_758_000_000_000), FailedAtSource::Record),
+            (Some(at(i64::MAX)), false, NOW, FailedAtSource::Indexed),
+        ];
+        for (header, record_tells, expected, source) in cases {
+            let mut work = fixture::work();
+            work.decode = Box::new(move |_, _| {
+                let (mut failure, parts) = fixture::failure();
+                failure.failed_at = header;
+                failure.record_timestamp_is_failure_time = record_tells;
+                (failure, parts)
+            });
+            let letters = letters(&work, &plan(), vec![record(5)], NOW);
+            assert_eq!((letters[0].1.failed_at, letters[0].1.failed_at_source), (expected, source), "{header:?} {record_tells}");
+        }
+    }
+
+    #[test]
+    fn a_record_above_the_limit_is_kept_without_content_and_says_so() {
+        let mut work = fixture::work();
+        work.max_record_bytes = 10;
+        let mut large = record(5);
+        large.value = Some(Bytes::from_static(b"more than ten bytes"));
+        large.headers = vec![Header::new("h", "v")];
+        let letters = letters(&work, &plan(), vec![large, record(6)], NOW);
+        let (large, small) = (&letters[0].1, &letters[1].1);
+        assert_eq!((&large.record.value, large.record.headers.len()), (&None, 0));
+        assert!(large.custody_problem.as_ref().is_some_and(|text| text.contains("21 bytes") && text.contains("max_record_bytes")));
+        assert_eq!((small.record.value.as_deref(), &small.custody_problem), (Some(b"value".as_slice()), &None));
+    }
+
+    #[test]
+    fn a_record_on_which_the_decoder_panics_is_kept_undecoded_and_the_next_one_is_read() {
+        let mut work = fixture::work();
+        work.decode = Box::new(|record, _| {
+            assert_ne!(record.value.as_deref(), Some(b"bad".as_slice()), "a decoder's mistake");
+            fixture::failure()
+        });
+        let mut bad = record(5);
+        bad.value = Some(Bytes::from_static(b"bad"));
+        let letters = letters(&work, &plan(), vec![bad, record(6)], NOW);
+        assert!(letters[0].1.failure.problem.is_some());
+        assert_eq!(letters[0].1.record.value.as_deref(), Some(b"bad".as_slice()), "custody has it all the same");
+        assert_eq!((letters[1].1.record.offset, &letters[1].1.failure.problem), (6, &None));
+    }
+}

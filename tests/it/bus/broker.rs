@@ -1,11 +1,9 @@
 //! The test broker itself does what the other tests rely on.
 
-use std::time::Duration;
-
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use crate::harness::kafka::{Outgoing, shared};
+use crate::harness::kafka::{Outgoing, PATIENCE, shared};
 
 #[tokio::test]
 async fn a_record_comes_back_from_the_shared_broker() {
@@ -20,7 +18,7 @@ async fn a_record_comes_back_from_the_shared_broker() {
     list.add_partition_offset(&topic, 1, Offset::Beginning).unwrap();
     consumer.assign(&list).unwrap();
     let value = tokio::task::spawn_blocking(move || {
-        let message = consumer.poll(Duration::from_secs(60)).expect("a message in time").expect("no error");
+        let message = consumer.poll(PATIENCE).expect("a message in time").expect("no error");
         message.payload().map(<[u8]>::to_vec)
     });
     assert_eq!(value.await.unwrap().as_deref(), Some(&b"v"[..]));

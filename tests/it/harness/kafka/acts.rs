@@ -89,7 +89,7 @@ impl Kafka {
             new = new.set(key, value);
         }
         let results = self.admin().create_topics([&new], &options()).await.expect("create_topics is answered");
-        results.into_iter().for_each(|r| drop(r.unwrap_or_else(|(name, code)| panic!("creating {name}: {code}"))));
+        assert!(results.iter().all(Result::is_ok), "creating {topic}: {results:?}");
         self.until_partitions(topic, partitions).await;
     }
 
@@ -104,7 +104,7 @@ impl Kafka {
     pub(crate) async fn add_partitions(&self, topic: &str, total: i32) {
         let new = NewPartitions::new(topic, usize::try_from(total).expect("positive"));
         let results = self.admin().create_partitions([&new], &options()).await.expect("create_partitions is answered");
-        results.into_iter().for_each(|r| drop(r.unwrap_or_else(|(name, code)| panic!("partitions of {name}: {code}"))));
+        assert!(results.iter().all(Result::is_ok), "partitions of {topic}: {results:?}");
         self.until_partitions(topic, total).await;
     }
 
@@ -121,7 +121,7 @@ impl Kafka {
     /// Deletes a topic and waits until it is gone.
     pub(crate) async fn delete_topic(&self, topic: &str) {
         let results = self.admin().delete_topics(&[topic], &options()).await.expect("delete_topics is answered");
-        results.into_iter().for_each(|r| drop(r.unwrap_or_else(|(name, code)| panic!("deleting {name}: {code}"))));
+        assert!(results.iter().all(Result::is_ok), "deleting {topic}: {results:?}");
         self.until_partitions(topic, 0).await;
     }
 
@@ -130,7 +130,7 @@ impl Kafka {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(below)).expect("a valid offset");
         let done = self.admin().delete_records(&list, &options()).await.expect("delete_records is answered");
-        done.elements().iter().for_each(|e| e.error().expect("records are deleted"));
+        assert!(done.elements().iter().all(|e| e.error().is_ok()), "{done:?}");
     }
 
     /// Writes records and gives partition and offset of each.

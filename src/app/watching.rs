@@ -1,0 +1,80 @@
+//! From configured buses to running samplers and indexers. Nothing here waits for a bus.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::access::{SESSION_ABSOLUTE, SESSION_IDLE};
+use crate::bus::kafka::KafkaBus;
+use crate::bus::{Bus, BusSettings};
+use crate::config::Config;
+use crate::config::bus::BusConfig;
+use crate::dead_letters::indexer::work::Backoff;
+use crate::dead_letters::indexer::{BusWork, health};
+use crate::jobs::{self, Retention};
+use crate::model::{BusId, BusKind};
+use crate::store::StoreError;
+
+/// Deadline of one request to a bus.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Prepares the configured buses. Reaches none of them.
+pub(super) fn connect(config: &Config) -> anyhow::Result<HashMap<BusId, Arc<dyn Bus>>> {
+    let connected = config.buses.iter().map(|bus| {
+        let made = match bus.kind {
+            BusKind::Kafka => KafkaBus::connect(settings(bus)),
+        };
+        let made: Arc<dyn Bus> = Arc::new(made.with_context(|| format!("bus {}", bus.id))?);
+        Ok((bus.id.clone(), made))
+    });
+    connected.collect()
+}
+
+/// Starts the background tasks: those of the house, and a sampler and an indexer for each bus.
+pub(super) async fn start(config: &Config, context: &jobs::Context, buses: &HashMap<BusId, Arc<dyn Bus>>) -> anyhow::Result<()> {
+    register(config, context).await?;
+    let mut work = Vec::new();
+    for bus in &config.buses {
+        let Some(connected) = buses.get(&bus.id) else { continue };
+        work.push(Arc::new(BusWork::new(Arc::clone(connected), bus, config.custody.max_record_bytes)?));
+    }
+    let retention = Retention {
+        dead_letters: config.retention.dead_letters,
+        audit: config.retention.audit,
+        minutes: config.retention.minutes,
+        session_absolute: SESSION_ABSOLUTE,
+        session_idle: SESSION_IDLE,
+    };
+    jobs::spawn_all(context, work, retention).await;
+    Ok(())
+}
+
+/// Writes the configured buses to the store, as often as it takes while the store cannot be written.
+async fn register(config: &Config, context: &jobs::Context) -> anyhow::Result<()> {
+    let kinds: Vec<(BusId, BusKind)> = config.buses.iter().map(|bus| (bus.id.clone(), bus.kind)).collect();
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+    loop {
+        let registered = context.store.register_buses(&kinds).await;
+        health::report(context.life.readiness(), registered.as_ref().map(|()| ()));
+        match registered {
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::ReadOnly(_))) => {
+                tracing::warn!(%error, "the store does not take the configured buses yet");
+                tokio::time::sleep(backoff.next()).await;
+            }
+            other => return other.context("writing the configured buses to the store"),
+        }
+    }
+}
+
+fn settings(bus: &BusConfig) -> BusSettings {
+    BusSettings {
+        id: bus.id.clone(),
+        kind: bus.kind,
+        bootstrap_servers: bus.bootstrap_servers.clone(),
+        id_prefix: bus.id_prefix.clone(),
+        client: bus.client.clone(),
+        request_timeout: REQUEST_TIMEOUT,
+    }
+}

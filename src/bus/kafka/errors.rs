@@ -1,0 +1,95 @@
+//! What librdkafka's errors mean for the caller.
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::ffi::Failure;
+use super::watch::Watch;
+use crate::bus::BusError;
+
+/// Turns a failure of an act into what the caller can do about it. `needs` is the access rule that would allow it.
+pub(super) fn explain(act: &str, needs: &str, failure: &Failure, watch: &Watch) -> BusError {
+    let words = &failure.words;
+    match failure.code {
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => BusError::Denied(format!("{act} needs {needs}")),
+        Code::Authentication | Code::SaslAuthenticationFailed => BusError::Denied(format!("the login was refused while {act}: {words}")),
+        Code::UnsupportedFeature | Code::UnsupportedVersion | Code::NotImplemented => BusError::Unsupported(format!("{act}: {words}")),
+        Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::UnknownTopicId
+        | Code::GroupIdNotFound
+        | Code::NoEnt => BusError::NotFound(format!("{act}: {words}")),
+        code if is_unreachable(code) => match watch.recent_reason() {
+            Some(reason) if is_login(&reason) => BusError::Denied(format!("the login was refused while {act}: {reason}")),
+            Some(reason) => BusError::Unreachable(format!("{act}: {reason}")),
+            None => BusError::Unreachable(format!("{act}: {words}")),
+        },
+        _ => BusError::Other(format!("{act}: {words}")),
+    }
+}
+
+/// Whether an error says that nobody answered, rather than an answer.
+pub(super) const fn is_unreachable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::MessageTimedOut
+            | Code::RequestTimedOut
+            | Code::Resolve
+            | Code::SSL
+            | Code::NetworkException
+            | Code::BrokerNotAvailable
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::ReplicaNotAvailable
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator
+            | Code::InvalidFetchSessionEpoch
+            | Code::WaitCache
+            | Code::BrokerDestroy
+    )
+}
+
+fn is_login(reason: &str) -> bool {
+    reason.contains("SASL authentication error") || reason.contains("Authentication failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::kafka::ffi::Observer;
+
+    fn explained(code: Code, watch: &Watch) -> String {
+        explain("listing consumer groups", "DESCRIBE on the cluster", &Failure { code, words: code.to_string() }, watch).to_string()
+    }
+
+    #[test]
+    fn a_denied_operation_names_what_is_needed() {
+        let watch = Watch::new("prod".into());
+        let words = explained(Code::ClusterAuthorizationFailed, &watch);
+        assert_eq!(words, "not allowed: listing consumer groups needs DESCRIBE on the cluster");
+    }
+
+    #[test]
+    fn silence_is_explained_by_the_newest_failure_of_a_connection() {
+        let watch = Watch::new("prod".into());
+        assert!(explained(Code::OperationTimedOut, &watch).starts_with("the bus did not answer: listing consumer groups: "));
+        watch.log(
+            3,
+            "FAIL",
+            "[thrd:x]: kafka:9092/bootstrap: Failed to resolve 'kafka:9092': Name or service not known (after 3ms in state CONNECT)",
+        );
+        let words = explained(Code::OperationTimedOut, &watch);
+        assert!(words.ends_with("kafka:9092: Failed to resolve 'kafka:9092': Name or service not known"), "{words}");
+        watch.log(3, "FAIL", "[thrd:x]: sasl://kafka:9092: SASL authentication error: Authentication failed during authentication");
+        assert!(explained(Code::OperationTimedOut, &watch).starts_with("not allowed: the login was refused"));
+    }
+}

@@ -1,0 +1,63 @@
+//! Consumer groups, classic and KIP-848.
+
+use super::client::left;
+use super::ffi::{Failure, Group};
+use super::{Shared, names};
+use crate::bus::{BusError, GroupDescription, GroupListing};
+use crate::model::names::TopicPartition;
+use crate::model::{GroupName, TopicName};
+
+/// librdkafka sends one request per group and puts no bound on how many are under way.
+const GROUPS_PER_CALL: usize = 100;
+
+impl Shared {
+    /// All groups but our own.
+    pub(super) fn list_groups(&self) -> Result<Vec<GroupListing>, BusError> {
+        let explain = |failure: &Failure| self.explain("listing consumer groups", "DESCRIBE on the cluster or on the groups", failure);
+        let (groups, failures) = self.client.list_groups(left(self.deadline())).map_err(|f| explain(&f))?;
+        // A part of the brokers' groups would look as if the others had been deleted.
+        if let Some(failure) = failures.first() {
+            return Err(explain(failure));
+        }
+        Ok(groups.iter().filter(|g| !self.is_ours(&g.name)).map(listing).collect())
+    }
+
+    pub(super) fn describe_groups(&self, groups: &[GroupName]) -> Result<Vec<GroupDescription>, BusError> {
+        let act = "describing consumer groups";
+        let mut all = Vec::with_capacity(groups.len());
+        let named: Vec<_> = groups.iter().filter_map(|g| names::group(g).ok()).collect();
+        for some in named.chunks(GROUPS_PER_CALL) {
+            let described = self.client.describe_groups(some, left(self.deadline()));
+            let described = described.map_err(|f| self.explain(act, "DESCRIBE on the groups", &f))?;
+            all.extend(described.into_iter().map(|group| {
+                let listing = listing(&group);
+                let needs = format!("DESCRIBE on the group {}", group.name);
+                let members = group.members.map_err(|f| self.explain("describing the group", &needs, &f).to_string());
+                GroupDescription { listing, members }
+            }));
+        }
+        Ok(all)
+    }
+
+    pub(super) fn committed_offsets(&self, group: &GroupName) -> Result<Vec<(TopicPartition, i64)>, BusError> {
+        let act = format!("reading the offsets of group {group}");
+        let needs = format!("DESCRIBE on the group {group} and on its topics");
+        let offsets = self.client.group_offsets(&names::group(group)?, left(self.deadline()));
+        let offsets = offsets.map_err(|f| self.explain(&act, &needs, &f))?;
+        Ok(offsets.into_iter().filter(|(_, offset)| *offset >= 0).collect())
+    }
+
+    /// Groups that share our own work are no business of the person on call.
+    fn is_ours(&self, group: &str) -> bool {
+        group.strip_prefix(self.settings.id_prefix.as_str()).is_some_and(|rest| rest.starts_with("index-") || rest.starts_with("otlp-"))
+    }
+}
+
+fn listing(group: &Group) -> GroupListing {
+    GroupListing { name: GroupName::new(group.name.as_str()), kind: group.kind.to_owned(), state: group.state.clone() }
+}
+
+/// Used where a topic must be named in words.
+pub(super) fn place(topic: &TopicName, partition: i32) -> String {
+    format!("partition {partition} of {topic}")
+}

@@ -1,0 +1,183 @@
+//! Cluster, topics, offsets and configurations.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::CString;
+
+use rdkafka::Offset;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::client::left;
+use super::errors::is_unreachable;
+use super::ffi::{ByName, ConfigValue, Failure, TopicDescription};
+use super::{Shared, names};
+use crate::bus::{BusError, Metadata, PartitionOffsets, TopicMetadata};
+use crate::model::TopicName;
+use crate::model::names::TopicPartition;
+
+/// Look-ups inside librdkafka's lists are linear.
+const PARTITIONS_PER_CALL: usize = 500;
+const TOPICS_PER_CALL: usize = 500;
+
+const DESCRIBE_TOPICS: &str = "describing topics";
+const NEEDS_DESCRIBE: &str = "DESCRIBE on the topics";
+
+impl Shared {
+    pub(super) fn metadata(&self) -> Result<Metadata, BusError> {
+        let deadline = self.deadline();
+        let act = "reading the cluster's metadata";
+        let explain = |failure: &Failure| self.explain(act, "DESCRIBE on the cluster", failure);
+        let (cluster_id, brokers) = self.client.describe_cluster(left(deadline)).map_err(|f| explain(&f))?;
+        let listed = self.client.topic_names(left(deadline)).map_err(|f| explain(&f))?;
+        let listed: BTreeSet<TopicName> = listed.into_iter().map(TopicName::new).collect();
+        let described = self.describe(&names::topics(&listed)).map_err(|f| explain(&f))?;
+        let topics = described.into_iter().filter_map(|(name, topic)| self.topic_metadata(&name, topic)).collect();
+        Ok(Metadata { cluster_id, brokers, topics })
+    }
+
+    fn topic_metadata(&self, name: &str, topic: Result<TopicDescription, Failure>) -> Option<TopicMetadata> {
+        let metadata = |error| TopicMetadata {
+            topic: TopicName::new(name),
+            topic_id: None,
+            partitions: BTreeMap::new(),
+            replication_factor: 0,
+            internal: false,
+            error,
+        };
+        match topic {
+            Ok(topic) => Some(TopicMetadata {
+                topic_id: topic.topic_id,
+                partitions: topic.partitions,
+                replication_factor: topic.replication_factor,
+                internal: topic.internal || matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state"),
+                ..metadata(None)
+            }),
+            // Deleted since it was listed.
+            Err(Failure { code: Code::UnknownTopicOrPartition | Code::UnknownTopic, .. }) => None,
+            Err(failure) => Some(metadata(Some(self.explain("describing the topic", "DESCRIBE on the topic", &failure).to_string()))),
+        }
+    }
+
+    pub(super) fn topic_ids(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, Option<String>>, BusError> {
+        let mut ids: HashMap<TopicName, Option<String>> = topics.iter().map(|t| (t.clone(), None)).collect();
+        let described = self.describe(&names::topics(topics)).map_err(|f| self.explain(DESCRIBE_TOPICS, NEEDS_DESCRIBE, &f))?;
+        let mut refused = None;
+        for (name, topic) in described {
+            match topic {
+                Ok(TopicDescription { topic_id: Some(id), .. }) => drop(ids.insert(name.into(), Some(id))),
+                Ok(_) => return Err(BusError::Unsupported("the brokers do not tell topic ids (KIP-516)".to_owned())),
+                Err(Failure { code: Code::UnknownTopicOrPartition | Code::UnknownTopic, .. }) => {}
+                Err(failure) => {
+                    ids.remove(&TopicName::from(name));
+                    refused = Some(failure);
+                }
+            }
+        }
+        match refused {
+            Some(failure) if ids.is_empty() => Err(self.explain(DESCRIBE_TOPICS, NEEDS_DESCRIBE, &failure)),
+            _ => Ok(ids),
+        }
+    }
+
+    pub(super) fn describe_one(&self, topic: &TopicName) -> Option<Result<TopicDescription, Failure>> {
+        self.describe(&names::topics([topic])).ok()?.pop().map(|(_, topic)| topic)
+    }
+
+    fn describe(&self, topics: &[CString]) -> Result<ByName<TopicDescription>, Failure> {
+        let mut described = Vec::with_capacity(topics.len());
+        for some in topics.chunks(TOPICS_PER_CALL) {
+            described.extend(self.client.describe_topics(some, left(self.deadline()))?);
+        }
+        Ok(described)
+    }
+
+    /// Log start, last stable offset, end, in this order: a log that grows meanwhile then never seems to end before it is stable.
+    pub(super) fn offsets(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, PartitionOffsets>, BusError> {
+        let mut all = HashMap::with_capacity(partitions.len());
+        for some in partitions.chunks(PARTITIONS_PER_CALL) {
+            let log_starts = self.list_offsets(some, Offset::Beginning, false)?;
+            let stable = self.list_offsets(some, Offset::End, true)?;
+            let ends = self.list_offsets(some, Offset::End, false)?;
+            for (partition, end) in ends {
+                let Some(log_start) = log_starts.get(&partition).copied() else { continue };
+                let last_stable = stable.get(&partition).map(|stable| (*stable).min(end));
+                all.insert(partition, PartitionOffsets { log_start, end, last_stable });
+            }
+        }
+        self.watch.answered();
+        Ok(all)
+    }
+
+    /// One kind of offset for many partitions; those that cannot be told are left out. Of a time: the end where nothing is as new.
+    pub(super) fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        wanted: Offset,
+        committed: bool,
+    ) -> Result<HashMap<TopicPartition, i64>, BusError> {
+        let list = names::list(partitions.iter().map(|p| (p, wanted)));
+        if list.count() == 0 {
+            return Ok(HashMap::new());
+        }
+        match self.client.list_offsets(&list, committed, left(self.deadline())) {
+            Ok(offsets) => {
+                let told = offsets.into_iter().filter_map(|(partition, offset)| Some((partition, offset.ok()?)));
+                Ok(told.filter(|(_, offset)| *offset >= 0).collect())
+            }
+            // None of these partitions has a leader.
+            Err(failure) if failure.code == Code::NoEnt => Ok(HashMap::new()),
+            Err(failure) => self.list_offsets_of_some(partitions, wanted, committed, &failure),
+        }
+    }
+
+    /// librdkafka waits for the leader of every partition until the deadline, so that one without a leader fails all. The rest are
+    /// asked again without those that have none.
+    fn list_offsets_of_some(
+        &self,
+        partitions: &[TopicPartition],
+        wanted: Offset,
+        committed: bool,
+        failure: &Failure,
+    ) -> Result<HashMap<TopicPartition, i64>, BusError> {
+        let explained = || Err(self.explain("reading offsets", NEEDS_DESCRIBE, failure));
+        if is_unreachable(failure.code) {
+            let topics: BTreeSet<&TopicName> = partitions.iter().map(|p| &p.topic).collect();
+            let Ok(described) = self.describe(&names::topics(topics)) else { return explained() };
+            let topics: HashMap<String, TopicDescription> = described.into_iter().filter_map(|(n, t)| Some((n, t.ok()?))).collect();
+            let led =
+                |p: &&TopicPartition| topics.get(p.topic.as_str()).is_some_and(|t| matches!(t.partitions.get(&p.partition), Some(Some(_))));
+            let led: Vec<TopicPartition> = partitions.iter().filter(led).cloned().collect();
+            return if led.len() == partitions.len() { explained() } else { self.list_offsets(&led, wanted, committed) };
+        }
+        if partitions.len() == 1 {
+            return if failure.code == Code::UnsupportedVersion { explained() } else { Ok(HashMap::new()) };
+        }
+        let (one, other) = partitions.split_at(partitions.len() / 2);
+        let mut all = self.list_offsets(one, wanted, committed)?;
+        all.extend(self.list_offsets(other, wanted, committed)?);
+        Ok(all)
+    }
+
+    pub(super) fn topic_configs(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, BTreeMap<String, String>>, BusError> {
+        let explain = |failure: &Failure| self.explain("reading topic configurations", "DESCRIBE_CONFIGS on the topics", failure);
+        let (mut all, mut refused) = (HashMap::new(), None);
+        for some in names::topics(topics).chunks(TOPICS_PER_CALL) {
+            for (name, values) in self.client.describe_configs(some, left(self.deadline())).map_err(|f| explain(&f))? {
+                match values {
+                    Ok(values) => drop(all.insert(TopicName::from(name), values.into_iter().filter_map(of_interest).collect())),
+                    Err(failure) => refused = Some(failure),
+                }
+            }
+        }
+        match refused {
+            Some(failure) if all.is_empty() && failure.code == Code::TopicAuthorizationFailed => Err(explain(&failure)),
+            _ => Ok(all),
+        }
+    }
+}
+
+/// What was set on the topic, and compaction wherever it was set: it changes what may be missing from a log.
+fn of_interest(config: ConfigValue) -> Option<(String, String)> {
+    let ConfigValue { name, value, of_topic } = config;
+    let value = value?;
+    (of_topic || (name == "cleanup.policy" && value.contains("compact"))).then_some((name, value))
+}

@@ -11,7 +11,10 @@ use redrive::model::names::TopicPartition;
 use crate::harness::kafka::{Kafka, PATIENCE, shared};
 
 mod broker;
+mod denied;
 mod groups;
+mod membership;
+mod outages;
 mod reading;
 mod topics;
 

@@ -142,7 +142,10 @@ pub(super) fn base(settings: &BusSettings) -> ClientConfig {
 pub(super) fn reading(settings: &BusSettings, memory_bytes: usize) -> ClientConfig {
     let mut config = base(settings);
     let kibibytes = (memory_bytes / 1024).clamp(64, 2_097_151);
-    let fetch = (memory_bytes / 4).clamp(64 * 1024, 16 * 1024 * 1024);
+    let number = |property: &str, otherwise: usize| config.get(property).and_then(|v| v.parse().ok()).unwrap_or(otherwise);
+    // librdkafka wants message.max.bytes <= fetch.max.bytes < receive.message.max.bytes; its own defaults stand here.
+    let (message, receive) = (number("message.max.bytes", 1_000_000), number("receive.message.max.bytes", 100_000_000));
+    let fetch = (memory_bytes / 4).min(16 * 1024 * 1024).min(receive.saturating_sub(512)).max(message);
     let defaults = [
         ("fetch.wait.max.ms", "250".to_owned()),
         // After the queue was full: 1 s otherwise, which would starve a fast reader with little memory.
@@ -235,17 +238,31 @@ mod tests {
 
     #[test]
     fn the_operators_choice_wins_over_ours_but_not_over_guarantees() {
-        let settings = BusSettings {
-            id: "prod".into(),
-            kind: crate::model::BusKind::Kafka,
-            bootstrap_servers: "a:9092".to_owned(),
-            id_prefix: "redrive-".to_owned(),
-            client: [("client.id", "mine"), ("isolation.level", "read_uncommitted")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
-            request_timeout: Duration::from_secs(10),
-        };
+        let settings = settings(&[("client.id", "mine"), ("isolation.level", "read_uncommitted")]);
         let config = reading(&settings, 8 << 20);
         assert_eq!(config.get("client.id"), Some("mine"));
         assert_eq!(config.get("isolation.level"), Some("read_committed"));
         assert_eq!(config.get("queued.max.messages.kbytes"), Some("8192"));
+    }
+
+    #[test]
+    fn a_reader_can_be_made_whatever_sizes_are_set() {
+        let sizes = [("message.max.bytes", "30000000"), ("receive.message.max.bytes", "1500000"), ("client.id", "plain")];
+        for (memory_bytes, size) in [0, 1 << 20, 16 << 20, usize::MAX].into_iter().flat_map(|m| sizes.map(|s| (m, s))) {
+            let settings = settings(&[size]);
+            let made = make(&reading(&settings, memory_bytes), false, &Arc::new(Watch::silent()));
+            assert!(made.is_ok(), "{memory_bytes} {size:?}: {:?}", made.err());
+        }
+    }
+
+    fn settings(client: &[(&str, &str)]) -> BusSettings {
+        BusSettings {
+            id: "prod".into(),
+            kind: crate::model::BusKind::Kafka,
+            bootstrap_servers: "127.0.0.1:1".to_owned(),
+            id_prefix: "redrive-".to_owned(),
+            client: client.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            request_timeout: Duration::from_secs(10),
+        }
     }
 }

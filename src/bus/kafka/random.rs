@@ -135,8 +135,9 @@ impl Shared {
                     next = next.max(offset);
                     break;
                 }
-                Some(Polled::Failed(_, failure)) => return Err(explain(&failure)),
-                None => {}
+                Some(Polled::Failed(Some(_), failure)) => return Err(explain(&failure)),
+                // The client's own affairs, such as a group it has no right to and does not use.
+                Some(Polled::Failed(None, _)) | None => {}
             }
         }
         Ok((records, next))

@@ -118,6 +118,10 @@ impl State {
     }
 
     fn hear(&self, filling: &mut Filling<'_>, partition: Option<TopicPartition>, failure: &Failure) {
+        // librdkafka looks for the coordinator of a group that we name but never use.
+        if matches!(failure.code, Code::GroupAuthorizationFailed | Code::CoordinatorNotAvailable | Code::NotCoordinator) {
+            return;
+        }
         let event = match partition {
             None => ReaderEvent::BusError(errors::explain("reading", "READ on the topics", failure, &self.watch).to_string()),
             Some(partition) => {

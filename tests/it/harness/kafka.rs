@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 mod acts;
 mod groups;
-mod native;
+pub(crate) mod native;
 
 pub(crate) use acts::Outgoing;
 

@@ -12,6 +12,7 @@ use crate::model::{BusId, Capabilities};
 
 pub mod records;
 
+pub use crate::bus::{ReadFrom, ReadRecords};
 pub use records::{OpenRecordsError, RecordLimit};
 
 /// Reads that may be under way on one bus at a time. Each holds a consumer of the client library, and a person opens one page at

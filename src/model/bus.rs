@@ -134,6 +134,26 @@ pub struct PartitionState {
     pub leader: Option<i32>,
 }
 
+impl PartitionState {
+    /// Offsets between the indexer and the end; `None` when the partition is not indexed or was never sampled.
+    #[must_use]
+    pub fn not_indexed(&self) -> Option<u64> {
+        Some(self.end?.saturating_sub(self.next?).max(0).unsigned_abs())
+    }
+
+    /// Offsets from the log start to the end: at most this many records.
+    #[must_use]
+    pub fn records_at_most(&self) -> Option<u64> {
+        Some(self.end?.saturating_sub(self.log_start?).max(0).unsigned_abs())
+    }
+
+    /// Offsets between the last stable offset and the end: held up by an open transaction.
+    #[must_use]
+    pub fn held_by_transaction(&self) -> u64 {
+        self.last_stable.zip(self.end).map_or(0, |(stable, end)| end.saturating_sub(stable).max(0).unsigned_abs())
+    }
+}
+
 /// A topic in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSummary {

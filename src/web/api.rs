@@ -7,13 +7,25 @@ use super::WebState;
 use super::extract::Viewer;
 
 mod audit;
+mod buses;
+mod consumer_groups;
 mod dead_letters;
 mod failure_groups;
 mod overview;
+mod records;
+mod topics;
 
 /// All routes of the API.
 pub(super) fn routes() -> OpenApiRouter<WebState> {
-    OpenApiRouter::new().merge(audit::routes()).merge(overview::routes()).merge(failure_groups::routes()).merge(dead_letters::routes())
+    OpenApiRouter::new()
+        .merge(audit::routes())
+        .merge(overview::routes())
+        .merge(failure_groups::routes())
+        .merge(dead_letters::routes())
+        .merge(buses::routes())
+        .merge(topics::routes())
+        .merge(records::routes())
+        .merge(consumer_groups::routes())
 }
 
 /// `GET /api/v1/openapi.json`: this API, described.

@@ -16,6 +16,7 @@ use super::context::{Audience, RequestContext};
 use super::render::CachePolicy;
 use crate::access::{AccessError, FirstStartError, LoginError};
 use crate::model::Role;
+use crate::operations::OpenRecordsError;
 use crate::store::StoreError;
 
 /// Why a request was not answered as asked.
@@ -100,6 +101,8 @@ impl Error {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Bus { code: "bus_timeout", .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Bus { code: "bus_busy" | "bus_unreachable", .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Bus { .. } => StatusCode::BAD_GATEWAY,
             Self::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Store(StoreError::Broken(_)) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -156,6 +159,22 @@ impl Error {
 impl From<askama::Error> for Error {
     fn from(error: askama::Error) -> Self {
         Self::Internal(format!("a template failed: {error}"))
+    }
+}
+
+impl From<OpenRecordsError> for Error {
+    fn from(error: OpenRecordsError) -> Self {
+        let code = match &error {
+            OpenRecordsError::UnknownBus(_) => return Self::NotFound("bus"),
+            OpenRecordsError::NotFound(_) => return Self::NotFound("topic or partition on the bus"),
+            OpenRecordsError::DeadlineExceeded(_) => "bus_timeout",
+            OpenRecordsError::Busy(_) => "bus_busy",
+            OpenRecordsError::Unreachable(_) => "bus_unreachable",
+            OpenRecordsError::Denied(_) => "bus_denied",
+            OpenRecordsError::Unsupported(_) => "bus_unsupported",
+            OpenRecordsError::Failed(_) => "bus_failed",
+        };
+        Self::Bus { code, text: error.to_string() }
     }
 }
 

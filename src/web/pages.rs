@@ -3,6 +3,9 @@
 use super::router::Routes;
 
 mod audit;
+mod buses;
+mod consumer_group;
+mod consumer_groups;
 mod dead_letter;
 mod dead_letters;
 pub(super) mod error;
@@ -11,6 +14,8 @@ mod failure_groups;
 pub(super) mod login;
 pub(super) mod overview;
 mod settings;
+mod topic;
+mod topics;
 
 /// All routes of pages.
 pub(super) fn routes() -> Routes {
@@ -21,6 +26,7 @@ pub(super) fn routes() -> Routes {
         .and(dead_letters::routes())
         .and(dead_letter::routes())
         .and(login::routes())
+        .and(buses::routes())
         .and(audit::routes())
         .and(settings::routes())
 }

@@ -1,6 +1,6 @@
 //! The one place that owns words, icons and tones of states. Tones: `bad` needs a person now, `warn` soon, `ok`, `busy`, `idle`.
 
-use crate::model::{FailedAtSource, Presence, Status};
+use crate::model::{Capability, FailedAtSource, Presence, Status};
 
 /// How a state looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,21 @@ pub const fn failed_at_source(source: FailedAtSource) -> &'static str {
         FailedAtSource::Header => "from a header",
         FailedAtSource::Record => "from the record",
         FailedAtSource::Indexed => "time of indexing, nothing tells when it failed",
+    }
+}
+
+/// What somebody would do with a capability.
+#[must_use]
+pub const fn capability_words(capability: Capability) -> &'static str {
+    match capability {
+        Capability::ListGroups => "List consumer groups",
+        Capability::DescribeGroups => "See the members of consumer groups",
+        Capability::DeleteRecords => "Delete records",
+        Capability::Transactions => "Write in transactions",
+        Capability::ReadConfigs => "Read topic configurations",
+        Capability::RandomRead => "Open records at any position",
+        Capability::OffsetsForTimes => "Find records by time",
+        Capability::TopicIds => "Tell a re-created topic by its id",
     }
 }
 

@@ -1,0 +1,274 @@
+//! `/buses/{bus}/consumer-groups`: groups as last sampled, and one with its members and committed offsets.
+
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::super::WebState;
+use super::super::error::{Error, Problem};
+use super::super::extract::{LimitParam, Path, Query, Viewer};
+use super::super::view::listing::{self, AfterParam};
+use crate::model::bus::{Capability, ConsumerGroup as SampledGroup, GroupMember, GroupOffset};
+use crate::model::{BusId, GroupName, Timestamp};
+use crate::store::consumer_groups::ConsumerGroupSummary;
+
+pub(super) fn routes() -> OpenApiRouter<WebState> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
+}
+
+/// Restricts the list.
+#[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct GroupsQuery {
+    /// Case-insensitive part of the name.
+    q: Option<String>,
+    /// Only groups with commits on this topic.
+    topic: Option<String>,
+    /// Where the page begins: `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<AfterParam>,
+    /// Groups at most, from 1 to 1,000; 100 unless told.
+    #[param(value_type = Option<u32>)]
+    limit: Option<LimitParam>,
+}
+
+/// A page of consumer groups.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+struct ConsumerGroupList {
+    items: Vec<ConsumerGroupListing>,
+    next_cursor: Option<String>,
+}
+
+/// Lists the consumer groups of a bus as last sampled, by name; our own are left out.
+#[utoipa::path(
+    get,
+    path = "/buses/{bus}/consumer-groups",
+    tag = "consumer groups",
+    params(("bus" = String, Path, description = "Bus"), GroupsQuery),
+    responses((status = 200, body = ConsumerGroupList), (status = 404, body = Problem), (status = 422, body = Problem))
+)]
+async fn list(
+    _: Viewer,
+    State(state): State<WebState>,
+    Path(bus): Path<BusId>,
+    Query(query): Query<GroupsQuery>,
+) -> Result<Json<ConsumerGroupList>, Error> {
+    let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
+    let groups = state.store().list_consumer_groups(&bus.id, query.q.as_deref(), query.topic.as_deref()).await?;
+    let limit = query.limit.map_or(100, |limit| limit.0 as usize);
+    let after = query.cursor.as_ref().map(|after| &after.0);
+    let listed = listing::list(groups, |group| (0, group.name.as_str()), after, limit);
+    let next_cursor = listed.next.as_ref().map(ToString::to_string);
+    Ok(Json(ConsumerGroupList { items: listed.rows.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// One consumer group with its members and committed offsets.
+#[utoipa::path(
+    get,
+    path = "/buses/{bus}/consumer-groups/{group}",
+    tag = "consumer groups",
+    params(("bus" = String, Path, description = "Bus"), ("group" = String, Path, description = "Consumer group")),
+    responses((status = 200, body = ConsumerGroup), (status = 404, body = Problem))
+)]
+async fn show(
+    _: Viewer,
+    State(state): State<WebState>,
+    Path((bus, group)): Path<(BusId, GroupName)>,
+) -> Result<Json<ConsumerGroup>, Error> {
+    let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
+    let group = state.store().find_consumer_group(&bus.id, &group).await?.ok_or(Error::NotFound("consumer group"))?;
+    let reason = bus.capabilities.reason_against(Capability::DescribeGroups).map(str::to_owned);
+    Ok(Json(ConsumerGroup::new(group, reason)))
+}
+
+/// A consumer group in a list.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+struct ConsumerGroupListing {
+    /// Its bus.
+    bus: String,
+    /// Its name.
+    group: String,
+    /// `classic`, `consumer` (KIP-848) or `unknown`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// State in the bus's words.
+    state: String,
+    /// Members; null where they are not known.
+    member_count: Option<u32>,
+    /// Topics with commits or assignments.
+    topics: Vec<String>,
+    /// Partitions with a commit.
+    partition_count: u32,
+    /// Records there are to read, without those that were deleted before they were read; null when no partition's lag is known.
+    lag_messages: Option<u64>,
+    /// Records deleted before they were read.
+    deleted_messages: u64,
+    /// Open dead letters whose consumer group it is.
+    open_dead_letters: u64,
+    /// When it was last read.
+    #[schema(value_type = String, format = DateTime)]
+    sampled_at: Timestamp,
+}
+
+impl From<ConsumerGroupSummary> for ConsumerGroupListing {
+    fn from(group: ConsumerGroupSummary) -> Self {
+        Self {
+            bus: group.bus.to_string(),
+            group: group.name.to_string(),
+            kind: group.kind,
+            state: group.state,
+            member_count: group.members,
+            topics: group.topics,
+            partition_count: group.partitions,
+            lag_messages: group.lag_messages,
+            deleted_messages: group.deleted_messages,
+            open_dead_letters: group.open_dead_letters,
+            sampled_at: group.sampled_at,
+        }
+    }
+}
+
+/// One consumer group.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+struct ConsumerGroup {
+    /// Its bus.
+    bus: String,
+    /// Its name.
+    group: String,
+    /// `classic`, `consumer` (KIP-848) or `unknown`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// State in the bus's words.
+    state: String,
+    /// Members; null where they are not known, see `members_reason`.
+    members: Option<Vec<Member>>,
+    /// Why the members are not known, in words.
+    members_reason: Option<String>,
+    /// `no_commit` when no partition has a committed offset, `data_loss` when records were deleted before they were read, else
+    /// `unknown`: one sample tells nothing about movement.
+    status: &'static str,
+    /// What `status` rests on, in words.
+    evidence: String,
+    /// When it was last read.
+    #[schema(value_type = String, format = DateTime)]
+    sampled_at: Timestamp,
+    /// Committed offsets beside the partitions' own.
+    partitions: Vec<GroupPartition>,
+}
+
+/// A member of a consumer group.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+struct Member {
+    /// Id the coordinator gave it.
+    member_id: String,
+    /// Static membership id (KIP-345).
+    instance_id: Option<String>,
+    /// Client id.
+    client_id: String,
+    /// Host.
+    host: String,
+    /// Assigned partitions.
+    assignment: Vec<Assignment>,
+}
+
+/// Partitions of one topic that a member holds.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+struct Assignment {
+    /// Topic.
+    topic: String,
+    /// Partitions.
+    partitions: Vec<i32>,
+}
+
+/// A group's position on one partition.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+struct GroupPartition {
+    /// Topic.
+    topic: String,
+    /// Partition.
+    partition: i32,
+    /// Committed offset; null when there is no commit.
+    committed: Option<i64>,
+    /// First offset the bus still holds.
+    log_start: Option<i64>,
+    /// High watermark.
+    end: Option<i64>,
+    /// `end - committed`, as Kafka's own tools compute it.
+    raw_lag_messages: Option<i64>,
+    /// Raw lag without deleted records.
+    lag_messages: Option<i64>,
+    /// Records deleted before they were read: `max(0, log_start - committed)`.
+    deleted_messages: Option<i64>,
+    /// `no_commit`, `data_loss` or `unknown`, as for the group.
+    status: &'static str,
+}
+
+impl ConsumerGroup {
+    /// A sampled group; `members_reason` tells why the bus does not describe members, where it does not.
+    fn new(group: SampledGroup, members_reason: Option<String>) -> Self {
+        let (status, evidence) = status_of(&group);
+        let members_reason = if group.members.is_some() { None } else { members_reason };
+        Self {
+            bus: group.bus.to_string(),
+            group: group.name.to_string(),
+            kind: group.kind,
+            state: group.state,
+            members: group.members.map(|members| members.into_iter().map(Into::into).collect()),
+            members_reason,
+            status,
+            evidence,
+            sampled_at: group.sampled_at,
+            partitions: group.offsets.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// What one sample can tell of a group, and what that rests on.
+fn status_of(group: &SampledGroup) -> (&'static str, String) {
+    let deleted: i64 = group.offsets.iter().filter_map(GroupOffset::deleted_messages).sum();
+    let commits = group.offsets.iter().filter(|offset| offset.committed.is_some()).count();
+    if commits == 0 {
+        return ("no_commit", "no partition has a committed offset".to_owned());
+    }
+    if deleted > 0 {
+        return ("data_loss", format!("{deleted} records were deleted before this group had read them"));
+    }
+    let lag: i64 = group.offsets.iter().filter_map(GroupOffset::lag_messages).sum();
+    ("unknown", format!("lag {lag} on {commits} partitions with a commit; one sample tells nothing about movement"))
+}
+
+impl From<GroupMember> for Member {
+    fn from(member: GroupMember) -> Self {
+        let assignment = member.assignment.into_iter();
+        Self {
+            member_id: member.member_id,
+            instance_id: member.instance_id,
+            client_id: member.client_id,
+            host: member.host,
+            assignment: assignment.map(|(topic, partitions)| Assignment { topic: topic.to_string(), partitions }).collect(),
+        }
+    }
+}
+
+impl From<&GroupOffset> for GroupPartition {
+    fn from(offset: &GroupOffset) -> Self {
+        let status = match (offset.committed, offset.deleted_messages()) {
+            (None, _) => "no_commit",
+            (_, Some(1..)) => "data_loss",
+            _ => "unknown",
+        };
+        Self {
+            topic: offset.topic.to_string(),
+            partition: offset.partition,
+            committed: offset.committed,
+            log_start: offset.log_start,
+            end: offset.end,
+            raw_lag_messages: offset.raw_lag_messages(),
+            lag_messages: offset.lag_messages(),
+            deleted_messages: offset.deleted_messages(),
+            status,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The consumer groups of a bus.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::extract::{Partial, Path, Query, Viewer};
+use super::super::render::{Page, part, render};
+use super::super::view::address::{Address, segment};
+use super::super::view::freshness::{Condition, Freshness};
+use super::super::view::group::{self, GroupState};
+use super::super::view::listing::{self, After, AfterParam, Column, Listed};
+use super::super::{Error, Layout, Section, WebState, filters};
+use crate::model::bus::Capability;
+use crate::model::{BusId, BusState, Timestamp};
+use crate::store::consumer_groups::ConsumerGroupSummary;
+
+/// Rows of one page.
+const ROWS: usize = 200;
+/// Topics named in a row.
+const TOPICS: usize = 3;
+
+/// What the address restricts the list to.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GroupsQuery {
+    q: Option<String>,
+    topic: Option<String>,
+    sort: Sort,
+    after: Option<AfterParam>,
+}
+
+/// What the list is ordered by: numbers from the largest, names from A.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sort {
+    #[default]
+    Lag,
+    ConsumerGroup,
+    Members,
+    Deleted,
+    OpenDeadLetters,
+}
+
+impl Sort {
+    fn number(self, group: &ConsumerGroupSummary) -> u64 {
+        match self {
+            Self::Lag => group.lag_messages.unwrap_or(0),
+            Self::ConsumerGroup => 0,
+            Self::Members => group.members.unwrap_or(0).into(),
+            Self::Deleted => group.deleted_messages,
+            Self::OpenDeadLetters => group.open_dead_letters,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Lag => "lag",
+            Self::ConsumerGroup => "consumer_group",
+            Self::Members => "members",
+            Self::Deleted => "deleted",
+            Self::OpenDeadLetters => "open_dead_letters",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Row {
+    name: String,
+    href: String,
+    state: GroupState,
+    kind: String,
+    reads: String,
+    reads_all: String,
+    members: Option<u32>,
+    lag: Option<u64>,
+    deleted: u64,
+    partitions: u32,
+    open_dead_letters: u64,
+    dead_letters_href: String,
+    sampled_at: Timestamp,
+}
+
+/// Groups that match, taken together.
+#[derive(Debug, Default)]
+struct Totals {
+    groups: u64,
+    behind: u64,
+    without_members: u64,
+    deleted: u64,
+    deleted_groups: u64,
+}
+
+impl Totals {
+    fn of(groups: &[ConsumerGroupSummary]) -> Self {
+        let mut totals = Self::default();
+        for group in groups {
+            let is_behind = group.lag_messages.is_some_and(|lag| lag > 0);
+            totals.groups += 1;
+            totals.behind += u64::from(is_behind);
+            totals.without_members += u64::from(is_behind && group.members == Some(0));
+            totals.deleted += group.deleted_messages;
+            totals.deleted_groups += u64::from(group.deleted_messages > 0);
+        }
+        totals
+    }
+}
+
+#[derive(Template)]
+#[template(path = "consumer_groups/page.html", blocks = ["groups"])]
+struct GroupsPage {
+    layout: Layout,
+    freshness: Freshness,
+    /// The list's own address without a cursor.
+    here: Address,
+    q: String,
+    topic: String,
+    columns: Vec<Column>,
+    totals: Totals,
+    listed: Listed<Row>,
+    list_reason: Option<String>,
+    describe_reason: Option<String>,
+}
+
+impl GroupsPage {
+    fn new(layout: Layout, bus: &BusState, groups: Vec<ConsumerGroupSummary>, query: &GroupsQuery) -> Self {
+        let here = query.address(&bus.id);
+        let reason = |capability| bus.capabilities.reason_against(capability).map(str::to_owned);
+        let totals = Totals::of(&groups);
+        let after: Option<&After> = query.after.as_ref().map(|after| &after.0);
+        let listed = listing::list(groups, |group| (query.sort.number(group), group.name.as_str()), after, ROWS);
+        Self {
+            freshness: Freshness::of(bus, layout.now),
+            q: query.q.clone().unwrap_or_default(),
+            topic: query.topic.clone().unwrap_or_default(),
+            columns: columns(&here, query.sort),
+            totals,
+            listed: listed.map(|group| Row::new(&bus.id, group)),
+            list_reason: reason(Capability::ListGroups),
+            describe_reason: reason(Capability::DescribeGroups),
+            here,
+            layout,
+        }
+    }
+}
+
+impl GroupsQuery {
+    fn address(&self, bus: &BusId) -> Address {
+        let address = Address::new(format!("/buses/{}/consumer-groups", segment(bus.as_str())));
+        let address = self.q.iter().fold(address, |address, q| address.set("q", q));
+        let address = self.topic.iter().fold(address, |address, topic| address.set("topic", topic));
+        if self.sort == Sort::default() { address } else { address.set("sort", self.sort.word()) }
+    }
+}
+
+impl Row {
+    fn new(bus: &BusId, group: ConsumerGroupSummary) -> Self {
+        let name = group.name.to_string();
+        let more = group.topics.len().saturating_sub(TOPICS);
+        let mut reads = group.topics.iter().take(TOPICS).cloned().collect::<Vec<_>>().join(", ");
+        if more > 0 {
+            reads = format!("{reads} and {more} more");
+        }
+        Self {
+            href: format!("/buses/{}/consumer-groups/{}", segment(bus.as_str()), segment(&name)),
+            dead_letters_href: Address::new("/dead-letters").and("bus", bus.as_str()).and("consumer_group", &name).to_string(),
+            name,
+            state: group::state(&group.state),
+            kind: group::kind(&group.kind).to_owned(),
+            reads,
+            reads_all: group.topics.iter().take(50).cloned().collect::<Vec<_>>().join(", "),
+            members: group.members,
+            lag: group.lag_messages,
+            deleted: group.deleted_messages,
+            partitions: group.partitions,
+            open_dead_letters: group.open_dead_letters,
+            sampled_at: group.sampled_at,
+        }
+    }
+}
+
+fn columns(here: &Address, sort: Sort) -> Vec<Column> {
+    let columns = [
+        ("Consumer group", "grow", Sort::ConsumerGroup),
+        ("Lag", "num", Sort::Lag),
+        ("Deleted unread", "num hide-s", Sort::Deleted),
+        ("Open dead letters", "num", Sort::OpenDeadLetters),
+        ("Members", "num", Sort::Members),
+    ];
+    columns.map(|(label, class, by)| Column::new(label, class, here, by.word(), by == sort, by == Sort::default())).into()
+}
+
+impl Page for GroupsPage {
+    fn part(&self, id: &str, now: Timestamp) -> Option<askama::Result<String>> {
+        (id == "groups").then(|| part(&self.as_groups(), now))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.layout.now
+    }
+}
+
+/// The page.
+pub(super) async fn show(
+    _: Viewer,
+    State(state): State<WebState>,
+    Path(bus): Path<BusId>,
+    Query(query): Query<GroupsQuery>,
+    layout: Layout,
+    partial: Partial,
+) -> Result<Response, Error> {
+    let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
+    let groups = state.store().list_consumer_groups(&bus.id, query.q.as_deref(), query.topic.as_deref()).await?;
+    let layout = layout.titled(Section::ConsumerGroups, "Consumer groups");
+    render(&GroupsPage::new(layout, &bus, groups, &query), &partial)
+}

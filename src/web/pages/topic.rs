@@ -1,0 +1,234 @@
+//! One topic: its partitions, configuration and consumer groups from the store, and its records from the bus. Records are read only
+//! when somebody asks for them by partition.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::extract::{Partial, Path, Query, Viewer};
+use super::super::render::{Page, part, render_with};
+use super::super::view::address::{Address, segment};
+use super::super::view::bytes::{Body as BytesBody, View};
+use super::super::view::freshness::Freshness;
+use super::super::view::json::JsonLine;
+use super::super::view::topic::cleanup_words;
+use super::super::{Error, Layout, Section, WebState, filters};
+use crate::model::bus::{Capability, Gap, PartitionState, TopicRole, TopicSummary};
+use crate::model::{BusId, BusState, PageRequest, Timestamp, TopicName};
+
+mod groups;
+mod records;
+
+use groups::GroupRow;
+use records::{Outcome, Records, RecordsQuery};
+
+/// Gaps shown at once, newest first.
+const GAPS: u32 = 50;
+/// Partitions shown at once; a topic with more is rare, and its table would only slow the page down.
+const PARTITIONS: usize = 1_000;
+
+/// Which side of the topic is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tab {
+    #[default]
+    Partitions,
+    ConsumerGroups,
+    Records,
+    Configuration,
+}
+
+impl Tab {
+    const ALL: [Self; 4] = [Self::Partitions, Self::ConsumerGroups, Self::Records, Self::Configuration];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Partitions => "partitions",
+            Self::ConsumerGroups => "consumer_groups",
+            Self::Records => "records",
+            Self::Configuration => "configuration",
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Partitions => "Partitions",
+            Self::ConsumerGroups => "Consumer groups",
+            Self::Records => "Records",
+            Self::Configuration => "Configuration",
+        }
+    }
+}
+
+/// What the address asks for.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TopicQuery {
+    tab: Tab,
+    partition: Option<String>,
+    offset: Option<String>,
+    timestamp: Option<String>,
+    limit: Option<String>,
+    record: Option<String>,
+    view: Option<String>,
+    at: Option<usize>,
+}
+
+/// A side of the topic to choose.
+#[derive(Debug)]
+struct TabLink {
+    label: &'static str,
+    href: String,
+    count: Option<u64>,
+    current: bool,
+}
+
+/// What stands under the tabs.
+enum Body {
+    Partitions { partitions: Vec<PartitionState>, hidden: usize, gaps: Vec<Gap> },
+    ConsumerGroups { groups: Vec<GroupRow>, reason: Option<String> },
+    Records(Box<Records>),
+    Configuration { config: BTreeMap<String, String>, reason: Option<String> },
+}
+
+#[derive(Template)]
+#[template(path = "topic/page.html", blocks = ["topic"])]
+struct TopicPage {
+    layout: Layout,
+    freshness: Freshness,
+    topic: TopicSummary,
+    cleanup: String,
+    /// The topic's own address, without a tab.
+    href: Address,
+    dead_letters_href: String,
+    tabs: Vec<TabLink>,
+    trouble: Trouble,
+    body: Body,
+}
+
+/// What a person must know before anything else about this topic's partitions.
+#[derive(Debug, Default)]
+struct Trouble {
+    leaderless: Vec<i32>,
+    held_by_transaction: Vec<i32>,
+    gap_offsets: u64,
+}
+
+impl Trouble {
+    fn of(partitions: &[PartitionState], gaps: &[Gap]) -> Self {
+        let numbers = |wanted: fn(&PartitionState) -> bool| partitions.iter().filter(|p| wanted(p)).map(|p| p.partition).collect();
+        Self {
+            leaderless: numbers(|partition| partition.leader.is_none()),
+            held_by_transaction: numbers(|partition| partition.held_by_transaction() > 0),
+            gap_offsets: gaps.iter().map(Gap::offsets).sum(),
+        }
+    }
+}
+
+impl TopicPage {
+    fn is_dead_letter_topic(&self) -> bool {
+        self.topic.generation.role == TopicRole::DeadLetter
+    }
+
+    /// The first few numbers of partitions.
+    #[expect(clippy::unused_self, reason = "templates call methods of their page")]
+    fn numbers(&self, partitions: &[i32]) -> String {
+        let shown: Vec<String> = partitions.iter().take(8).map(ToString::to_string).collect();
+        let rest = partitions.len() - shown.len();
+        if rest > 0 { format!("{} and {rest} more", shown.join(", ")) } else { shown.join(", ") }
+    }
+
+    fn is_live(&self) -> bool {
+        !matches!(self.body, Body::Records(_))
+    }
+}
+
+impl Page for TopicPage {
+    fn part(&self, id: &str, now: Timestamp) -> Option<askama::Result<String>> {
+        (id == "topic").then(|| part(&self.as_topic(), now))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.layout.now
+    }
+}
+
+/// The page.
+pub(super) async fn show(
+    _: Viewer,
+    State(state): State<WebState>,
+    Path((bus, name)): Path<(BusId, TopicName)>,
+    Query(query): Query<TopicQuery>,
+    layout: Layout,
+    partial: Partial,
+) -> Result<Response, Error> {
+    let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
+    let (topic, partitions) = state.store().find_topic(&bus.id, &name).await?.ok_or(Error::NotFound("topic"))?;
+    let gaps = state.store().list_gaps(Some(&bus.id), Some(&name), &PageRequest::first(GAPS)).await?.items;
+    let trouble = Trouble::of(&partitions, &gaps);
+    let body = body(&state, &bus, &topic, partitions, gaps, &query).await?;
+    let status = match &body {
+        Body::Records(records) => records.status(),
+        _ => StatusCode::OK,
+    };
+    let layout = layout.titled(Section::Topics, name.as_str()).crumb("Topics", format!("/buses/{}/topics", segment(bus.id.as_str())));
+    let page = TopicPage::new(layout, &bus, topic, trouble, query.tab, body);
+    render_with(status, &page, &partial)
+}
+
+async fn body(
+    state: &WebState,
+    bus: &BusState,
+    topic: &TopicSummary,
+    mut partitions: Vec<PartitionState>,
+    gaps: Vec<Gap>,
+    query: &TopicQuery,
+) -> Result<Body, Error> {
+    let reason = |capability| bus.capabilities.reason_against(capability).map(str::to_owned);
+    let name = &topic.generation.topic;
+    Ok(match query.tab {
+        Tab::Partitions => {
+            let hidden = partitions.len().saturating_sub(PARTITIONS);
+            partitions.truncate(PARTITIONS);
+            Body::Partitions { partitions, hidden, gaps }
+        }
+        Tab::ConsumerGroups => {
+            let groups = groups::list(state, &bus.id, name).await?;
+            Body::ConsumerGroups { groups, reason: reason(Capability::ListGroups) }
+        }
+        Tab::Records => Body::Records(Box::new(Records::open(state, bus, name, &partitions, RecordsQuery::from(query)).await)),
+        Tab::Configuration => Body::Configuration { config: topic.generation.config.clone(), reason: reason(Capability::ReadConfigs) },
+    })
+}
+
+impl TopicPage {
+    fn new(layout: Layout, bus: &BusState, topic: TopicSummary, trouble: Trouble, tab: Tab, body: Body) -> Self {
+        let name = topic.generation.topic.as_str();
+        let href = Address::new(format!("/buses/{}/topics/{}", segment(bus.id.as_str()), segment(name)));
+        let side = if topic.generation.role == TopicRole::DeadLetter { "topic" } else { "origin_topic" };
+        let link = |this: Tab| TabLink {
+            label: this.label(),
+            href: if this == Tab::default() { href.to_string() } else { href.set("tab", this.word()).to_string() },
+            count: match this {
+                Tab::Partitions => Some(topic.partitions.into()),
+                Tab::ConsumerGroups => Some(topic.consumer_groups.into()),
+                Tab::Records | Tab::Configuration => None,
+            },
+            current: this == tab,
+        };
+        Self {
+            freshness: Freshness::of(bus, layout.now),
+            cleanup: cleanup_words(&topic.generation),
+            dead_letters_href: Address::new("/dead-letters").and("bus", bus.id.as_str()).and(side, name).to_string(),
+            tabs: Tab::ALL.map(link).into(),
+            href,
+            trouble,
+            body,
+            topic,
+            layout,
+        }
+    }
+}

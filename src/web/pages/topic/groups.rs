@@ -1,0 +1,37 @@
+//! The consumer groups of a topic, with their lag on this topic alone.
+
+use super::super::super::view::address::segment;
+use super::super::super::view::group::{self, GroupState};
+use super::super::super::{Error, WebState};
+use crate::model::{BusId, TopicName};
+
+/// A consumer group with commits on the topic.
+#[derive(Debug)]
+pub(super) struct GroupRow {
+    pub(super) name: String,
+    pub(super) href: String,
+    pub(super) state: GroupState,
+    pub(super) members: Option<u32>,
+    pub(super) lag: Option<u64>,
+    pub(super) deleted: u64,
+    pub(super) partitions: u32,
+}
+
+/// The groups with the most to read first, then by name.
+pub(super) async fn list(state: &WebState, bus: &BusId, topic: &TopicName) -> Result<Vec<GroupRow>, Error> {
+    let groups = state.store().list_consumer_groups(bus, None, Some(topic.as_str())).await?;
+    let mut rows: Vec<GroupRow> = groups
+        .into_iter()
+        .map(|group| GroupRow {
+            href: format!("/buses/{}/consumer-groups/{}", segment(bus.as_str()), segment(group.name.as_str())),
+            state: group::state(&group.state),
+            name: group.name.to_string(),
+            members: group.members,
+            lag: group.lag_messages,
+            deleted: group.deleted_messages,
+            partitions: group.partitions,
+        })
+        .collect();
+    rows.sort_by(|a, b| b.lag.cmp(&a.lag).then_with(|| a.name.cmp(&b.name)));
+    Ok(rows)
+}

@@ -76,6 +76,7 @@ mod pages;
 pub mod render;
 mod router;
 mod security;
+mod sse;
 pub mod view;
 
 pub use context::RequestContext;
@@ -115,6 +116,7 @@ struct Inner {
     https: bool,
     cookies: cookies::Cookies,
     shell: layout::ShellCache,
+    streams: Arc<sse::StreamCounts>,
 }
 
 impl WebState {
@@ -123,7 +125,7 @@ impl WebState {
     pub fn new(parts: WebParts) -> Self {
         let https = parts.config.http.public_url.as_ref().is_some_and(PublicUrl::is_https);
         let cookies = cookies::Cookies::new(https);
-        Self { inner: Arc::new(Inner { parts, https, cookies, shell: layout::ShellCache::default() }) }
+        Self { inner: Arc::new(Inner { parts, https, cookies, shell: layout::ShellCache::default(), streams: Arc::default() }) }
     }
 
     /// What Redrive remembers.
@@ -171,6 +173,10 @@ impl WebState {
     /// Whether people reach us by https.
     fn https(&self) -> bool {
         self.inner.https
+    }
+
+    fn streams(&self) -> &Arc<sse::StreamCounts> {
+        &self.inner.streams
     }
 
     fn cookies(&self) -> cookies::Cookies {

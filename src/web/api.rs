@@ -6,6 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::WebState;
 use super::extract::Viewer;
 
+mod access;
 mod audit;
 mod buses;
 mod consumer_groups;
@@ -18,7 +19,9 @@ mod topics;
 /// All routes of the API.
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new()
+        .merge(access::routes())
         .merge(audit::routes())
+        .routes(utoipa_axum::routes!(super::sse::events))
         .merge(overview::routes())
         .merge(failure_groups::routes())
         .merge(dead_letters::routes())

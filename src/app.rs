@@ -1,5 +1,6 @@
 //! The composition root: a configuration becomes parts, and parts become running tasks.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use crate::bus::kafka::client::check_properties;
 use crate::config::{Config, Problems};
 use crate::jobs;
 use crate::lifecycle::Lifecycle;
@@ -30,7 +32,12 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 /// Loads the configuration with everything that other rooms know about it.
 pub fn load_config(file: Option<&Path>) -> Result<Config, Problems> {
     let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(file, environment, |_| Vec::new())
+    Config::load(file, environment, client_problems)
+}
+
+/// What librdkafka, and Redrive's own guarantees, say against properties of a bus's client.
+fn client_problems(properties: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    check_properties(properties).into_iter().map(|found| (found.property, found.problem)).collect()
 }
 
 /// How the configured store is opened.

@@ -48,37 +48,37 @@ async fn a_login_with_few_rights_works_as_far_as_they_go() {
 
 /// READ on `open`, DESCRIBE on `described`, nothing else.
 async fn narrow(bus: &KafkaBus) {
-    let topics: Vec<String> = bus.metadata().await.unwrap().topics.into_iter().map(|t| t.topic.to_string()).collect();
+    let topics: Vec<String> = bus.metadata().await.expect("allowed").topics.into_iter().map(|t| t.topic.to_string()).collect();
     assert_eq!(topics, ["described", "open"]);
 
-    let offsets = bus.offsets(&[place("open", 0), place("described", 0), place("hidden", 0)]).await.unwrap();
+    let offsets = bus.offsets(&[place("open", 0), place("described", 0), place("hidden", 0)]).await.expect("allowed");
     assert_eq!((offsets.len(), offsets[&place("open", 0)].end), (2, 1), "one refusal does not hide the others");
-    assert_eq!(bus.read(&place("open", 0), ReadFrom::Newest, 5).await.unwrap().records.len(), 1);
-    let error = bus.read(&place("described", 0), ReadFrom::Newest, 5).await.unwrap_err();
+    assert_eq!(bus.read(&place("open", 0), ReadFrom::Newest, 5).await.expect("allowed").records.len(), 1);
+    let error = bus.read(&place("described", 0), ReadFrom::Newest, 5).await.expect_err("refused");
     assert!(matches!(&error, BusError::Denied(reason) if reason.contains("READ on the topic")), "{error}");
 
-    let error = bus.topic_configs(&["open".into(), "described".into()]).await.unwrap_err();
+    let error = bus.topic_configs(&["open".into(), "described".into()]).await.expect_err("refused");
     assert!(matches!(&error, BusError::Denied(reason) if reason.contains("DESCRIBE_CONFIGS")), "{error}");
     let capabilities = bus.capabilities();
-    let reason = capabilities.reason_against(Capability::ReadConfigs).unwrap();
+    let reason = capabilities.reason_against(Capability::ReadConfigs).expect("allowed");
     assert!(reason.contains("DESCRIBE_CONFIGS on the topics"), "{reason}");
 
-    let error = bus.committed_offsets(&"other-group".into()).await.unwrap_err();
+    let error = bus.committed_offsets(&"other-group".into()).await.expect_err("refused");
     assert!(matches!(&error, BusError::Denied(reason) if reason.contains("DESCRIBE on the group other-group")), "{error}");
-    let described = bus.describe_groups(&["other-group".into()]).await.unwrap();
-    let reason = described[0].members.as_ref().unwrap_err();
+    let described = bus.describe_groups(&["other-group".into()]).await.expect("allowed");
+    let reason = described[0].members.as_ref().expect_err("refused");
     assert!(reason.contains("not allowed") && reason.contains("other-group"), "{reason}");
     assert!(capabilities.reason_against(Capability::DescribeGroups).is_none());
 
-    let mut reader = bus.open_reader(1 << 20).await.unwrap();
-    reader.assign(vec![(place("described", 0), 0), (place("open", 0), 0)]).await.unwrap();
+    let mut reader = bus.open_reader(1 << 20).await.expect("allowed");
+    reader.assign(vec![(place("described", 0), 0), (place("open", 0), 0)]).await.expect("allowed");
     let read = read_until(reader.as_mut(), |b| !b.records.is_empty() && !b.events.is_empty()).await;
     assert_eq!(read.records[0].topic.as_str(), "open", "the other partition is read");
     let refused = |e: &ReaderEvent| matches!(e, ReaderEvent::PartitionError { partition, reason } if partition.topic.as_str() == "described" && reason.contains("READ on the topic"));
     assert!(read.events.iter().any(refused), "{:?}", read.events);
 
-    let mut member = bus.join("redrive-index-x", "one").await.unwrap();
-    member.set_topics(vec!["open".into()]).await.unwrap();
+    let mut member = bus.join("redrive-index-x", "one").await.expect("allowed");
+    member.set_topics(vec!["open".into()]).await.expect("allowed");
     let refusal = async {
         loop {
             if let Err(error) = member.changed().await {

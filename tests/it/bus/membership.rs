@@ -19,8 +19,8 @@ struct Instance {
 impl Instance {
     async fn join(group: &str, name: &str, topics: &[&str]) -> Self {
         let bus = bus();
-        let mut membership = bus.join(group, name).await.unwrap();
-        membership.set_topics(topics.iter().map(|t| (*t).into()).collect()).await.unwrap();
+        let mut membership = bus.join(group, name).await.expect("a member");
+        membership.set_topics(topics.iter().map(|t| (*t).into()).collect()).await.expect("a member");
         Self { bus, membership, share: BTreeSet::new() }
     }
 }
@@ -37,7 +37,7 @@ async fn until(instances: &mut [&mut Instance], wanted: impl Fn(&[&BTreeSet<Topi
         for instance in instances.iter_mut() {
             let change = tokio::time::timeout(std::time::Duration::from_millis(100), instance.membership.changed()).await;
             if let Ok(share) = change {
-                instance.share = share.unwrap().partitions.into_iter().collect();
+                instance.share = share.expect("a member").partitions.into_iter().collect();
             }
         }
     }

@@ -11,6 +11,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
@@ -175,7 +177,7 @@ impl Drop for Kafka {
 
 /// Starts a child from a thread that lives as long as the process: the kernel sends the death signal when the *thread* that
 /// started the child ends, and the threads of tests end with their test.
-fn spawn_for_life(command: Command) -> Child {
+pub(super) fn spawn_for_life(command: Command) -> Child {
     type Request = (Command, SyncSender<Child>);
     static STARTER: OnceLock<Mutex<SyncSender<Request>>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {
@@ -218,11 +220,18 @@ fn format_storage(folder: &Path) {
     let output = Command::new("java")
         .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
         .arg(lib().join("*"))
-        .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c"])
+        .args(["kafka.tools.StorageTool", "format", "--standalone", "-t", &cluster_id(), "-c"])
         .arg(folder.join("server.properties"))
         .output()
         .expect("java runs");
     assert!(output.status.success(), "formatting failed: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Each broker is a cluster of its own.
+fn cluster_id() -> String {
+    let id = URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4());
+    // Kafka's tools would take an id that begins with a dash for an option.
+    if id.starts_with('-') { cluster_id() } else { id }
 }
 
 fn properties(folder: &Path, port: u16, controller: u16, sasl: u16, options: &Options) -> String {

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, FutureProducer, FutureRecord, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -193,6 +193,31 @@ impl Kafka {
         self.begin_transaction(&unique("tx"), records).await.abort().await;
     }
 
+    /// Everything that a reader of committed records finds on partition 0 now, as it was written.
+    pub(crate) async fn read_all(&self, topic: &str) -> Vec<Outgoing> {
+        let (_, end) = self.watermarks(topic, 0).await;
+        let consumer: BaseConsumer =
+            self.client().set("group.id", unique("read-all")).set("enable.partition.eof", "true").create().expect("a consumer");
+        let topic = topic.to_owned();
+        blocking(move || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic, 0, Offset::Beginning).expect("a valid offset");
+            consumer.assign(&list).expect("an assignment");
+            let mut records = Vec::new();
+            let deadline = std::time::Instant::now() + PATIENCE;
+            loop {
+                assert!(std::time::Instant::now() < deadline, "{topic} could not be read to its end");
+                match consumer.poll(Duration::from_millis(200)) {
+                    Some(Ok(message)) if message.offset() < end => records.push(written(&message)),
+                    None => {}
+                    Some(Ok(_) | Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return records,
+                    Some(Err(error)) => panic!("reading {topic}: {error}"),
+                }
+            }
+        })
+        .await
+    }
+
     /// Log start and high watermark.
     pub(crate) async fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
         let consumer: BaseConsumer = self.client().create().expect("a client");
@@ -217,6 +242,18 @@ impl Kafka {
             }
         })
         .await;
+    }
+}
+
+fn written(message: &BorrowedMessage<'_>) -> Outgoing {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    Outgoing {
+        topic: message.topic().to_owned(),
+        partition: Some(message.partition()),
+        timestamp: message.timestamp().to_millis(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
     }
 }
 

@@ -14,6 +14,9 @@ mod fields;
 mod trace;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 use compiled::{Hits, Rows, TopicRules};
 use fields::Fields;
 

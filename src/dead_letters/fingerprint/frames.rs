@@ -3,14 +3,33 @@
 
 use super::short;
 
+mod dotnet;
+mod go;
+mod header;
 mod java;
 mod libraries;
+mod node;
+mod python;
+mod rust;
+
+#[cfg(test)]
+mod tests;
 
 /// Language of a stack trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// Java, Kotlin, Scala and others on the JVM.
     Java,
+    /// C#, F# and others on .NET.
+    DotNet,
+    /// Python.
+    Python,
+    /// Go.
+    Go,
+    /// JavaScript and TypeScript on V8.
+    Node,
+    /// Rust.
+    Rust,
     /// None that is known.
     Unknown,
 }
@@ -192,7 +211,8 @@ fn top_frame(language: Language, frame: &Frame<'_>) -> TopFrame {
 fn stable_name(language: Language, name: &str) -> String {
     match language {
         Language::Java => java::stable_name(name),
-        Language::Unknown => name.to_owned(),
+        Language::Go => go::stable_name(name),
+        _ => name.to_owned(),
     }
 }
 
@@ -215,31 +235,86 @@ fn mark_application(exceptions: &mut [Exception<'_>], application_packages: &[St
     }
 }
 
+/// By the first line that only one language writes.
 fn detect(stack: &str) -> Language {
+    let mut caused = false;
     for line in stack.split('\n') {
-        let line = line.trim();
-        if let Some(frame) = line.strip_prefix("at ")
-            && java::is_frame(frame)
-        {
-            return Language::Java;
-        }
-        if line.starts_with("Caused by: ") {
-            return Language::Java;
+        let text = line.trim();
+        match text.as_bytes().first() {
+            Some(b'a') if text.starts_with("at ") => {
+                let frame = text[3..].trim();
+                if java::is_frame(frame) {
+                    return Language::Java;
+                }
+                if node::is_frame(frame) {
+                    return Language::Node;
+                }
+                if dotnet::is_frame(frame) {
+                    return Language::DotNet;
+                }
+            }
+            Some(b'C') => caused |= text.starts_with("Caused by: "),
+            Some(b'T') if text.starts_with("Traceback (most recent call last):") => return Language::Python,
+            Some(b'g') if text.starts_with("goroutine ") && text.ends_with("]:") => return Language::Go,
+            Some(b'/') if line.starts_with('\t') && text.contains(".go:") => return Language::Go,
+            Some(b's' | b'S') if text.ends_with("tack backtrace:") => return Language::Rust,
+            Some(b'0') if text.starts_with("0: ") && text.contains("::") => return Language::Rust,
+            _ => {}
         }
     }
-    Language::Unknown
+    // A Java trace whose frames were cut away.
+    if caused { Language::Java } else { Language::Unknown }
 }
 
 fn blocks(language: Language, stack: &str) -> Vec<Block<'_>> {
     match language {
         Language::Java => java::blocks(stack),
+        Language::DotNet => dotnet::blocks(stack),
+        Language::Python => python::blocks(stack),
+        Language::Go => go::blocks(stack),
+        Language::Node => node::blocks(stack),
+        Language::Rust => rust::blocks(stack),
         Language::Unknown => Vec::new(),
     }
 }
 
-fn read_frames<'a>(language: Language, block: &Block<'a>) -> impl Iterator<Item = Frame<'a>> + use<'a> {
-    block.lines.split('\n').filter_map(move |line| match language {
-        Language::Java => java::frame(line),
-        Language::Unknown => None,
-    })
+const fn read_frames<'a>(language: Language, block: &Block<'a>) -> Frames<'a> {
+    Frames { language, rest: Some(block.lines) }
+}
+
+/// The frames in some lines, innermost first.
+struct Frames<'a> {
+    language: Language,
+    rest: Option<&'a str>,
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        while let Some(rest) = self.rest {
+            let frame = if self.language == Language::Python {
+                // The innermost call is written last.
+                let (before, line) = rest.rsplit_once('\n').map_or((None, rest), |(before, line)| (Some(before), line));
+                self.rest = before;
+                python::frame(line)
+            } else {
+                let (line, after) = rest.split_once('\n').map_or((rest, None), |(line, after)| (line, Some(after)));
+                self.rest = after;
+                let next = || after.map_or("", |after| after.split_once('\n').map_or(after, |(next, _)| next));
+                match self.language {
+                    Language::Java => java::frame(line),
+                    Language::DotNet => dotnet::frame(line),
+                    Language::Node => node::frame(line),
+                    Language::Go => go::frame(line, next()),
+                    Language::Rust => rust::frame(line, next()),
+                    Language::Python | Language::Unknown => None,
+                }
+            };
+            if frame.is_some() {
+                return frame;
+            }
+        }
+        None
+    }
 }

@@ -1,6 +1,6 @@
 //! Java stack traces, as `Throwable.printStackTrace` and the usual loggers write them.
 
-use super::{Block, Frame, libraries};
+use super::{Block, Frame, header, libraries};
 
 /// Endings of JVM source files.
 const SOURCES: [&str; 6] = [".java", ".kt", ".scala", ".groovy", ".clj", ".kts"];
@@ -113,7 +113,8 @@ impl Reader<'_> {
         let indent = raw.len() - line.len();
         let Some(&byte) = line.as_bytes().first() else { return };
         match byte {
-            b'a' if indent > 0 && line.starts_with("at ") && line.contains('(') => {
+            // Jackson writes ` at [Source: ...]` into messages.
+            b'a' if indent > 0 && line.starts_with("at ") && !line.starts_with("at [") && line.contains('(') => {
                 self.current.first_frame.get_or_insert(start);
                 self.current.last_frame = end;
                 self.current.frames += 1;
@@ -147,25 +148,11 @@ impl Reader<'_> {
     fn close(&mut self, end: usize) {
         let open = std::mem::take(&mut self.current);
         let header_end = open.first_frame.unwrap_or(end).max(open.header);
-        let (class, message) = header(&self.stack[open.header..header_end]);
+        let (class, message) = header::class_and_message(&self.stack[open.header..header_end]);
+        let class = class.map(without_loader);
         let lines = open.first_frame.map_or("", |first| &self.stack[first..open.last_frame]);
         if class.is_some() || message.is_some() || open.frames > 0 {
             self.blocks.push(Block { class, message, lines, frames: open.frames, common: open.common, suppressed: open.suppressed });
         }
     }
-}
-
-/// `class: message`, where the message may have several lines.
-fn header(text: &str) -> (Option<&str>, Option<&str>) {
-    let text = text.trim();
-    let text = text.strip_prefix("Exception in thread \"").and_then(|rest| rest.split_once("\" ")).map_or(text, |(_, rest)| rest);
-    let text = text.strip_prefix("[CIRCULAR REFERENCE: ").map_or(text, |rest| rest.trim_end_matches(']'));
-    let end = text.bytes().position(|b| !(b.is_ascii_alphanumeric() || b"._$/@".contains(&b) || b >= 0x80)).unwrap_or(text.len());
-    let (class, rest) = text.split_at(end);
-    let named = !class.is_empty() && (rest.is_empty() || rest.starts_with(':') || rest.starts_with('\n') || rest.starts_with('\r'));
-    if !named {
-        return (None, (!text.is_empty()).then_some(text));
-    }
-    let message = rest.strip_prefix(':').unwrap_or(rest).trim();
-    (Some(without_loader(class)), (!message.is_empty()).then_some(message))
 }

@@ -84,7 +84,7 @@ impl Discovery {
         if self.retry.iter().any(|glob| glob.matches(name)) {
             return true;
         }
-        let last = |separator: char| name.rsplit_once(separator).map(|(before, after)| (before, after));
+        let last = |separator: char| name.rsplit_once(separator);
         let numbered = last('-').is_some_and(|(before, after)| {
             before.to_ascii_lowercase().ends_with("-retry") && !after.is_empty() && after.bytes().all(|b| b.is_ascii_digit())
         });

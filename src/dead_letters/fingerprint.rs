@@ -45,7 +45,9 @@ fn add_cause(parts: &mut Parts, failure: &Failure, dead_letter_topic: &TopicName
         let top = frames::top_application_frames(stack, application_packages, TOP_FRAMES);
         if let Some(first) = top.first() {
             parts.add("exception", class);
-            top.iter().for_each(|frame| parts.add("frame", &frame.key));
+            for frame in &top {
+                parts.add("frame", &frame.key);
+            }
             return format!("{} in {}", short(class), first.short);
         }
     }

@@ -66,7 +66,7 @@ struct Hit {
 /// What one record's headers touched.
 #[derive(Debug)]
 pub(super) struct Hits {
-    hits: Vec<Hit>,
+    all: Vec<Hit>,
     matched: Vec<usize>,
     traces: Vec<(TraceHeader, usize)>,
 }
@@ -117,12 +117,12 @@ impl Rows {
                 }
             }
         }
-        let matches = |row: &CompiledRow, present: u64| {
-            present != 0 && present & row.unless == 0 && row.markers.iter().any(|&marker| present & marker == marker)
+        let is_written = |row: &CompiledRow, present: u64| {
+            present != 0 && present & row.unless == 0 && row.markers.iter().any(|&marker| marker & !present == 0)
         };
         let matched =
-            self.rows.iter().zip(&present).enumerate().filter(|(_, (row, bits))| matches(row, **bits)).map(|(row, _)| row).collect();
-        Hits { hits, matched, traces }
+            self.rows.iter().zip(&present).enumerate().filter(|(_, (row, bits))| is_written(row, **bits)).map(|(row, _)| row).collect();
+        Hits { all: hits, matched, traces }
     }
 }
 
@@ -215,7 +215,7 @@ impl Hits {
 
     /// For each rule of a matched row, the occurrence that counts.
     pub(super) fn resolve(&self, row: usize, compiled: &CompiledRow) -> Resolved {
-        let mine = || self.hits.iter().filter(|hit| usize::from(hit.row) == row);
+        let mine = || self.all.iter().filter(|hit| usize::from(hit.row) == row);
         let (from, until) = match compiled.order {
             Order::LastSet(begins) => (mine().rfind(|hit| usize::from(hit.rule) == begins).map_or(0, |hit| hit.header), usize::MAX),
             Order::FirstSet(begins) => {
@@ -275,16 +275,9 @@ fn filled(template: &str, stars: &[&str]) -> String {
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let star = part.chars().next().and_then(|c| c.to_digit(10)).and_then(|n| stars.get(usize::try_from(n).ok()?.checked_sub(1)?));
-        match star {
-            Some(star) => {
-                text.push_str(star);
-                text.push_str(&part[1..]);
-            }
-            None => {
-                text.push('$');
-                text.push_str(part);
-            }
-        }
+        let rest = if star.is_some() { &part[1..] } else { part };
+        text.push_str(star.unwrap_or(&"$"));
+        text.push_str(rest);
     }
     text
 }

@@ -60,14 +60,13 @@ impl<'a> Fields<'a> {
 
     fn read_coordinates(&mut self) {
         self.origin.topic = self.text(Field::OriginTopic, usize::MAX).map(|topic| TopicName::new(topic.into_owned()));
-        self.origin.partition = self.number(Field::OriginPartition).and_then(|partition| match i32::try_from(partition) {
-            Ok(partition) => Some(partition),
-            Err(_) => {
+        if let Some(number) = self.number(Field::OriginPartition) {
+            let partition = i32::try_from(number);
+            if partition.is_err() {
                 self.problem(Field::OriginPartition, "is not a partition");
-                None
             }
-        });
-        self.origin.partition = self.origin.partition.filter(|partition| *partition >= 0);
+            self.origin.partition = partition.ok().filter(|partition| *partition >= 0);
+        }
         self.origin.offset = self.number(Field::OriginOffset).filter(|offset| *offset >= 0);
         self.origin.timestamp = self.time(Field::OriginTimestamp);
         self.failed_at = self.time(Field::FailedAt);

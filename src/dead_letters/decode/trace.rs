@@ -45,7 +45,7 @@ fn trace_parent(value: &[u8]) -> Option<[u8; 16]> {
         && !value.iter().any(u8::is_ascii_uppercase)
         && hex(&value[36..52]).is_some_and(|span| span != 0)
         && hex(&value[53..]).is_some();
-    if !valid { None } else { hex(&value[3..35]).filter(|&id| id != 0).map(u128::to_be_bytes) }
+    if valid { hex(&value[3..35]).filter(|&id| id != 0).map(u128::to_be_bytes) } else { None }
 }
 
 fn b3_id(text: &[u8]) -> Option<[u8; 16]> {

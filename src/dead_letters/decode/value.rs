@@ -9,10 +9,9 @@ const TICKS_AT_EPOCH: i64 = 621_355_968_000_000_000;
 /// A whole number: as the convention says, else by length (4 or 8 bytes), else as decimal text. `None`: not a number.
 pub(super) fn integer(bytes: &[u8], encoding: Encoding) -> Option<i64> {
     let by_convention = match encoding {
-        Encoding::BeInt32 => be_int32(bytes),
-        Encoding::BeInt64 => be_int64(bytes),
         Encoding::BeInt32OrByte if bytes.len() == 1 => Some(i64::from(bytes[0])),
-        Encoding::BeInt32OrByte => be_int32(bytes),
+        Encoding::BeInt32 | Encoding::BeInt32OrByte => be_int32(bytes),
+        Encoding::BeInt64 => be_int64(bytes),
         Encoding::BigInteger => big_integer(bytes),
         Encoding::Float64 => float(bytes),
         _ => decimal(bytes),
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn times_are_read_in_every_style() {
-        let time = |bytes: &[u8], encoding| time(bytes, encoding).map(|t| t.to_rfc3339());
+        let time = |bytes: &[u8], encoding| time(bytes, encoding).map(Timestamp::to_rfc3339);
         assert_eq!(time(b"2026-11-24T02:57:16.1234567Z", Encoding::Iso8601).as_deref(), Some("2026-11-24T02:57:16.123Z"));
         assert_eq!(time(b"2026-11-24T03:57:16+01:00", Encoding::Iso8601).as_deref(), Some("2026-11-24T02:57:16.000Z"));
         assert_eq!(time(b"2026-11-24T02:57:16.123", Encoding::Iso8601).as_deref(), Some("2026-11-24T02:57:16.123Z"));

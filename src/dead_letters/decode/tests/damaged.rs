@@ -89,6 +89,8 @@ fn header_value() -> impl Strategy<Value = Option<Vec<u8>>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_bytes_make_it_panic(headers in proptest::collection::vec((header_name(), header_value()), 0..40), topic in "\\PC{0,30}") {
         let mut letter = record(&[]);

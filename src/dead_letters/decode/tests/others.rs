@@ -1,6 +1,7 @@
 //! Conventions of frameworks beside the JVM.
 
 use super::{decode, expect, seen};
+use crate::model::Timestamp;
 
 #[test]
 fn wolverine() {
@@ -17,7 +18,7 @@ fn wolverine() {
         ],
     );
     assert_eq!(seen(&failure), expect("wolverine", "orders/3/42", Some("System.InvalidOperationException"), Some("no stock"), None));
-    assert_eq!(failure.failed_at.map(|t| t.as_millis()), Some(1_795_454_334_656));
+    assert_eq!(failure.failed_at.map(Timestamp::as_millis), Some(1_795_454_334_656));
 }
 
 #[test]
@@ -35,7 +36,7 @@ fn wolverine_after_kafka_retries() {
     );
     assert_eq!(seen(&failure), expect("wolverine", "orders/?/?", Some("System.TimeoutException"), Some("timed out"), None));
     assert_eq!(failure.attempts, Some(3));
-    assert_eq!(failure.failed_at.map(|t| t.to_rfc3339()).as_deref(), Some("2026-11-24T02:57:16.000Z"));
+    assert_eq!(failure.failed_at.map(Timestamp::to_rfc3339).as_deref(), Some("2026-11-24T02:57:16.000Z"));
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn masstransit() {
     );
     assert_eq!(seen(&failure), expect("masstransit", "orders/?/?", Some("InvalidOperationException"), Some("no stock"), None));
     assert_eq!((failure.attempts, failure.stage.as_deref()), (Some(5), Some("Shop.OrderConsumer")));
-    assert_eq!(failure.failed_at.map(|t| t.to_rfc3339()).as_deref(), Some("2026-11-24T02:57:16.123Z"));
+    assert_eq!(failure.failed_at.map(Timestamp::to_rfc3339).as_deref(), Some("2026-11-24T02:57:16.123Z"));
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn silverback() {
         ],
     );
     assert_eq!(seen(&failure), expect("silverback", "orders/3/42", Some("Shop.NoStockException"), None, Some("orders-service")));
-    assert_eq!(failure.origin.timestamp.map(|t| t.to_rfc3339()).as_deref(), Some("2026-11-24T02:57:16.000Z"));
+    assert_eq!(failure.origin.timestamp.map(Timestamp::to_rfc3339).as_deref(), Some("2026-11-24T02:57:16.000Z"));
 }
 
 #[test]

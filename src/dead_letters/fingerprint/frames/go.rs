@@ -41,9 +41,8 @@ fn library<'a>(name: &str, module: Option<&str>, file: &'a str) -> Option<&'a st
 /// Closures are numbered: `Place.func1.2` is `Place.func`. Type arguments go.
 pub(super) fn stable_name(name: &str) -> String {
     let without_arguments = name.replace("[...]", "");
-    let mut parts = without_arguments.split('.').peekable();
     let mut stable = String::with_capacity(without_arguments.len());
-    while let Some(part) = parts.next() {
+    for part in without_arguments.split('.') {
         let digits = part.len() - part.trim_end_matches(|c: char| c.is_ascii_digit()).len();
         let numbered = part.len() == digits && !stable.is_empty();
         if !numbered {

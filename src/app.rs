@@ -1,6 +1,5 @@
 //! The composition root: a configuration becomes parts, and parts become running tasks.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -8,18 +7,16 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use crate::bus::kafka::client::check_properties;
-use crate::config::{Config, Problems};
-use crate::jobs;
+use crate::config::{Checks, Config, Problems};
+use crate::dead_letters::conventions::{Encoding, Field};
+use crate::dead_letters::discovery::glob::Glob;
 use crate::lifecycle::Lifecycle;
-use crate::lifecycle::changes::Changes;
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Wishes};
 
 mod ending;
 mod opening;
 mod signals;
-mod watching;
 
 use signals::Signals;
 
@@ -29,15 +26,18 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the store may take to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 
+/// What the configuration is checked against.
+pub const CHECKS: Checks = Checks {
+    client: |_| Vec::new(),
+    pattern: |text| Glob::new(text).map(drop).map_err(|error| error.to_string()),
+    field: |word| word.parse::<Field>().map(drop).map_err(|error| error.to_string()),
+    encoding: |word| word.parse::<Encoding>().map(drop).map_err(|error| error.to_string()),
+};
+
 /// Loads the configuration with everything that other rooms know about it.
 pub fn load_config(file: Option<&Path>) -> Result<Config, Problems> {
     let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(file, environment, client_problems)
-}
-
-/// What librdkafka, and Redrive's own guarantees, say against properties of a bus's client.
-fn client_problems(properties: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    check_properties(properties).into_iter().map(|found| (found.property, found.problem)).collect()
+    Config::load(file, environment, &CHECKS)
 }
 
 /// How the configured store is opened.
@@ -67,21 +67,6 @@ async fn run(config: Config, lifecycle: &Lifecycle, _listener: TcpListener, sign
             return Ok(());
         }
     };
-    let context = jobs::Context {
-        store: store.clone(),
-        changes: Changes::new(),
-        life: lifecycle.clone(),
-        metrics: telemetry::Metrics::new(),
-        instance: jobs::Instance::new(&config.store.url),
-    };
-    let buses = watching::connect(&config)?;
-    tokio::select! {
-        started = watching::start(&config, &context, &buses) => started?,
-        signal = signals.next() => {
-            tracing::info!(signal, "ending: the store did not take the configured buses yet");
-            return Ok(());
-        }
-    }
     let ended = ending::wait(lifecycle, signals).await;
     if tokio::time::timeout(CLOSE_DEADLINE, store.close()).await.is_err() {
         tracing::warn!("the store was left without an orderly close; nothing is lost");

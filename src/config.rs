@@ -3,6 +3,7 @@
 //! `config/default.toml` is the documentation and the first layer. Nothing here opens a connection; files are read only for
 //! secrets (`*_file`). What other rooms know about values (which client properties exist) comes in as functions.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use figment::Figment;
@@ -24,7 +25,7 @@ mod tests;
 pub mod values;
 
 pub use access::{AuthConfig, AuthMode, NotificationsConfig, SecretsConfig};
-pub use bus::{BusConfig, ClientCheck};
+pub use bus::BusConfig;
 pub use http::HttpConfig;
 pub use otlp::OtlpConfig;
 pub use problem::{Problem, Problems};
@@ -35,6 +36,19 @@ use read::{Reading, Section};
 
 /// The first layer and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
+
+/// What other rooms know about values. Each answers with the rest of a sentence that says what is wrong (`is not known to this build`).
+#[derive(Debug, Clone, Copy)]
+pub struct Checks {
+    /// Looks at a bus's client properties: answers each refused one with why.
+    pub client: fn(&BTreeMap<String, String>) -> Vec<(String, String)>,
+    /// Looks at a pattern of topic names.
+    pub pattern: fn(&str) -> Result<(), String>,
+    /// Looks at the name of a decoder's field.
+    pub field: fn(&str) -> Result<(), String>,
+    /// Looks at the name of a decoder's encoding.
+    pub encoding: fn(&str) -> Result<(), String>,
+}
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +77,9 @@ pub struct Config {
 
 impl Config {
     /// Loads the defaults, then a file, then the environment's `REDRIVE__*`.
-    pub fn load(
-        file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
-        check_client: ClientCheck,
-    ) -> Result<Self, Problems> {
+    pub fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>, checks: &Checks) -> Result<Self, Problems> {
         let text = file.map(read_file).transpose()?;
-        Self::parse(file.map(|path| path.display().to_string()), text.as_deref().unwrap_or(""), environment, check_client)
+        Self::parse(file.map(|path| path.display().to_string()), text.as_deref().unwrap_or(""), environment, checks)
     }
 
     /// Reads a configuration that is already in memory; `file` is what problems call it.
@@ -77,7 +87,7 @@ impl Config {
         file: Option<String>,
         text: &str,
         environment: impl IntoIterator<Item = (String, String)>,
-        check_client: ClientCheck,
+        checks: &Checks,
     ) -> Result<Self, Problems> {
         let name = file.clone().unwrap_or_else(|| "configuration".to_owned());
         if let Err(error) = Figment::from(Toml::string(text)).find_value("") {
@@ -91,14 +101,14 @@ impl Config {
         for problem in problems {
             reading.problem(problem);
         }
-        let config = Self::read(&reading, &merged, check_client);
+        let config = Self::read(&reading, &merged, checks);
         match reading.into_problems() {
             problems if problems.is_empty() => Ok(config),
             problems => Err(Problems(problems)),
         }
     }
 
-    fn read(reading: &Reading, merged: &Value, check_client: ClientCheck) -> Self {
+    fn read(reading: &Reading, merged: &Value, checks: &Checks) -> Self {
         let root = Section::root(reading, merged);
         let config = Self {
             http: HttpConfig::read(root.section("http")),
@@ -110,7 +120,7 @@ impl Config {
             secrets: SecretsConfig::read(root.section("secrets")),
             notifications: NotificationsConfig::read(root.section("notifications")),
             telemetry: TelemetryConfig::read(root.section("telemetry")),
-            buses: bus::read_all(reading, root.sections("bus"), check_client),
+            buses: bus::read_all(reading, root.sections("bus"), checks),
         };
         config.check_login(&root);
         root.finish();

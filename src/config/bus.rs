@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::Checks;
 use super::problem::Problem;
 use super::read::{Reading, Section};
 use super::values::is_bootstrap_servers;
 use crate::model::{BusId, BusKind, GroupName, TopicName};
 
 pub use super::mapping::{FieldSource, MappingConfig, TopicRule};
-
-/// Looks at client properties: answers each refused property with why, as the rest of a sentence (`is not known to this build`).
-pub type ClientCheck = fn(&BTreeMap<String, String>) -> Vec<(String, String)>;
 
 /// One bus.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,12 +68,12 @@ pub enum OtlpEncoding {
 }
 
 /// Reads every bus; ids are unique.
-pub(super) fn read_all(reading: &Reading, sections: Vec<Section<'_>>, check_client: ClientCheck) -> Vec<BusConfig> {
+pub(super) fn read_all(reading: &Reading, sections: Vec<Section<'_>>, checks: &Checks) -> Vec<BusConfig> {
     let mut buses: Vec<BusConfig> = Vec::new();
     for section in sections {
         let value = section.raw("id");
         let (path, source) = (section.path_of("id"), reading.source(&section.path_of("id"), value));
-        let bus = BusConfig::read(section, check_client);
+        let bus = BusConfig::read(section, checks);
         if !bus.id.as_str().is_empty() && buses.iter().any(|other| other.id == bus.id) {
             let expected = "should be another name: an earlier bus has it".to_owned();
             reading.problem(Problem { file: source, key: path, value: Some(format!("{:?}", bus.id.as_str())), expected });
@@ -86,7 +84,7 @@ pub(super) fn read_all(reading: &Reading, sections: Vec<Section<'_>>, check_clie
 }
 
 impl BusConfig {
-    fn read(section: Section<'_>, check_client: ClientCheck) -> Self {
+    fn read(section: Section<'_>, checks: &Checks) -> Self {
         let bus = Self {
             id: BusId::new(section.required("id", "a name of at most 64 letters, digits, \"-\", \"_\" or \".\"", bus_id)),
             kind: section.parsed("kind", "\"kafka\"", BusKind::Kafka, |text| text.parse().ok()),
@@ -98,9 +96,9 @@ impl BusConfig {
                 "redrive-".to_owned(),
                 bus_id,
             ),
-            client: client(&section.section("client"), check_client),
+            client: client(&section.section("client"), checks),
             consumer_groups: section.list("consumer_groups", "names of consumer groups", |text| not_empty(text).map(GroupName::new)),
-            dead_letters: DeadLettersConfig::read(section.section("dead_letters")),
+            dead_letters: DeadLettersConfig::read(section.section("dead_letters"), checks),
             otlp_topics: section.sections("otlp_topics").into_iter().map(OtlpTopic::read).collect(),
         };
         section.finish();
@@ -124,15 +122,16 @@ impl fmt::Debug for BusConfig {
 }
 
 impl DeadLettersConfig {
-    fn read(section: Section<'_>) -> Self {
+    fn read(section: Section<'_>, checks: &Checks) -> Self {
         let names = "names or patterns, where \"*\" stands for any characters";
         let text = |text: &str| not_empty(text).map(str::to_owned);
+        let pattern = |text: &str| (checks.pattern)(text).is_ok().then(|| text.to_owned());
         let read = Self {
-            patterns: section.list("patterns", names, text),
+            patterns: section.list("patterns", names, pattern),
             topics: section.list("topics", "names of topics", |text| not_empty(text).map(TopicName::new)),
-            exclude: section.list("exclude", names, text),
+            exclude: section.list("exclude", names, pattern),
             application_packages: section.list("application_packages", "beginnings of stack trace lines such as \"com.example.\"", text),
-            mappings: section.sections("mapping").into_iter().map(MappingConfig::read).collect(),
+            mappings: section.sections("mapping").into_iter().map(|mapping| MappingConfig::read(mapping, checks)).collect(),
         };
         section.finish();
         read
@@ -156,9 +155,9 @@ impl OtlpTopic {
 }
 
 /// Client properties with secrets read from their files; each refused one is a problem.
-fn client(section: &Section<'_>, check: ClientCheck) -> BTreeMap<String, String> {
+fn client(section: &Section<'_>, checks: &Checks) -> BTreeMap<String, String> {
     let properties = section.free_texts();
-    for (key, reason) in check(&properties) {
+    for (key, reason) in (checks.client)(&properties) {
         let file_key = format!("{key}_file");
         let written = if section.raw(&key).is_some() { &key } else { &file_key };
         section.problem(written, section.raw(written), reason);

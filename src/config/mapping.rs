@@ -1,33 +1,16 @@
 //! `[[bus.dead_letters.mapping]]`: a team's own way of writing failures, for records that no framework wrote.
 
+use super::Checks;
 use super::bus::not_empty;
-use super::read::{Section, nearest, text};
+use super::read::{Section, text};
 use crate::model::TopicName;
-
-/// What a header may hold.
-pub const FIELDS: [&str; 11] = [
-    "origin_topic",
-    "origin_partition",
-    "origin_offset",
-    "origin_timestamp",
-    "consumer_group",
-    "exception_class",
-    "message",
-    "stack_trace",
-    "stage",
-    "attempts",
-    "failed_at",
-];
-
-/// How a header's value is written.
-pub const ENCODINGS: [&str; 5] = ["auto", "text", "int32", "int64", "float64"];
 
 /// A team's own convention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MappingConfig {
     /// Its name on the screen.
     pub name: String,
-    /// A record with this header is written in this way.
+    /// A record with this header is written in this way; empty where only topic rules are given.
     pub marker: String,
     /// Which header holds which field.
     pub fields: Vec<FieldSource>,
@@ -40,9 +23,9 @@ pub struct MappingConfig {
 pub struct FieldSource {
     /// Name of the header.
     pub header: String,
-    /// One of [`FIELDS`].
+    /// A field of the decoder.
     pub field: String,
-    /// One of [`ENCODINGS`].
+    /// An encoding of the decoder.
     pub encoding: String,
 }
 
@@ -58,23 +41,26 @@ pub struct TopicRule {
 }
 
 impl MappingConfig {
-    pub(super) fn read(section: Section<'_>) -> Self {
-        let given = |text: &str| not_empty(text).map(str::to_owned);
-        let read = Self {
-            name: section.required("name", "a name such as \"outbox\"", given),
-            marker: section.required("marker", "the name of a header that only such records have", given),
-            fields: fields(&section.section("fields")),
-            topics: section.sections("topics").into_iter().map(TopicRule::read).collect(),
+    pub(super) fn read(section: Section<'_>, checks: &Checks) -> Self {
+        let fields = fields(&section.section("fields"), checks);
+        let topics = section.sections("topics").into_iter().map(|rule| TopicRule::read(rule, checks)).collect();
+        let header = "the name of a header that only such records have";
+        let marker = if fields.is_empty() {
+            section.parsed("marker", header, String::new(), |text| Some(text.to_owned()))
+        } else {
+            section.required("marker", header, |text| not_empty(text).map(str::to_owned))
         };
+        let name = section.required("name", "a name such as \"outbox\"", |text| not_empty(text).map(str::to_owned));
+        let read = Self { name, marker, fields, topics };
         section.finish();
         read
     }
 }
 
 impl TopicRule {
-    fn read(section: Section<'_>) -> Self {
-        let pattern: String =
-            section.required("topic", "a topic's name or a pattern with \"*\"", |text| not_empty(text).map(str::to_owned));
+    fn read(section: Section<'_>, checks: &Checks) -> Self {
+        let expected = "a topic's name or a pattern with \"*\"";
+        let pattern: String = section.required("topic", expected, |text| (checks.pattern)(text).is_ok().then(|| text.to_owned()));
         let stars = pattern.matches('*').count();
         let expected = format!("a name, in which $1 to ${stars} stand for what \"*\" matched");
         let named = |key| section.parsed(key, &expected, None, |text| template(text, stars).map(Some));
@@ -85,28 +71,20 @@ impl TopicRule {
     }
 }
 
-fn fields(section: &Section<'_>) -> Vec<FieldSource> {
+fn fields(section: &Section<'_>, checks: &Checks) -> Vec<FieldSource> {
     let mut fields = Vec::new();
     for (header, value) in section.entries() {
         let nested = value.as_dict();
         let part = |key| nested.and_then(|dict| dict.get(key)).and_then(text);
-        let field = if nested.is_some() { part("field") } else { text(value) };
+        let field = if nested.is_some() { part("field") } else { text(value) }.unwrap_or_default();
         let encoding = part("encoding").unwrap_or_else(|| "auto".to_owned());
-        let Some(field) = field.filter(|field| FIELDS.contains(&field.as_str())) else {
-            let written = nested.map_or_else(|| text(value), |_| part("field")).unwrap_or_default();
-            let hint = nearest(&written, &FIELDS).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-            section.problem(header, Some(value), format!("should be one of {}{hint}", FIELDS.join(", ")));
-            continue;
-        };
-        if !ENCODINGS.contains(&encoding.as_str()) {
-            section.problem(header, Some(value), format!("should have one of the encodings {}", ENCODINGS.join(", ")));
-            continue;
+        let unknown = nested.and_then(|dict| dict.keys().find(|key| !["field", "encoding"].contains(&key.as_str())));
+        let checked = (checks.field)(&field).and_then(|()| (checks.encoding)(&encoding));
+        match (checked, unknown) {
+            (Ok(()), None) => fields.push(FieldSource { header: header.clone(), field, encoding }),
+            (Err(reason), _) => section.problem(header, Some(value), format!("does not name a field: {reason}")),
+            (_, Some(unknown)) => section.problem(header, Some(value), format!("should hold only field and encoding, not {unknown}")),
         }
-        if let Some(unknown) = nested.and_then(|dict| dict.keys().find(|key| !["field", "encoding"].contains(&key.as_str()))) {
-            section.problem(header, Some(value), format!("should hold only field and encoding, not {unknown}"));
-            continue;
-        }
-        fields.push(FieldSource { header: header.clone(), field, encoding });
     }
     fields
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use crate::bus::kafka::client::check_properties;
 use crate::config::{Checks, Config, Problems};
 use crate::dead_letters::conventions::{Encoding, Field};
 use crate::dead_letters::discovery::glob::Glob;
@@ -15,8 +16,13 @@ use crate::store::StoreSettings;
 use crate::telemetry::{self, Wishes};
 
 mod ending;
+mod first_start;
 mod opening;
+mod parts;
 mod signals;
+mod watching;
+
+pub use watching::connect;
 
 use signals::Signals;
 
@@ -28,7 +34,10 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What the configuration is checked against.
 pub const CHECKS: Checks = Checks {
-    client: |_| Vec::new(),
+    client: |properties| {
+        let problems = check_properties(properties);
+        problems.into_iter().map(|problem| (problem.property, format!("is refused: {}", problem.problem))).collect()
+    },
     pattern: |text| Glob::new(text).map(drop).map_err(|error| error.to_string()),
     field: |word| word.parse::<Field>().map(drop).map_err(|error| error.to_string()),
     encoding: |word| word.parse::<Encoding>().map(drop).map_err(|error| error.to_string()),
@@ -59,14 +68,25 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     ended
 }
 
-async fn run(config: Config, lifecycle: &Lifecycle, _listener: TcpListener, signals: &mut Signals) -> anyhow::Result<()> {
-    let store = tokio::select! {
-        store = opening::open(&config, lifecycle.readiness()) => store?,
+async fn run(config: Config, lifecycle: &Lifecycle, listener: TcpListener, signals: &mut Signals) -> anyhow::Result<()> {
+    let (store, listener) = tokio::select! {
+        opened = opening::open(&config, lifecycle.readiness(), listener) => opened?,
         signal = signals.next() => {
             tracing::info!(signal, "ending: the store was not open yet");
             return Ok(());
         }
     };
+    let started = tokio::select! {
+        started = parts::start(config, lifecycle, store.clone(), listener) => started,
+        signal = signals.next() => {
+            tracing::info!(signal, "ending: not everything had started yet");
+            lifecycle.soft().cancel();
+            Ok(())
+        }
+    };
+    if let Err(error) = started {
+        lifecycle.die(format!("{error:#}"));
+    }
     let ended = ending::wait(lifecycle, signals).await;
     if tokio::time::timeout(CLOSE_DEADLINE, store.close()).await.is_err() {
         tracing::warn!("the store was left without an orderly close; nothing is lost");

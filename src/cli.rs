@@ -10,7 +10,14 @@ use crate::app;
 use crate::config::Problems;
 
 mod check_config;
+mod keeping;
 mod migrate;
+mod token;
+mod user;
+
+use keeping::Keeping;
+use token::TokenCommand;
+use user::UserCommand;
 
 /// Observability and dead-letter operations for message buses.
 #[derive(Debug, Parser)]
@@ -35,6 +42,16 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Keep local users.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Keep API tokens.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
 }
 
 impl Cli {
@@ -45,6 +62,18 @@ impl Cli {
             Command::Serve => app::serve(load()?).await,
             Command::Migrate => migrate::run(&load()?).await,
             Command::CheckConfig { connect } => check_config::run(self.config.as_deref(), &load()?, connect).await,
+            Command::User { command } => {
+                let keeping = Keeping::open(&load()?).await?;
+                let done = command.run(&keeping).await;
+                keeping.close().await;
+                done
+            }
+            Command::Token { command } => {
+                let keeping = Keeping::open(&load()?).await?;
+                let done = command.run(&keeping).await;
+                keeping.close().await;
+                done
+            }
         }
     }
 }

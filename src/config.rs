@@ -37,11 +37,14 @@ use read::{Reading, Section};
 /// The first layer and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
 
+/// A property and why it cannot be used.
+pub type Refused = (String, String);
+
 /// What other rooms know about values. Each answers with the rest of a sentence that says what is wrong (`is not known to this build`).
 #[derive(Debug, Clone, Copy)]
 pub struct Checks {
     /// Looks at a bus's client properties: answers each refused one with why.
-    pub client: fn(&BTreeMap<String, String>) -> Vec<(String, String)>,
+    pub client: fn(&BTreeMap<String, String>) -> Vec<Refused>,
     /// Looks at a pattern of topic names.
     pub pattern: fn(&str) -> Result<(), String>,
     /// Looks at the name of a decoder's field.

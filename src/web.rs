@@ -77,6 +77,7 @@ pub mod render;
 mod router;
 mod security;
 mod sse;
+mod starting;
 pub mod view;
 
 pub use context::RequestContext;
@@ -84,6 +85,7 @@ pub use cookies::Theme;
 pub use error::Error;
 pub use layout::{Crumb, Layout, Section};
 pub use router::{RouteInfo, Routes, openapi, route_list, router, serve};
+pub use starting::serve_starting;
 
 /// What the web is made of.
 #[derive(Debug)]

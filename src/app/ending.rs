@@ -13,8 +13,9 @@ const DEADLINE: Duration = Duration::from_secs(25);
 /// Waits for the first signal or death, then for all tasks. An error says why this was no orderly end.
 pub(super) async fn wait(lifecycle: &Lifecycle, signals: &mut Signals) -> anyhow::Result<()> {
     tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "ending: finishing what is held"),
+        biased;
         () = lifecycle.soft().cancelled() => {}
+        signal = signals.next() => tracing::info!(signal, "ending: finishing what is held"),
     }
     lifecycle.soft().cancel();
     let hurried = tokio::select! {

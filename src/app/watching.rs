@@ -9,8 +9,7 @@ use anyhow::Context as _;
 use crate::access::{SESSION_ABSOLUTE, SESSION_IDLE};
 use crate::bus::kafka::KafkaBus;
 use crate::bus::{Bus, BusSettings};
-use crate::config::Config;
-use crate::config::bus::BusConfig;
+use crate::config::{BusConfig, Config};
 use crate::dead_letters::indexer::work::Backoff;
 use crate::dead_letters::indexer::{BusWork, health};
 use crate::jobs::{self, Retention};
@@ -20,16 +19,25 @@ use crate::store::StoreError;
 /// Deadline of one request to a bus.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Prepares the configured buses. Reaches none of them.
-pub(super) fn connect(config: &Config) -> anyhow::Result<HashMap<BusId, Arc<dyn Bus>>> {
-    let connected = config.buses.iter().map(|bus| {
-        let made = match bus.kind {
-            BusKind::Kafka => KafkaBus::connect(settings(bus)),
-        };
-        let made: Arc<dyn Bus> = Arc::new(made.with_context(|| format!("bus {}", bus.id))?);
-        Ok((bus.id.clone(), made))
-    });
-    connected.collect()
+/// Prepares a configured bus. Does not reach it.
+pub fn connect(config: &BusConfig) -> anyhow::Result<Arc<dyn Bus>> {
+    let settings = BusSettings {
+        id: config.id.clone(),
+        kind: config.kind,
+        bootstrap_servers: config.bootstrap_servers.clone(),
+        id_prefix: config.id_prefix.clone(),
+        client: config.client.clone(),
+        request_timeout: REQUEST_TIMEOUT,
+    };
+    let bus = match config.kind {
+        BusKind::Kafka => KafkaBus::connect(settings).with_context(|| format!("bus {}", config.id))?,
+    };
+    Ok(Arc::new(bus))
+}
+
+/// Prepares every configured bus.
+pub(super) fn connect_all(config: &Config) -> anyhow::Result<HashMap<BusId, Arc<dyn Bus>>> {
+    config.buses.iter().map(|bus| Ok((bus.id.clone(), connect(bus)?))).collect()
 }
 
 /// Starts the background tasks: those of the house, and a sampler and an indexer for each bus.
@@ -57,7 +65,7 @@ async fn register(config: &Config, context: &jobs::Context) -> anyhow::Result<()
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
     loop {
         let registered = context.store.register_buses(&kinds).await;
-        health::report(context.life.readiness(), registered.as_ref().map(|()| ()));
+        health::report(context.life.readiness(), registered.as_ref().copied());
         match registered {
             Err(error @ (StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::ReadOnly(_))) => {
                 tracing::warn!(%error, "the store does not take the configured buses yet");
@@ -65,16 +73,5 @@ async fn register(config: &Config, context: &jobs::Context) -> anyhow::Result<()
             }
             other => return other.context("writing the configured buses to the store"),
         }
-    }
-}
-
-fn settings(bus: &BusConfig) -> BusSettings {
-    BusSettings {
-        id: bus.id.clone(),
-        kind: bus.kind,
-        bootstrap_servers: bus.bootstrap_servers.clone(),
-        id_prefix: bus.id_prefix.clone(),
-        client: bus.client.clone(),
-        request_timeout: REQUEST_TIMEOUT,
     }
 }

@@ -42,13 +42,12 @@ fn the_documented_defaults_are_the_ones_in_the_code() {
 #[test]
 fn the_commented_example_of_a_bus_is_valid() {
     let start = DEFAULTS.find("# [[bus]]").expect("the example");
-    let example: String = DEFAULTS[start..]
+    let example = DEFAULTS[start..]
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
         .filter(|line| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')))
         .filter(|line| !line.contains("_file"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+        .fold(String::new(), |text, line| text + line + "\n");
     let config = load(&example, &[]).unwrap();
     let bus = &config.buses[0];
     assert_eq!(bus.client["security.protocol"], "SASL_SSL");
@@ -94,7 +93,7 @@ fn every_problem_is_reported_at_once_with_file_key_value_and_what_is_right() {
     "#;
     let found = problems(text, &[("REDRIVE__CUSTODY__MAX_RECORD_BYTES", "huge"), ("REDRIVE__BUS__7__ID", "far")]);
     let expected = [
-        r#"environment variable REDRIVE__BUS__7__ID: bus[7].id = *** has the number 7, but the next free one is 3"#,
+        r"environment variable REDRIVE__BUS__7__ID: bus[7].id = *** has the number 7, but the next free one is 3",
         r#"redrive.toml: http.listen = "8080" should be an address with port, such as "127.0.0.1:8080" or "0.0.0.0:8080""#,
         r#"redrive.toml: http.trusted_proxies[1] = "proxy" should be addresses or networks such as "10.0.0.0/8""#,
         r#"redrive.toml: http.metrics_public = "maybe" should be true or false"#,
@@ -111,7 +110,7 @@ fn every_problem_is_reported_at_once_with_file_key_value_and_what_is_right() {
         r#"redrive.toml: bus[0].bootstrap_servers = "kafka" should be host:port, comma separated"#,
         r#"redrive.toml: bus[1].dead_letters.patterns = "x" should be a list of names or patterns, where "*" stands for any characters"#,
         r#"redrive.toml: bus[1].dead_letters.mapping[0].fields.x-error = "mesage" does not name a field: unknown variant `mesage`, expected one of `origin_topic`"#,
-        r#"redrive.toml: bus[1].dead_letters.mapping[0].marker is missing; it should be the name of a header that only such records have"#,
+        r"redrive.toml: bus[1].dead_letters.mapping[0].marker is missing; it should be the name of a header that only such records have",
         r#"redrive.toml: bus[2].id = "prod" should be another name: an earlier bus has it"#,
         r#"redrive.toml: colour = "red" is no key of Redrive; known here: http, otlp, store, custody, retention, auth, secrets, notifications, telemetry, bus"#,
     ];

@@ -1,0 +1,43 @@
+//! From the configuration and an open store to running tasks.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use super::{first_start, watching};
+use crate::access::Access;
+use crate::config::Config;
+use crate::jobs;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::changes::Changes;
+use crate::operations::Operations;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::web::{self, WebParts, WebState};
+
+/// Starts everything; returns as soon as it runs. Nothing here waits for a bus.
+pub(super) async fn start(config: Config, lifecycle: &Lifecycle, store: Store, listener: TcpListener) -> anyhow::Result<()> {
+    let context = jobs::Context {
+        store: store.clone(),
+        changes: Changes::new(),
+        life: lifecycle.clone(),
+        metrics: Metrics::new(),
+        instance: jobs::Instance::new(&config.store.url),
+    };
+    let buses = watching::connect_all(&config)?;
+    let access = Access::new(store.clone(), config.auth.mode, context.changes.clone());
+    first_start::announce(&access, &config).await.context("looking for users")?;
+    let config = Arc::new(config);
+    let state = WebState::new(WebParts {
+        store,
+        access,
+        operations: Operations::new(buses.clone()),
+        changes: context.changes.clone(),
+        config: Arc::clone(&config),
+        metrics: context.metrics.clone(),
+        lifecycle: lifecycle.clone(),
+    });
+    lifecycle.spawn("web", web::serve(listener, state));
+    watching::start(&config, &context, &buses).await
+}

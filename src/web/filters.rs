@@ -52,6 +52,12 @@ pub fn thousands(number: impl Display, _: &dyn Values) -> Result<String> {
     Ok(text::with_commas(&number.to_string()))
 }
 
+/// A whole number in little room: 950, 12.3 k, 4.1 M.
+#[askama::filter_fn]
+pub fn short(number: &u64, _: &dyn Values) -> Result<String> {
+    Ok(text::short_number(*number))
+}
+
 /// `1 dead letter`, `2,000 dead letters`; the plural is given.
 #[askama::filter_fn]
 pub fn count_of(number: &u64, _: &dyn Values, one: &str, many: &str) -> Result<String> {

@@ -23,12 +23,15 @@ const OLD: Duration = Duration::from_secs(45);
 const VERY_OLD: Duration = Duration::from_secs(60);
 
 /// Part of the navigation that a page belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Section {
     /// First page.
     Overview,
     /// Failure groups, dead letters.
     DeadLetters,
+    /// Buses, their state and what they can do.
+    Buses,
     /// Topics and their records.
     Topics,
     /// Consumer groups.
@@ -38,7 +41,24 @@ pub enum Section {
     /// Users and tokens.
     Settings,
     /// None of them.
+    #[default]
     Nowhere,
+}
+
+impl Section {
+    /// Its word in addresses.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::DeadLetters => "dead_letters",
+            Self::Buses => "buses",
+            Self::Topics => "topics",
+            Self::ConsumerGroups => "consumer_groups",
+            Self::Audit => "audit",
+            Self::Settings => "settings",
+            Self::Nowhere => "nowhere",
+        }
+    }
 }
 
 /// One step of the breadcrumb.
@@ -106,6 +126,8 @@ pub struct Layout {
     pub(super) buses: Vec<BusItem>,
     pub(super) fresh: Freshness,
     pub(super) flash: Option<String>,
+    /// Whether parts are sent beside what was asked for.
+    pub(super) oob: bool,
 }
 
 impl Layout {
@@ -134,6 +156,19 @@ impl Layout {
     #[must_use]
     pub fn may(&self, role: Role) -> bool {
         self.role >= role
+    }
+
+    /// Marks parts as sent beside what was asked for.
+    #[must_use]
+    pub(super) fn out_of_band(mut self) -> Self {
+        self.oob = true;
+        self
+    }
+
+    /// Where the frame's changing parts are fetched.
+    pub(super) fn shell_address(&self) -> String {
+        let bus = self.bus.as_ref().map_or("", BusId::as_str);
+        format!("/shell{}", address::query([("section", self.section.as_str()), ("bus", bus)]))
     }
 
     /// Whether it is this user who looks.
@@ -174,8 +209,10 @@ impl Layout {
 
     /// This list for all buses, or the first page where the address is about one bus.
     pub(super) fn all_buses_address(&self) -> &str {
-        let path = self.path.split('?').next().unwrap_or("/");
-        list_of(path)
+        match self.path.split('?').next().unwrap_or("/") {
+            path if path.starts_with("/buses/") || path.starts_with("/dead-letters/") => "/",
+            path => path,
+        }
     }
 
     pub(super) fn here(&self, section: &Section) -> bool {
@@ -207,6 +244,7 @@ impl FromRequestParts<WebState> for Layout {
             buses: shell.buses.iter().map(|state| bus_item(state, bus.as_ref(), path)).collect(),
             fresh: freshness(&shell, bus.as_ref(), context.now()),
             flash: state.cookies().flash(&parts.headers),
+            oob: false,
             bus,
         })
     }
@@ -229,11 +267,16 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role) -> Vec<NavItem> {
     let query = address::query(bus.iter().map(|bus| ("bus", bus.as_str())));
     let item =
         |section, path: &str, label, icon, key| NavItem { section, address: format!("{path}{query}"), label, icon, key, count: None };
+    let list = |section, noun: &str, label, icon, key| {
+        let address = bus.map_or_else(|| format!("/{noun}"), |bus| format!("/buses/{}/{noun}", address::encode(bus.as_str())));
+        NavItem { address, ..item(section, "", label, icon, key) }
+    };
     let mut items = vec![
         item(Section::Overview, "/", "Overview", "layout-dashboard", "O"),
         item(Section::DeadLetters, "/failure-groups", "Dead letters", "inbox", "D"),
-        item(Section::Topics, "/topics", "Topics", "rows-3", "T"),
-        item(Section::ConsumerGroups, "/consumer-groups", "Consumer groups", "users", "C"),
+        list(Section::Topics, "topics", "Topics", "rows-3", "T"),
+        list(Section::ConsumerGroups, "consumer-groups", "Consumer groups", "users", "C"),
+        NavItem { address: "/buses".to_owned(), ..item(Section::Buses, "", "Buses", "plug-zap", "B") },
         NavItem { address: "/audit".to_owned(), ..item(Section::Audit, "", "Audit", "scroll-text", "U") },
     ];
     if role == Role::Admin {
@@ -250,13 +293,18 @@ fn bus_item(state: &BusState, chosen: Option<&BusId>, path: &str) -> BusItem {
         (None, Some(_)) => ("connected", "ok", "plug-zap"),
         (None, None) => ("connecting", "idle", "plug"),
     };
-    let address = format!("{}{}", list_of(path), address::query([("bus", state.id.as_str())]));
+    let address = same_list(path, &state.id);
     BusItem { id: state.id.clone(), kind: "Kafka", words, tone, icon, address, chosen: chosen == Some(&state.id) }
 }
 
-/// The list to show for another bus: a page of one thing belongs to its bus, so another bus means the first page.
-fn list_of(path: &str) -> &str {
-    if path.starts_with("/buses/") || path.starts_with("/dead-letters/") { "/" } else { path }
+/// The same list for another bus. A page of one thing belongs to its bus, so it means the other's first page.
+fn same_list(path: &str, bus: &BusId) -> String {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["buses", _, list] => format!("/buses/{}/{list}", address::encode(bus.as_str())),
+        ["buses", _, ..] | ["dead-letters", _, ..] => format!("/{}", address::query([("bus", bus.as_str())])),
+        _ => format!("{path}{}", address::query([("bus", bus.as_str())])),
+    }
 }
 
 fn freshness(shell: &Shell, bus: Option<&BusId>, now: Timestamp) -> Freshness {
@@ -339,8 +387,18 @@ async fn load(state: &WebState, bus: Option<&BusId>) -> Result<Shell, crate::sto
 
 #[cfg(test)]
 mod tests {
-    use super::bus_of;
+    use super::{bus_of, same_list};
     use crate::model::BusId;
+
+    #[test]
+    fn another_bus_shows_the_same_list() {
+        let to = |path| same_list(path, &BusId::from("b 2"));
+        assert_eq!(to("/failure-groups"), "/failure-groups?bus=b%202");
+        assert_eq!(to("/buses/prod/topics"), "/buses/b%202/topics");
+        assert_eq!(to("/buses/prod/topics/orders"), "/?bus=b%202");
+        assert_eq!(to("/dead-letters/7"), "/?bus=b%202");
+        assert_eq!(to("/"), "/?bus=b%202");
+    }
 
     #[test]
     fn the_address_says_which_bus_a_page_is_about() {

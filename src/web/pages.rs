@@ -11,6 +11,7 @@ mod dead_letters;
 pub(super) mod error;
 mod failure_group;
 mod failure_groups;
+mod help;
 pub(super) mod login;
 pub(super) mod overview;
 mod settings;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Routes {
         .and(dead_letter::routes())
         .and(login::routes())
         .and(buses::routes())
+        .and(help::routes())
         .and(audit::routes())
         .and(settings::routes())
 }

@@ -55,6 +55,18 @@ pub(super) fn with_commas(number: &str) -> String {
     grouped
 }
 
+/// A number in at most four figures: exact below 10,000.
+pub(super) fn short_number(number: u64) -> String {
+    let units = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    match units.into_iter().find(|(unit, _)| number >= *unit) {
+        Some((unit, name)) if number >= 10_000 => {
+            let tenths = number / (unit / 10);
+            if tenths >= 1000 { format!("{} {name}", tenths / 10) } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
+        }
+        _ => with_commas(&number.to_string()),
+    }
+}
+
 /// A size in units of a thousand.
 pub(super) fn size_words(size: u64) -> String {
     let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB")];
@@ -69,7 +81,7 @@ pub(super) fn size_words(size: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{size_words, visible_text, with_commas};
+    use super::{short_number, size_words, visible_text, with_commas};
 
     #[test]
     fn nothing_invisible_stays_invisible() {
@@ -84,6 +96,14 @@ mod tests {
         let cases = [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567", "-1,234,567"), ("1.5", "1.5"), ("", "")];
         for (given, expected) in cases {
             assert_eq!(with_commas(given), expected);
+        }
+    }
+
+    #[test]
+    fn counts_fit_into_the_navigation() {
+        let cases = [(0, "0"), (9_999, "9,999"), (12_345, "12.3 k"), (432_100, "432 k"), (1_250_000, "1.2 M"), (5_000_000_000, "5.0 G")];
+        for (given, expected) in cases {
+            assert_eq!(short_number(given), expected);
         }
     }
 

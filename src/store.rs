@@ -2,18 +2,36 @@
 //! One file per noun; every statement is static text in the subset that both engines speak.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+#[macro_use]
+mod dialect;
 
 pub mod access;
 pub mod audit;
 pub mod buses;
+mod caches;
 pub mod consumer_groups;
+mod custody;
 pub mod dead_letters;
+mod error;
+mod facets;
 pub mod failure_groups;
 pub mod indexing;
 pub mod instances;
+mod open;
+mod presence;
 pub mod retention;
+mod rows;
+pub mod search;
+pub mod statuses;
 pub mod topics;
+mod usage;
+
+use caches::Caches;
+use dialect::Db;
+use usage::Fullness;
 
 /// What went wrong in the store, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +71,25 @@ pub struct StoreSettings {
 }
 
 /// The open store. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Store {}
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    read_timeout: Duration,
+    caches: Caches,
+    fullness: Fullness,
+    /// Held, not read: its lock keeps a second `serve` away from a SQLite file.
+    _lock: Option<std::fs::File>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("engine", &self.inner.db.engine()).finish_non_exhaustive()
+    }
+}
 
 /// What lies in the store, for the first page and `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,34 +112,33 @@ pub struct StoreUsage {
     pub rows: BTreeMap<String, u64>,
 }
 
-impl Store {
-    /// Opens the store, migrates it under a lock, and refuses a newer schema or a SQLite file that another process serves.
-    pub async fn open(_settings: &StoreSettings) -> Result<Self, StoreError> {
-        unimplemented!()
-    }
-
-    /// Migrates and closes; answers the versions applied. For `redrive migrate`.
-    pub async fn migrate(_settings: &StoreSettings) -> Result<Vec<i64>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Writes and reads one row, so that readiness tells a store that is gone, full or read-only.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// What lies in it.
-    pub async fn usage(&self) -> Result<StoreUsage, StoreError> {
-        unimplemented!()
-    }
-
-    /// Random id of this installation, made by the first migration; part of our consumer groups' names.
-    pub async fn installation_id(&self) -> Result<String, StoreError> {
-        unimplemented!()
-    }
-
-    /// Ends the pools; SQLite checkpoints.
-    pub async fn close(&self) {
-        unimplemented!()
-    }
+/// Every statement with its name, those that only the open engine has included.
+fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
+    let shared = [
+        access::STATEMENTS,
+        audit::STATEMENTS,
+        buses::STATEMENTS,
+        consumer_groups::STATEMENTS,
+        dead_letters::STATEMENTS,
+        dead_letters::count::STATEMENTS,
+        dead_letters::detail::STATEMENTS,
+        dead_letters::select::STATEMENTS,
+        facets::STATEMENTS,
+        failure_groups::STATEMENTS,
+        indexing::STATEMENTS,
+        indexing::write::STATEMENTS,
+        instances::STATEMENTS,
+        open::STATEMENTS,
+        retention::STATEMENTS,
+        search::STATEMENTS,
+        statuses::STATEMENTS,
+        topics::STATEMENTS,
+        topics::record::STATEMENTS,
+        usage::STATEMENTS,
+    ];
+    let own = match db {
+        Db::Sqlite { .. } => dialect::bulk::sqlite::statements(),
+        Db::Postgres(_) => dialect::bulk::postgres::statements(),
+    };
+    shared.into_iter().flatten().copied().chain(own).collect()
 }

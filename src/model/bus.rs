@@ -128,6 +128,9 @@ pub struct PartitionState {
     pub last_stable: Option<i64>,
     /// Next offset the indexer reads; `None` when the partition is not indexed.
     pub next: Option<i64>,
+    /// Whether it was there before the bus's first read, or before its topic became a dead-letter topic: what it holds when indexing
+    /// begins is backlog.
+    pub had_records: bool,
     /// Where a purge has cut, when one has.
     pub purged_below: Option<i64>,
     /// Broker that leads it; `None` when nobody does.

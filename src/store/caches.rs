@@ -1,0 +1,120 @@
+//! Ids of rows that indexing needs again and again. Only committed ids enter; a row that was removed meanwhile is noticed by the
+//! update of its counter, which then touches nothing.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+/// Hash of a facet's combination or of a stack trace's frames.
+pub(super) type Key = [u8; 16];
+
+/// Keeps what was used lately: a full young generation becomes the old one, and what is found in the old one is young again.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    capacity: usize,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
+    fn new(capacity: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), capacity }
+    }
+
+    fn get(&mut self, key: &K) -> Option<V> {
+        if let Some(value) = self.young.get(key) {
+            return Some(value.clone());
+        }
+        let value = self.old.remove(key)?;
+        self.insert(key.clone(), value.clone());
+        Some(value)
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= self.capacity {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+}
+
+/// A [`Recent`] that many tasks share.
+#[derive(Debug)]
+pub(super) struct Cache<K, V>(Mutex<Recent<K, V>>);
+
+impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
+    fn new(capacity: usize) -> Self {
+        Self(Mutex::new(Recent::new(capacity)))
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &K) -> Option<V> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    }
+
+    /// Remembers values that have been committed.
+    pub(super) fn extend(&self, values: impl IntoIterator<Item = (K, V)>) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.into_iter().for_each(|(key, value)| recent.insert(key, value));
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.young.clear();
+        recent.old.clear();
+    }
+}
+
+/// A failure group's key: our id of the bus, version, hash.
+pub(super) type GroupKey = (i64, i16, i64);
+
+/// All caches of the store.
+#[derive(Debug)]
+pub(super) struct Caches {
+    /// Facets by the hash of their combination.
+    pub(super) facets: Cache<Key, i64>,
+    /// Failure groups.
+    pub(super) groups: Cache<GroupKey, i64>,
+    /// Stack traces by the hash of their frames.
+    pub(super) stack_traces: Cache<Key, i64>,
+    /// Partition id to (bus id, generation id, topic).
+    pub(super) partitions: Cache<i64, (i64, i64, String)>,
+    /// Bodies of stack traces, uncompressed, for reading.
+    pub(super) frames: Cache<i64, std::sync::Arc<[u8]>>,
+}
+
+impl Caches {
+    pub(super) fn new() -> Self {
+        Self {
+            facets: Cache::new(8_192),
+            groups: Cache::new(8_192),
+            stack_traces: Cache::new(4_096),
+            partitions: Cache::new(16_384),
+            frames: Cache::new(128),
+        }
+    }
+
+    /// Forgets ids of rows that can be removed.
+    pub(super) fn clear_ids(&self) {
+        self.facets.clear();
+        self.groups.clear();
+        self.stack_traces.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_memory_is_bounded() {
+        let mut recent = Recent::new(10);
+        for n in 0..100 {
+            recent.insert(n, n);
+            assert_eq!(recent.get(&0), Some(0), "used every time, so it stays");
+            assert!(recent.young.len() + recent.old.len() <= 20);
+        }
+        assert_eq!(recent.get(&50), None);
+    }
+}

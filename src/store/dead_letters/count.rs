@@ -1,0 +1,186 @@
+//! How many: exact, from the facets' counters where these know it, else counted on covering indexes.
+
+use std::collections::HashMap;
+
+use super::select::Key;
+use super::{Status, Words, presence_sql, restricts_facets, statuses};
+use crate::model::dead_letter::StatusCounts;
+use crate::model::{DeadLetterFilter, DeadLetterId, Timestamp};
+use crate::store::facets::FacetRow;
+use crate::store::rows::status;
+use crate::store::{Store, StoreError};
+
+statements! {
+    const IN_TIME = "select count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at < $3";
+    const OF_FACET_IN_TIME = "select count(*) from dead_letters where facet_id = $1 and status = $2 and failed_at >= $3 and failed_at < $4";
+    const BY_FACET_IN_TIME = "select facet_id, count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at < $3 \
+        group by facet_id";
+    const BY_FACET_AND_PRESENCE = concat!("select d.facet_id, d.status, count(*) from dead_letters d join partitions p on p.id = d.partition_id \
+        join topic_generations g on g.id = p.generation_id where d.failed_at >= $1 and d.failed_at < $2 and ", presence_sql!(),
+        " in (select cast(value as bigint) from json_each(cast($3 as text))) group by d.facet_id, d.status");
+    const NEWER = "select facet_id, status, count(*) from dead_letters where id > $1 and failed_at >= $2 and failed_at < $3 \
+        group by facet_id, status";
+    const NEWER_KEYS = "select failed_at, id, facet_id, status from dead_letters where id > $1 and failed_at >= $2 and failed_at < $3 \
+        order by id limit 2000";
+}
+
+/// Facets whose time range is cut by the filter's are counted one by one up to so many.
+const FEW_FACETS: usize = 200;
+/// With a presence in the filter every row must be looked at: not beyond so many.
+const MOST_LOOKED_AT: u64 = 200_000;
+
+/// A facet with how many of its dead letters match, by status.
+pub(in crate::store) type FacetCounts = (FacetRow, StatusCounts);
+
+impl Store {
+    /// How many match; `None` where only a long scan would tell: with `q`, and with a presence among very many.
+    pub async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<Option<u64>, StoreError> {
+        if filter.q.as_deref().and_then(Words::parse).is_some() {
+            return Ok(None);
+        }
+        let in_time = filter.from.is_some() || filter.to.is_some();
+        if !filter.presence.is_empty() {
+            let plain = DeadLetterFilter { presence: Vec::new(), ..filter.clone() };
+            if Box::pin(self.count_dead_letters(&plain)).await?.is_none_or(|count| count > MOST_LOOKED_AT) {
+                return Ok(None);
+            }
+        } else if !restricts_facets(filter) {
+            let totals = self.total_counts().await?;
+            let mut count = 0;
+            for status in statuses(filter).into_iter().filter(|status| totals.of(*status) > 0) {
+                count += if in_time { self.count_in_time(status, filter).await? } else { totals.of(status) };
+            }
+            return Ok(Some(count));
+        }
+        Ok(Some(self.matching_facets(filter).await?.iter().map(|(_, counts)| counts.total()).sum()))
+    }
+
+    /// How many match and are newer than `id` in the order of indexing: the "show n newer" of a live list. With `q` or a presence,
+    /// among the next 2,000.
+    pub async fn count_newer(&self, filter: &DeadLetterFilter, id: DeadLetterId) -> Result<u64, StoreError> {
+        let wanted = statuses(filter);
+        let facets = if restricts_facets(filter) { Some(self.plan(filter).await?.facets.unwrap_or_default()) } else { None };
+        let (from, to) = times(filter);
+        let belongs =
+            |facet: &i64, status: Status| wanted.contains(&status) && facets.as_ref().is_none_or(|facets| facets.contains_key(facet));
+        if filter.presence.is_empty() && filter.q.is_none() {
+            let rows: Vec<(i64, i16, i64)> =
+                read!(self, |pool| sqlx::query_as(NEWER).bind(id.0).bind(from).bind(to).fetch_all(pool).await?)?;
+            let mut count = 0;
+            for (facet, code, letters) in rows {
+                count += if belongs(&facet, status(code)?) { letters.unsigned_abs() } else { 0 };
+            }
+            return Ok(count);
+        }
+        let rows: Vec<(i64, i64, i64, i16)> =
+            read!(self, |pool| sqlx::query_as(NEWER_KEYS).bind(id.0).bind(from).bind(to).fetch_all(pool).await?)?;
+        let mut keys = Vec::new();
+        for (failed_at, id, facet_id, code) in rows {
+            if belongs(&facet_id, status(code)?) {
+                keys.push(Key { failed_at, id, facet_id });
+            }
+        }
+        let keys = self.with_presence(keys, &filter.presence).await?;
+        let Some(words) = filter.q.as_deref().and_then(Words::parse) else { return Ok(keys.len() as u64) };
+        Ok(self.with_words(&keys, &words).await?.len() as u64)
+    }
+
+    /// The facets that a filter (without `q`) selects with their matching dead letters; those without any are left out.
+    pub(in crate::store) async fn matching_facets(&self, filter: &DeadLetterFilter) -> Result<Vec<FacetCounts>, StoreError> {
+        let facets = self.resolve_facets(filter).await?;
+        let statuses = statuses(filter);
+        let mut matching = if !filter.presence.is_empty() {
+            self.count_by_presence(facets, &statuses, filter).await?
+        } else if filter.from.is_some() || filter.to.is_some() {
+            self.count_facets_in_time(facets, &statuses, filter).await?
+        } else {
+            facets.into_iter().map(|facet| whole(facet, &statuses)).collect()
+        };
+        matching.retain(|(_, counts)| counts.total() > 0);
+        Ok(matching)
+    }
+
+    async fn count_in_time(&self, status: Status, filter: &DeadLetterFilter) -> Result<u64, StoreError> {
+        let (from, to) = times(filter);
+        let (count,): (i64,) = read!(self, |pool| sqlx::query_as(IN_TIME).bind(status.code()).bind(from).bind(to).fetch_one(pool).await?)?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn count_facets_in_time(
+        &self,
+        facets: Vec<FacetRow>,
+        statuses: &[Status],
+        filter: &DeadLetterFilter,
+    ) -> Result<Vec<FacetCounts>, StoreError> {
+        let (from, to) = times(filter);
+        let overlapping: Vec<FacetRow> = facets.into_iter().filter(|facet| facet.last_seen >= from && facet.first_seen < to).collect();
+        let (inside, cut): (Vec<_>, Vec<_>) = overlapping.into_iter().partition(|facet| facet.first_seen >= from && facet.last_seen < to);
+        let mut matching: Vec<FacetCounts> = inside.into_iter().map(|facet| whole(facet, statuses)).collect();
+        let all = if cut.len() > FEW_FACETS { Some(self.count_all_in_time(statuses, filter).await?) } else { None };
+        for facet in cut {
+            let mut counts = StatusCounts::default();
+            for status in statuses.iter().filter(|status| facet.counts.of(**status) > 0) {
+                *counts.of_mut(*status) = match &all {
+                    Some(all) => all.get(&(facet.id, *status)).copied().unwrap_or_default(),
+                    None => self.count_facet_in_time(facet.id, *status, from, to).await?,
+                };
+            }
+            matching.push((facet, counts));
+        }
+        Ok(matching)
+    }
+
+    async fn count_facet_in_time(&self, facet: i64, status: Status, from: i64, to: i64) -> Result<u64, StoreError> {
+        let (count,): (i64,) = read!(self, |pool| sqlx::query_as(OF_FACET_IN_TIME)
+            .bind(facet)
+            .bind(status.code())
+            .bind(from)
+            .bind(to)
+            .fetch_one(pool)
+            .await?)?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn count_all_in_time(&self, statuses: &[Status], filter: &DeadLetterFilter) -> Result<HashMap<(i64, Status), u64>, StoreError> {
+        let (from, to) = times(filter);
+        let mut all = HashMap::new();
+        for status in statuses {
+            let rows: Vec<(i64, i64)> =
+                read!(self, |pool| sqlx::query_as(BY_FACET_IN_TIME).bind(status.code()).bind(from).bind(to).fetch_all(pool).await?)?;
+            all.extend(rows.into_iter().map(|(facet, count)| ((facet, *status), count.unsigned_abs())));
+        }
+        Ok(all)
+    }
+
+    async fn count_by_presence(
+        &self,
+        facets: Vec<FacetRow>,
+        statuses: &[Status],
+        filter: &DeadLetterFilter,
+    ) -> Result<Vec<FacetCounts>, StoreError> {
+        let (from, to) = times(filter);
+        let presences: Vec<i16> = filter.presence.iter().map(|presence| presence.code()).collect();
+        let presences = serde_json::to_string(&presences).expect("a list of numbers is JSON");
+        let rows: Vec<(i64, i16, i64)> =
+            read!(self, |pool| sqlx::query_as(BY_FACET_AND_PRESENCE).bind(from).bind(to).bind(&presences).fetch_all(pool).await?)?;
+        let mut counts: HashMap<i64, StatusCounts> = HashMap::new();
+        for (facet, code, letters) in rows {
+            let status = status(code)?;
+            if statuses.contains(&status) {
+                *counts.entry(facet).or_default().of_mut(status) += letters.unsigned_abs();
+            }
+        }
+        Ok(facets.into_iter().filter_map(|facet| Some((facet.clone(), counts.remove(&facet.id)?))).collect())
+    }
+}
+
+fn whole(facet: FacetRow, statuses: &[Status]) -> FacetCounts {
+    let mut counts = StatusCounts::default();
+    facet.counts.add_to(&mut counts, statuses);
+    (facet, counts)
+}
+
+/// The filter's times: inclusive, exclusive.
+fn times(filter: &DeadLetterFilter) -> (i64, i64) {
+    (filter.from.map_or(i64::MIN, Timestamp::as_millis), filter.to.map_or(i64::MAX, Timestamp::as_millis))
+}

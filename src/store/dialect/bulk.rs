@@ -1,0 +1,34 @@
+//! Many rows at once: statements of several rows on SQLite, arrays on PostgreSQL.
+
+use crate::store::StoreError;
+use crate::store::indexing::encode::LetterRow;
+
+pub(in crate::store) mod postgres;
+pub(in crate::store) mod sqlite;
+
+/// A dead letter with custody, ready to be inserted.
+pub(in crate::store) struct Row {
+    pub(in crate::store) id: i64,
+    pub(in crate::store) facet_id: i64,
+    pub(in crate::store) stack_trace_id: Option<i64>,
+    pub(in crate::store) draft: LetterRow,
+}
+
+/// A search block, ready to be inserted.
+pub(in crate::store) struct Block {
+    pub(in crate::store) first_id: i64,
+    pub(in crate::store) last_id: i64,
+    pub(in crate::store) oldest: i64,
+    pub(in crate::store) newest: i64,
+    pub(in crate::store) signature: Vec<u8>,
+}
+
+/// What both connections can do, each in its own way.
+pub(in crate::store) trait Bulk {
+    /// Takes ids for new dead letters, ascending.
+    async fn allocate(&mut self, letters: usize) -> Result<Vec<i64>, StoreError>;
+    /// Inserts dead letters with custody.
+    async fn insert_letters(&mut self, rows: Vec<Row>, indexed_at: i64) -> Result<(), StoreError>;
+    /// Inserts search blocks.
+    async fn insert_blocks(&mut self, blocks: Vec<Block>) -> Result<(), StoreError>;
+}

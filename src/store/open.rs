@@ -1,0 +1,217 @@
+//! Opening, migrating and closing.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, SqlitePool};
+
+use super::caches::Caches;
+use super::dialect::Db;
+use super::usage::Fullness;
+use super::{Inner, Store, StoreError, StoreSettings};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Readers of a SQLite file; pages read short, so a few serve many visitors.
+const READERS: u32 = 6;
+/// Connections of one instance to PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 12;
+/// Longest wait for a connection, and for another writer of a SQLite file (a command beside `serve`).
+const WAIT: Duration = Duration::from_secs(10);
+
+statements! {
+    const APPLIED = "select version from _sqlx_migrations where success order by version";
+    const INSTALLATION_ID = "select installation_id from installation where id = 1";
+    const CHECK = "update installation set checked_at = checked_at + 1 where id = 1 returning checked_at";
+}
+
+impl Store {
+    /// Opens the store, migrates it under a lock, and refuses a newer schema or a SQLite file that another process serves.
+    pub async fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
+        Self::open_as(settings, true).await
+    }
+
+    /// Opens the store beside a process that may be serving it, for commands such as `redrive user add`.
+    pub async fn open_beside(settings: &StoreSettings) -> Result<Self, StoreError> {
+        Self::open_as(settings, false).await
+    }
+
+    /// Migrates and closes; answers the versions applied. For `redrive migrate`.
+    pub async fn migrate(settings: &StoreSettings) -> Result<Vec<i64>, StoreError> {
+        let before = if is_sqlite(settings) && !sqlite_path(&settings.url).exists() { Vec::new() } else { applied(settings).await? };
+        let store = Self::open(settings).await?;
+        let after = store.applied_versions().await?;
+        store.close().await;
+        Ok(after.into_iter().filter(|version| !before.contains(version)).collect())
+    }
+
+    async fn open_as(settings: &StoreSettings, serving: bool) -> Result<Self, StoreError> {
+        let (db, lock) = if is_sqlite(settings) {
+            open_sqlite(&sqlite_path(&settings.url), serving).await?
+        } else if settings.url.starts_with("postgres://") || settings.url.starts_with("postgresql://") {
+            (open_postgres(settings).await?, None)
+        } else {
+            return Err(StoreError::Broken("the url must begin with sqlite: or postgres://".to_owned()));
+        };
+        let fullness = Fullness::new(settings.max_bytes);
+        let inner = Inner { db, read_timeout: settings.read_timeout, caches: Caches::new(), fullness, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Writes and reads one row, so that readiness tells a store that is gone, full or read-only.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let check = async {
+            let (_,): (i64,) = write_one!(self, |pool| sqlx::query_as(CHECK).fetch_one(pool).await?);
+            Ok::<_, StoreError>(())
+        };
+        tokio::time::timeout(self.inner.read_timeout.max(WAIT), check)
+            .await
+            .map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))??;
+        self.check_fullness().await
+    }
+
+    /// Random id of this installation, made by the first migration; part of our consumer groups' names.
+    pub async fn installation_id(&self) -> Result<String, StoreError> {
+        let (id,): (String,) = read!(self, |pool| sqlx::query_as(INSTALLATION_ID).fetch_one(pool).await?)?;
+        Ok(id)
+    }
+
+    /// Ends the pools; SQLite checkpoints.
+    pub async fn close(&self) {
+        match &self.inner.db {
+            Db::Sqlite { read, write } => {
+                read.close().await;
+                if let Err(error) = sqlx::query("pragma wal_checkpoint(truncate)").execute(write).await {
+                    tracing::warn!(%error, "the store was closed without a checkpoint; the next start does it");
+                }
+                write.close().await;
+            }
+            Db::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Prepares every statement on the open engine; answers how many, or the first that the engine refuses. For tests.
+    #[doc(hidden)]
+    pub async fn prepare_statements(&self) -> Result<usize, StoreError> {
+        use sqlx::{Executor, SqlSafeStr};
+        let statements = super::all_statements(&self.inner.db);
+        for (name, text) in &statements {
+            write_one!(self, |pool| pool.acquire().await?.prepare(text.into_sql_str()).await.map(|_| ()))
+                .map_err(|error| StoreError::Broken(format!("{name}: {error}")))?;
+        }
+        Ok(statements.len())
+    }
+
+    async fn applied_versions(&self) -> Result<Vec<i64>, StoreError> {
+        let rows: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(APPLIED).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().map(|(version,)| version).collect())
+    }
+}
+
+fn is_sqlite(settings: &StoreSettings) -> bool {
+    settings.url.starts_with("sqlite:")
+}
+
+fn sqlite_path(url: &str) -> PathBuf {
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+}
+
+/// Versions applied before; none when there is no table of migrations yet.
+async fn applied(settings: &StoreSettings) -> Result<Vec<i64>, StoreError> {
+    let rows: Result<Vec<(i64,)>, sqlx::Error> = if is_sqlite(settings) {
+        let pool = SqlitePool::connect_with(sqlite_options(&sqlite_path(&settings.url))).await?;
+        let rows = sqlx::query_as(APPLIED).fetch_all(&pool).await;
+        pool.close().await;
+        rows
+    } else {
+        let pool = PgPool::connect_with(postgres_options(settings)?).await?;
+        let rows = sqlx::query_as(APPLIED).fetch_all(&pool).await;
+        pool.close().await;
+        rows
+    };
+    match rows {
+        Ok(rows) => Ok(rows.into_iter().map(|(version,)| version).collect()),
+        Err(sqlx::Error::Database(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(WAIT)
+        .foreign_keys(true)
+        .pragma("temp_store", "memory")
+        .statement_cache_capacity(256)
+}
+
+async fn open_sqlite(path: &Path, serving: bool) -> Result<(Db, Option<std::fs::File>), StoreError> {
+    let lock = lock_file(path, serving)?;
+    let writer = sqlite_options(path)
+        .create_if_missing(true)
+        // Indexing touches the same pages of four indexes in every batch.
+        .pragma("cache_size", "-32768")
+        // A checkpoint every 32 MiB of changes instead of every 4: bulk indexing would sync the file all the time.
+        .pragma("wal_autocheckpoint", "8192")
+        .pragma("journal_size_limit", "67108864");
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .acquire_timeout(WAIT * 3)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(writer)
+        .await?;
+    SQLITE.run(&write).await?;
+    let reader = sqlite_options(path).read_only(true).pragma("cache_size", "-4096");
+    let read = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(WAIT).max_lifetime(None).connect_lazy_with(reader);
+    Ok((Db::Sqlite { read, write }, lock))
+}
+
+/// Locks the file beside the database. A command beside `serve` goes on without.
+fn lock_file(path: &Path, serving: bool) -> Result<Option<std::fs::File>, StoreError> {
+    if !serving {
+        return Ok(None);
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |error: &std::io::Error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly(format!("{}: {error}", path.display()))
+        }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full(format!("{}: {error}", path.display())),
+        _ => StoreError::Unavailable(format!("{}: {error}", path.display())),
+    };
+    let file = std::fs::File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| failed(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(format!(
+            "another process serves {}; end it first, or use PostgreSQL for several instances",
+            path.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(&error)),
+    }
+}
+
+fn postgres_options(settings: &StoreSettings) -> Result<PgConnectOptions, StoreError> {
+    // The address may hold a password: the parser's message does not repeat it.
+    let options =
+        PgConnectOptions::from_str(&settings.url).map_err(|_| StoreError::Broken("the url is not a PostgreSQL url".to_owned()))?;
+    Ok(options.application_name("redrive").statement_cache_capacity(256).options([("timezone", "UTC")]))
+}
+
+async fn open_postgres(settings: &StoreSettings) -> Result<Db, StoreError> {
+    let pool =
+        PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(WAIT).connect_with(postgres_options(settings)?).await?;
+    POSTGRES.run(&pool).await?;
+    Ok(Db::Postgres(pool))
+}

@@ -1,0 +1,136 @@
+//! How much lies in the store, and whether that is too much.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use super::dialect::Db;
+use super::{Store, StoreError, StoreUsage};
+use crate::model::Timestamp;
+
+statements! {
+    const LETTERS = "select coalesce(cast(sum(open + replaying + replayed + resolved + failed_again + discarded) as bigint), 0), \
+        count(*) from facets";
+    const WITHOUT_CUSTODY = "select count(*) from dead_letters where custody_problem is not null";
+    const OLDEST = "select indexed_at from dead_letters order by id limit 1";
+    const GROUPS = "select count(*) from failure_groups";
+    const TRACES = "select count(*) from stack_traces";
+    const BLOCKS = "select count(*) from search_blocks";
+    const AUDIT = "select count(*) from audit";
+}
+
+/// Size of a SQLite database without its free pages.
+const SQLITE_SIZE: &str = "select (c.page_count - f.freelist_count) * s.page_size \
+    from pragma_page_count() c, pragma_freelist_count() f, pragma_page_size() s";
+const POSTGRES_SIZE: &str = "select pg_database_size(current_database())";
+
+/// The size is looked up again after so many milliseconds.
+const REFRESH_MILLIS: i64 = 2_000;
+
+/// Compares the size with the configured limit; once full, the store stays full until it has shrunk by a twentieth.
+#[derive(Debug)]
+pub(super) struct Fullness {
+    max_bytes: Option<u64>,
+    used: AtomicU64,
+    full: AtomicBool,
+    looked_at: AtomicI64,
+}
+
+impl Fullness {
+    pub(super) const fn new(max_bytes: Option<u64>) -> Self {
+        Self { max_bytes, used: AtomicU64::new(0), full: AtomicBool::new(false), looked_at: AtomicI64::new(i64::MIN) }
+    }
+
+    fn note(&self, used: u64) {
+        self.used.store(used, Ordering::Relaxed);
+        let Some(max) = self.max_bytes else { return };
+        if used >= max {
+            self.full.store(true, Ordering::Relaxed);
+        } else if used < max - max / 20 {
+            self.full.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn verdict(&self) -> Result<(), StoreError> {
+        match self.max_bytes {
+            Some(max) if self.full.load(Ordering::Relaxed) => {
+                let used = self.used.load(Ordering::Relaxed);
+                Err(StoreError::Full(format!("{used} bytes of store_max_bytes = {max} are in use; indexing waits until there is room")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// What lies in it.
+    pub async fn usage(&self) -> Result<StoreUsage, StoreError> {
+        let used_bytes = self.used_bytes().await?;
+        self.inner.fullness.note(used_bytes);
+        let (letters, facets): (i64, i64) = read!(self, |pool| sqlx::query_as(LETTERS).fetch_one(pool).await?)?;
+        let oldest: Option<(i64,)> = read!(self, |pool| sqlx::query_as(OLDEST).fetch_optional(pool).await?)?;
+        let mut rows = BTreeMap::from([("facets".to_owned(), facets.unsigned_abs())]);
+        for (noun, statement) in [("failure_groups", GROUPS), ("stack_traces", TRACES), ("search_blocks", BLOCKS), ("audit", AUDIT)] {
+            rows.insert(noun.to_owned(), self.count_rows(statement).await?);
+        }
+        Ok(StoreUsage {
+            engine: self.inner.db.engine().to_owned(),
+            used_bytes,
+            max_bytes: self.inner.fullness.max_bytes,
+            disk_free_bytes: None,
+            dead_letters: letters.unsigned_abs(),
+            without_custody: self.count_rows(WITHOUT_CUSTODY).await?,
+            oldest: oldest.map(|(at,)| Timestamp::from_millis(at)),
+            rows,
+        })
+    }
+
+    /// [`StoreError::Full`] when the configured size is reached.
+    pub(super) async fn check_fullness(&self) -> Result<(), StoreError> {
+        let fullness = &self.inner.fullness;
+        if fullness.max_bytes.is_none() {
+            return Ok(());
+        }
+        let now = Timestamp::now().as_millis();
+        if now.saturating_sub(fullness.looked_at.load(Ordering::Relaxed)) >= REFRESH_MILLIS {
+            fullness.note(self.used_bytes().await?);
+            fullness.looked_at.store(now, Ordering::Relaxed);
+        }
+        fullness.verdict()
+    }
+
+    /// Looks the size up again at the next write.
+    pub(super) fn size_changed(&self) {
+        self.inner.fullness.looked_at.store(i64::MIN, Ordering::Relaxed);
+    }
+
+    async fn used_bytes(&self) -> Result<u64, StoreError> {
+        let (bytes,): (i64,) = match &self.inner.db {
+            Db::Sqlite { read, .. } => sqlx::query_as(SQLITE_SIZE).fetch_one(read).await?,
+            Db::Postgres(pool) => sqlx::query_as(POSTGRES_SIZE).fetch_one(pool).await?,
+        };
+        Ok(bytes.unsigned_abs())
+    }
+
+    async fn count_rows(&self, statement: &'static str) -> Result<u64, StoreError> {
+        let (count,): (i64,) = read!(self, |pool| sqlx::query_as(statement).fetch_one(pool).await?)?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_full_it_stays_full_until_a_twentieth_is_free() {
+        let fullness = Fullness::new(Some(1_000));
+        fullness.note(999);
+        assert!(fullness.verdict().is_ok());
+        fullness.note(1_000);
+        assert!(matches!(fullness.verdict(), Err(StoreError::Full(_))));
+        fullness.note(960);
+        assert!(fullness.verdict().is_err());
+        fullness.note(949);
+        assert!(fullness.verdict().is_ok());
+    }
+}

@@ -74,6 +74,7 @@ mod tests {
             end: None,
             last_stable: None,
             next: *next,
+            had_records: false,
             purged_below: None,
             leader: Some(1),
         });

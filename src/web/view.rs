@@ -20,3 +20,4 @@ pub mod stack;
 pub mod text;
 pub mod time;
 pub mod topic;
+pub mod viewer;

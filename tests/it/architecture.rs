@@ -121,9 +121,9 @@ fn foreign_crates_stay_at_home() {
 }
 
 #[test]
-fn unsafe_code_stays_in_one_file_each_block_with_its_reason() {
+fn unsafe_code_stays_in_one_room_each_block_with_its_reason() {
     let with_unsafe: Vec<_> = sources("src").into_iter().filter(|file| production_code(file).contains("unsafe {")).collect();
-    assert!(with_unsafe.len() <= 1, "{with_unsafe:?}");
+    assert!(with_unsafe.iter().all(|file| is_below(&module_of(file), "bus::kafka::ffi")), "{with_unsafe:?}");
     for file in with_unsafe {
         let text = read(&file);
         let blocks = text.matches("unsafe {").count();

@@ -120,3 +120,62 @@ async fn keys_values_and_headers_are_kept_byte_for_byte() {
     );
     assert_eq!(headers(3), [header(b"caf\xe9", Some(b"x")), header(b"", Some(b"")), header(b"\xff\xfe", None)]);
 }
+
+#[tokio::test]
+async fn a_compacted_log_is_read_across_its_gaps() {
+    let kafka = shared();
+    let configs =
+        [("cleanup.policy", "compact"), ("segment.ms", "100"), ("min.cleanable.dirty.ratio", "0.01"), ("delete.retention.ms", "0")];
+    let topic = kafka.topic("compacted", 1, &configs).await;
+    let record = |key: &str, n: i64| Outgoing::to(&topic).partition(0).key(key).value(format!("{key}{n}"));
+    for n in 0..20 {
+        kafka.produce(&[record("a", n), record("b", n)]).await;
+    }
+    let bus = bus();
+    // The last segment is never cleaned, so records keep coming until the first ones are gone.
+    let deadline = std::time::Instant::now() + crate::harness::kafka::PATIENCE;
+    let mut n = 20;
+    let left = loop {
+        kafka.produce(&[record("c", n)]).await;
+        n += 1;
+        let left = bus.read(&place(&topic, 0), redrive::bus::ReadFrom::Offset(0), 1_000).await.unwrap();
+        if left.records[0].offset > 30 {
+            break left;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "nothing was compacted: {:?}",
+            left.records.iter().map(|r| r.offset).collect::<Vec<_>>()
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert_eq!((left.log_start, left.next), (0, left.end), "compaction leaves the log start where it was");
+
+    let mut reader = bus.open_reader(1 << 20).await.unwrap();
+    reader.assign(vec![(place(&topic, 0), 3)]).await.unwrap();
+    let read = read_until(reader.as_mut(), |b| b.next.get(&place(&topic, 0)) >= Some(&left.end)).await;
+    assert_eq!(read.events, [], "a gap of compaction is no lost position");
+    assert!(read.records[0].offset > 30 && values(&read.records).last().unwrap().starts_with('c'));
+}
+
+#[tokio::test]
+async fn batches_keep_their_limits_and_one_large_record_is_a_batch_of_its_own() {
+    let kafka = shared();
+    let topic = kafka.topic("reading", 1, &[("max.message.bytes", "3000000")]).await;
+    let sizes = [100, 100, 100, 900_000, 100, 2_000];
+    let written: Vec<Outgoing> = sizes.iter().map(|size| Outgoing::to(&topic).partition(0).value(vec![b'x'; *size])).collect();
+    kafka.produce(&written).await;
+    let mut reader = bus().open_reader(1 << 20).await.unwrap();
+    reader.assign(vec![(place(&topic, 0), 0)]).await.unwrap();
+    let small = redrive::bus::BatchLimits { records: 2, bytes: 1_000, ..limits() };
+    let (mut batches, mut next) = (Vec::new(), 0);
+    while next < 6 {
+        let batch = reader.next_batch(small).await.unwrap();
+        if let Some(last) = batch.records.last() {
+            next = last.offset + 1;
+            assert_eq!(batch.next[&place(&topic, 0)], next, "positions never run ahead of the records");
+            batches.push(batch.records.iter().map(Record::size_bytes).collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(batches, [vec![100, 100], vec![100], vec![900_000], vec![100], vec![2_000]]);
+}

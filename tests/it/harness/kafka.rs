@@ -17,8 +17,12 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
+// With their paths, so that benchmarks can load this file too.
+#[path = "kafka/acts.rs"]
 mod acts;
+#[path = "kafka/groups.rs"]
 mod groups;
+#[path = "kafka/native.rs"]
 pub(crate) mod native;
 
 pub(crate) use acts::Outgoing;

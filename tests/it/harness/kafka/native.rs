@@ -4,7 +4,7 @@
 use std::ffi::{CString, c_char, c_void};
 use std::ptr;
 
-use rdkafka::bindings::*;
+use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
 
 use super::Kafka;
@@ -15,28 +15,28 @@ pub(super) fn produce<C: ClientContext>(client: &Client<C>, topic: &str, partiti
     // SAFETY: every pointer lives to the end of the call; MSG_F_COPY makes librdkafka copy the value, and it copies names and values
     // of headers as they are added. After success it owns `list`; the test panics otherwise.
     unsafe {
-        let list = rd_kafka_headers_new(headers.len());
+        let list = rd::rd_kafka_headers_new(headers.len());
         for (name, header_value) in headers {
             let (data, size) = header_value.map_or((ptr::null(), -1), |v| (v.as_ptr(), isize::try_from(v.len()).expect("small")));
             let name_size = isize::try_from(name.len()).expect("small");
-            let error = rd_kafka_header_add(list, name.as_ptr().cast(), name_size, data.cast(), size);
-            assert_eq!(error, rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+            let error = rd::rd_kafka_header_add(list, name.as_ptr().cast(), name_size, data.cast(), size);
+            assert_eq!(error, rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
         }
-        let native_topic = rd_kafka_topic_new(client.native_ptr(), topic.as_ptr(), ptr::null_mut());
-        let mut vus: [rd_kafka_vu_t; 5] = std::mem::zeroed();
-        vus[0].vtype = rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT;
+        let native_topic = rd::rd_kafka_topic_new(client.native_ptr(), topic.as_ptr(), ptr::null_mut());
+        let mut vus: [rd::rd_kafka_vu_t; 5] = std::mem::zeroed();
+        vus[0].vtype = rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT;
         vus[0].u.rkt = native_topic;
-        vus[1].vtype = rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION;
+        vus[1].vtype = rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION;
         vus[1].u.i32_ = partition;
-        vus[2].vtype = rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE;
+        vus[2].vtype = rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE;
         vus[2].u.mem.ptr = value.as_ptr().cast_mut().cast::<c_void>();
         vus[2].u.mem.size = value.len();
-        vus[3].vtype = rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS;
-        vus[3].u.i = RD_KAFKA_MSG_F_COPY;
-        vus[4].vtype = rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS;
+        vus[3].vtype = rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS;
+        vus[3].u.i = rd::RD_KAFKA_MSG_F_COPY;
+        vus[4].vtype = rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS;
         vus[4].u.headers = list;
-        let error = rd_kafka_produceva(client.native_ptr(), vus.as_ptr(), vus.len());
-        rd_kafka_topic_destroy(native_topic);
+        let error = rd::rd_kafka_produceva(client.native_ptr(), vus.as_ptr(), vus.len());
+        rd::rd_kafka_topic_destroy(native_topic);
         assert!(error.is_null(), "the record was not accepted");
     }
 }
@@ -67,44 +67,44 @@ impl Kafka {
         let client: rdkafka::consumer::BaseConsumer = self.client().create().expect("a client");
         let client = rdkafka::consumer::Consumer::client(&client);
         let (kind, name) = match resource {
-            Resource::Topic(name) => (rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name),
-            Resource::Group(name) => (rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_GROUP, name),
-            Resource::Cluster => (rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER, "kafka-cluster"),
+            Resource::Topic(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name),
+            Resource::Group(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_GROUP, name),
+            Resource::Cluster => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER, "kafka-cluster"),
         };
         let operation = match operation {
-            Operation::Read => rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ,
-            Operation::Write => rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE,
-            Operation::Describe => rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE,
-            Operation::DescribeConfigs => rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
+            Operation::Read => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ,
+            Operation::Write => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE,
+            Operation::Describe => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE,
+            Operation::DescribeConfigs => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
         };
         let name = CString::new(name).expect("no NUL");
         let principal = CString::new(format!("User:{user}")).expect("no NUL");
         let mut words: [c_char; 256] = [0; 256];
         // SAFETY: all names outlive the call; binding, event and queue are destroyed exactly once, after their last use.
         unsafe {
-            let mut binding = rd_kafka_AclBinding_new(
+            let mut binding = rd::rd_kafka_AclBinding_new(
                 kind,
                 name.as_ptr(),
-                rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+                rd::rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
                 principal.as_ptr(),
                 c"*".as_ptr(),
                 operation,
-                rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
+                rd::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
                 words.as_mut_ptr(),
                 words.len(),
             );
             assert!(!binding.is_null(), "not an access rule");
-            let queue = rd_kafka_queue_new(client.native_ptr());
-            rd_kafka_CreateAcls(client.native_ptr(), &raw mut binding, 1, ptr::null(), queue);
-            let event = rd_kafka_queue_poll(queue, 60_000);
+            let queue = rd::rd_kafka_queue_new(client.native_ptr());
+            rd::rd_kafka_CreateAcls(client.native_ptr(), &raw mut binding, 1, ptr::null(), queue);
+            let event = rd::rd_kafka_queue_poll(queue, 60_000);
             assert!(!event.is_null(), "CreateAcls was not answered");
             let mut count = 0;
-            let results = rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event), &raw mut count);
+            let results = rd::rd_kafka_CreateAcls_result_acls(rd::rd_kafka_event_CreateAcls_result(event), &raw mut count);
             assert_eq!(count, 1, "CreateAcls failed");
-            assert!(rd_kafka_acl_result_error(*results).is_null(), "the rule was refused");
-            rd_kafka_event_destroy(event);
-            rd_kafka_queue_destroy(queue);
-            rd_kafka_AclBinding_destroy(binding);
+            assert!(rd::rd_kafka_acl_result_error(*results).is_null(), "the rule was refused");
+            rd::rd_kafka_event_destroy(event);
+            rd::rd_kafka_queue_destroy(queue);
+            rd::rd_kafka_AclBinding_destroy(binding);
         }
     }
 }

@@ -1,0 +1,99 @@
+//! Dead letters as Spring writes them: a value of 1 KB, headers with a stack trace of 3 KB.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+/// Different causes; every record has its own order number in message and stack trace, as in life.
+const CAUSES: [&str; 12] = [
+    "java.lang.IllegalStateException",
+    "java.net.SocketTimeoutException",
+    "shop.InventoryException",
+    "shop.PaymentDeclinedException",
+    "java.lang.NullPointerException",
+    "org.springframework.dao.DuplicateKeyException",
+    "com.fasterxml.jackson.core.JsonParseException",
+    "shop.CustomerNotFoundException",
+    "java.util.concurrent.TimeoutException",
+    "org.hibernate.StaleObjectStateException",
+    "java.lang.IllegalArgumentException",
+    "shop.AddressException",
+];
+
+/// Writes them and gives the number of bytes.
+pub(crate) fn produce(brokers: &str, topic: &str, partitions: i32, records: usize) -> usize {
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("linger.ms", "20")
+        .set("batch.size", "1000000")
+        .set("queue.buffering.max.kbytes", "131072")
+        .create()
+        .expect("a producer");
+    let value = value();
+    let mut bytes = 0;
+    for (number, partition) in (0..records).zip((0..partitions).cycle()) {
+        let (key, headers) = (format!("order-{number}"), headers(number));
+        bytes += value.len() + key.len() + headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        let native = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
+        let mut record = BaseRecord::to(topic).partition(partition).key(&key).payload(&value).headers(native);
+        while let Err((error, back)) = producer.send(record) {
+            assert!(matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)), "{error}");
+            std::thread::sleep(Duration::from_millis(2));
+            record = back;
+        }
+    }
+    producer.flush(Duration::from_mins(5)).expect("everything is written");
+    bytes
+}
+
+fn value() -> String {
+    let mut value = String::from("{\"items\":[");
+    while value.len() < 1_000 {
+        let length = value.len();
+        let _ = write!(value, "{{\"sku\":\"SKU-{length}\",\"quantity\":{}}},", length % 7);
+    }
+    value + "null]}"
+}
+
+fn headers(number: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let class = CAUSES[number % CAUSES.len()];
+    let message = format!("order {number} failed for customer c-{}: no answer after {} ms", number % 977, number % 5_000);
+    let offset = i64::try_from(number).expect("small").to_be_bytes();
+    vec![
+        ("kafka_dlt-exception-fqcn", b"org.springframework.kafka.listener.ListenerExecutionFailedException".to_vec()),
+        ("kafka_dlt-exception-cause-fqcn", class.as_bytes().to_vec()),
+        ("kafka_dlt-exception-message", format!("Listener failed; {message}").into_bytes()),
+        ("kafka_dlt-exception-stacktrace", stack_trace(class, &message).into_bytes()),
+        ("kafka_dlt-original-topic", b"orders".to_vec()),
+        ("kafka_dlt-original-partition", 3_i32.to_be_bytes().to_vec()),
+        ("kafka_dlt-original-offset", offset.to_vec()),
+        ("kafka_dlt-original-timestamp", 1_795_454_334_656_i64.to_be_bytes().to_vec()),
+        ("kafka_dlt-original-timestamp-type", b"CreateTime".to_vec()),
+        ("kafka_dlt-original-consumer-group", b"order-service".to_vec()),
+        ("traceparent", format!("00-{number:032x}-{number:016x}-01").into_bytes()),
+    ]
+}
+
+fn stack_trace(class: &str, message: &str) -> String {
+    let mut text = format!("org.springframework.kafka.listener.ListenerExecutionFailedException: Listener failed; {message}\n");
+    for line in 0..14 {
+        let _ = writeln!(
+            text,
+            "\tat org.springframework.kafka.listener.KafkaMessageListenerContainer$ListenerConsumer.step{line}(KafkaMessageListenerContainer.java:{})",
+            1_000 + line
+        );
+    }
+    let _ = writeln!(text, "Caused by: {class}: {message}");
+    for line in 0..6 {
+        let _ = writeln!(text, "\tat shop.orders.{}Handler.handle{line}(OrderHandler.java:{})", class.len(), 40 + line);
+    }
+    while text.len() < 3_000 {
+        let length = text.len();
+        let _ = writeln!(text, "\tat java.base/java.util.concurrent.ThreadPoolExecutor.run{length}(ThreadPoolExecutor.java:{length})");
+    }
+    text
+}

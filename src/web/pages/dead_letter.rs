@@ -17,7 +17,7 @@ use super::super::view::look::{self, Look};
 use super::super::view::query::{Pairs, problems};
 use super::super::view::stack::{StackLine, StackView};
 use super::super::view::text::short;
-use super::super::view::viewer::Viewer as BytesViewer;
+use super::super::view::viewer::{Viewer as BytesViewer, copyable};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::dead_letter::DeadLetterDetail;
 use crate::model::failure_group::FailureGroup;
@@ -80,6 +80,8 @@ struct Notice {
 /// The stack trace, read or as written.
 pub(super) struct Stack {
     pub(super) facts: String,
+    /// As written, for the copy button.
+    pub(super) copy: Option<String>,
     pub(super) lines: Vec<StackLine>,
     /// As written; shown when asked for, or when nothing could be read.
     pub(super) written: Option<BytesViewer>,
@@ -192,15 +194,16 @@ impl GroupLink {
 impl Stack {
     pub(super) fn new(stack: &str, here: &Address, packages: &[String]) -> Self {
         let read = StackView::new(stack, packages);
+        let copy = copyable(stack.as_bytes());
         let wants_written = here.get("stack") == Some("written");
         let written_href = here.set("stack", "written").to_string();
         if read.lines.is_empty() || wants_written {
             // The trace goes through the viewer of values: the same limits, the same steps through a large one.
             let viewer = BytesViewer::new("stack", "Stack trace", Some(stack.as_bytes()), &here.set("stack_view", "text"), String::new());
             let read_href = (!read.lines.is_empty()).then(|| here.without(&["stack", "stack_view", "stack_at"]).to_string());
-            return Self { facts: viewer.facts.clone(), lines: Vec::new(), written: Some(viewer), read_href, written_href };
+            return Self { facts: viewer.facts.clone(), copy, lines: Vec::new(), written: Some(viewer), read_href, written_href };
         }
-        Self { facts: read.facts, lines: read.lines, written: None, read_href: None, written_href }
+        Self { facts: read.facts, copy, lines: read.lines, written: None, read_href: None, written_href }
     }
 }
 

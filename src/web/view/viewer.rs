@@ -1,7 +1,7 @@
 //! The viewer of bytes on a page: what they are, the ways to look at them, the steps through a large one, the download.
 
 use super::address::Address;
-use super::bytes::{Body, BytesView, View};
+use super::bytes::{Body, BytesView, TEXT_WINDOW_BYTES, View};
 use super::filter_bar::Choice;
 use super::number::{grouped, size};
 
@@ -24,6 +24,8 @@ pub struct Viewer {
     pub before: Option<String>,
     /// The bytes after.
     pub after: Option<String>,
+    /// The whole text, where there is one that is not too long to stand in a page twice.
+    pub copy: Option<String>,
     /// The bytes as a file.
     pub download: Option<String>,
 }
@@ -57,9 +59,17 @@ impl Viewer {
             before: (shown.from > 0).then(|| at_link(shown.from.saturating_sub(step))),
             after: (shown.goes_on() && shown.view != View::Json).then(|| at_link(shown.to)),
             download: (shown.body != Body::Nothing).then_some(download),
+            copy: bytes.and_then(copyable),
             bytes: shown,
         }
     }
+}
+
+/// Text that a copy button gives; longer ones and bytes are downloaded.
+#[must_use]
+pub fn copyable(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= TEXT_WINDOW_BYTES)?;
+    Some(text.to_owned())
 }
 
 fn facts(shown: &BytesView) -> String {

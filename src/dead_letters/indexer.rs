@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::bus::BusError;
 use crate::store::StoreError;
 
+mod care;
 #[cfg(test)]
 mod fixture;
 pub mod health;
@@ -24,7 +25,6 @@ mod reading;
 mod rules;
 mod share;
 pub mod work;
-mod write;
 
 pub use plan::another_cluster;
 pub use rules::InvalidRules;
@@ -56,20 +56,24 @@ pub fn spawn(context: &Context, work: &Arc<BusWork>) {
 
 async fn run(context: &Context, work: &Arc<BusWork>, mut share: share::Watch) {
     let mut backoff = work::Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+    let mut desk = reading::Desk::default();
     let mut said = None;
     while !context.life.soft().is_cancelled() {
-        let mut progress = false;
-        let Err(setback) = reading::session(context, work, &mut share, &mut progress).await else {
+        let Err(setback) = reading::session(context, work, &mut share, &mut desk).await else {
             return;
         };
-        if progress {
+        if std::mem::take(&mut desk.progress) {
             backoff.reset();
             said = None;
         }
         context.metrics.indexer_errors_total.with_label_values(&[work.id().as_str()]).inc();
+        if let Setback::Store(error) = &setback {
+            health::report(context.life.readiness(), Err(error));
+        }
+        desk.clear_after(&setback);
         let reason = setback.to_string();
         if said.as_ref() != Some(&reason) {
-            tracing::warn!(bus = %work.id(), reason, "indexing pauses and will try again");
+            tracing::warn!(bus = %work.id(), reason, "indexing pauses, positions stay, and it will try again");
             said = Some(reason);
         }
         if !work::pause(&context.life, backoff.next()).await {

@@ -138,13 +138,12 @@ impl Sampler {
         }
         self.read_configs(&metadata).await?;
         let before = self.context.store.list_stored_topics(work.id()).await?;
-        let last = self.context.store.find_bus(work.id()).await?.and_then(|bus| bus.sampled_at);
         let seen = self.describe(&metadata);
         self.still_ours().await?;
         self.topics = self.context.store.record_topics(work.id(), &seen, now).await?;
         let groups = self.groups.sweep(&self.context, &work).await?;
         let offsets = self.read_offsets(&self.all_partitions()).await?;
-        let started = starts::record(&self.context, &self.topics, &before, last, &offsets).await?;
+        let started = starts::record(&self.context, &self.topics, &offsets).await?;
         self.record(&groups, &offsets, now).await?;
         let brokers = u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX);
         let reached = SweepResult::Reached { cluster_id: metadata.cluster_id, brokers, capabilities: work.bus.capabilities() };

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::share::Share;
 use super::work::{BusWork, Context};
-use super::{Setback, write};
+use super::Setback;
 use crate::bus::{BusError, PartitionOffsets};
 use crate::lifecycle::changes::Noun;
 use crate::model::bus::TopicRole;
@@ -184,7 +184,7 @@ async fn record_gap(context: &Context, work: &BusWork, partition: &TopicPartitio
     let gap = (track.next, to);
     let advance = Advance { partition_id: track.partition_id, expected: track.next, next: to, gap: Some(gap) };
     let batch = IndexBatch { bus: work.id().clone(), advances: vec![advance], letters: Vec::new() };
-    match write::record(context, &batch, Timestamp::now()).await? {
+    match context.store.record_index_batch(batch, Timestamp::now()).await? {
         IndexOutcome::Written(_) => {
             tracing::warn!(bus = %work.id(), topic = %partition.topic, partition = partition.partition, from = gap.0, to = gap.1,
                 "the bus removed records before they were read");

@@ -53,11 +53,22 @@ fn decode(work: &BusWork, record: &Record) -> (Failure, FingerprintParts) {
     let decoded = catch_unwind(AssertUnwindSafe(|| (work.decode)(record, &record.topic)));
     decoded.unwrap_or_else(|_| {
         tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset, "the decoder failed on this record");
-        let bare = Record { headers: Vec::new(), key: None, value: None, ..record.clone() };
-        let (failure, fingerprint) = (work.decode)(&bare, &record.topic);
-        let problem = Some("The decoder failed on this record; it is kept undecoded.".to_owned());
-        (Failure { problem, ..failure }, fingerprint)
+        undecoded(work, record, "The decoder failed on this record; it is kept undecoded.")
     })
+}
+
+/// Takes out what was decoded, for a record that the store refuses otherwise.
+pub(super) fn strip(work: &BusWork, letter: &mut NewDeadLetter) {
+    let record = &letter.record;
+    tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset, "what was decoded could not be stored");
+    (letter.failure, letter.fingerprint) =
+        undecoded(work, record, "What was decoded from this record could not be stored; it is kept undecoded.");
+}
+
+fn undecoded(work: &BusWork, record: &Record, problem: &str) -> (Failure, FingerprintParts) {
+    let bare = Record { headers: Vec::new(), key: None, value: None, ..record.clone() };
+    let (failure, fingerprint) = (work.decode)(&bare, &record.topic);
+    (Failure { problem: Some(problem.to_owned()), ..failure }, fingerprint)
 }
 
 /// When it failed: what a header says, else the record's timestamp where the convention writes it at death, else now. A time that cannot

@@ -8,12 +8,14 @@ use super::origins::Origins;
 use super::plan::{self, Plan};
 use super::share::{Share, Watch};
 use super::work::{self, Backoff, BusWork, Context, Said};
-use super::{Setback, pointers, prepare, write};
+use super::care::Care;
+use super::{Setback, health, pointers, prepare};
 use crate::bus::{BatchLimits, ReadBatch, Reader, ReaderEvent};
 use crate::lifecycle::changes::Noun;
 use crate::model::names::TopicPartition;
 use crate::model::{Record, Timestamp};
-use crate::store::indexing::{Advance, IndexBatch, IndexOutcome};
+use crate::store::StoreError;
+use crate::store::indexing::{Advance, EncodedBatch, IndexBatch, IndexOutcome};
 
 /// What the bus's client may hold ahead of us.
 const READER_BYTES: usize = 16 * 1024 * 1024;
@@ -32,11 +34,44 @@ enum Stop {
     End,
 }
 
-/// Works on one bus until the process is to end, or something went wrong. `progress` is set as soon as anything was stored.
-pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut Watch, progress: &mut bool) -> Result<(), Setback> {
+/// What outlives a session.
+#[derive(Default)]
+pub(super) struct Desk {
+    reader: Option<Box<dyn Reader>>,
+    care: Care,
+    /// Whether anything was stored since this was last looked at.
+    pub(super) progress: bool,
+    store_failed: bool,
+}
+
+impl Desk {
+    /// Makes ready for the next session after one that failed.
+    pub(super) fn clear_after(&mut self, setback: &Setback) {
+        match setback {
+            Setback::Store(error) => {
+                self.store_failed = true;
+                if matches!(error, StoreError::Broken(_)) {
+                    self.care = self.care.after_refusal();
+                }
+            }
+            Setback::Bus(_) | Setback::Refused(_) | Setback::Thread(_) => self.reader = None,
+        }
+    }
+
+    fn stored(&mut self, context: &Context) {
+        self.progress = true;
+        self.care = self.care.after_success();
+        if std::mem::take(&mut self.store_failed) {
+            health::report(context.life.readiness(), Ok(()));
+            tracing::info!("the store takes writes again; indexing goes on");
+        }
+    }
+}
+
+/// Works on one bus until the process is to end, or something went wrong.
+pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut Watch, desk: &mut Desk) -> Result<(), Setback> {
     plan::check_cluster(context, work).await?;
     let mut signal = work.signals.subscribe();
-    let mut reader: Option<Box<dyn Reader>> = None;
     let mut doubts = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
         signal.mark_unchanged();
@@ -48,18 +83,18 @@ pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut 
             }
             continue;
         }
-        let reader = match &mut reader {
+        let mut reader = match desk.reader.take() {
             Some(reader) => reader,
-            none => none.insert(work.bus.open_reader(READER_BYTES).await?),
+            None => work.bus.open_reader(READER_BYTES).await?,
         };
         reader.assign(plan.positions()).await?;
         let (plan, origins, said) = (Arc::new(plan), Origins::default(), Said::default());
-        let mut pipeline = Pipeline { context, work, share: ours, reader: reader.as_mut(), plan, origins, said, written: 0 };
-        let stop = pipeline.run(&signal, share).await;
-        *progress |= pipeline.written > 0;
-        if pipeline.written > 0 {
+        let mut pipeline = Pipeline { context, work, share: ours, reader, plan, origins, said, written: false };
+        let stop = pipeline.run(&signal, share, desk).await;
+        if pipeline.written {
             doubts.reset();
         }
+        desk.reader = Some(pipeline.reader);
         match stop? {
             Stop::End => return Ok(()),
             Stop::Replan => {}
@@ -87,30 +122,28 @@ struct Pipeline<'a> {
     context: &'a Context,
     work: &'a Arc<BusWork>,
     share: Share,
-    reader: &'a mut dyn Reader,
+    reader: Box<dyn Reader>,
     plan: Arc<Plan>,
     origins: Origins,
     said: Said,
-    written: u64,
+    written: bool,
 }
 
-/// A batch that has been read, decoded and checked.
+/// A batch that has been read, decoded, checked and encoded.
 struct Prepared {
-    batch: IndexBatch,
+    batch: EncodedBatch,
     read_at: Timestamp,
 }
 
 impl Pipeline<'_> {
-    async fn run(&mut self, signal: &tokio::sync::watch::Receiver<u64>, share: &Watch) -> Result<Stop, Setback> {
+    async fn run(&mut self, signal: &tokio::sync::watch::Receiver<u64>, share: &Watch, desk: &mut Desk) -> Result<Stop, Setback> {
         let mut pending: Option<Prepared> = None;
         let mut looked = Instant::now();
         loop {
-            let context = self.context;
-            let (read, stored) = tokio::join!(self.read(), store(context, pending.take()));
-            if let Some(outcome) = stored? {
-                let IndexOutcome::Written(_) = outcome else { return Ok(Stop::Replan) };
-                self.written += 1;
-                self.reader.acknowledge().await?;
+            let (context, work) = (self.context, self.work);
+            let (read, stored) = tokio::join!(self.read(desk.care), store(context, work, pending.take()));
+            if !self.is_written(stored?, desk).await? {
+                return Ok(Stop::Replan);
             }
             let (prepared, doubt) = read?;
             let stop = if self.context.life.soft().is_cancelled() {
@@ -125,22 +158,38 @@ impl Pipeline<'_> {
             } else {
                 None
             };
-            let Some(stop) = stop else {
+            if stop.is_none() && desk.care == Care::Usual {
                 pending = prepared;
                 continue;
-            };
-            // What is in hand is stored before anything else happens.
-            if let Some(IndexOutcome::Written(_)) = store(self.context, prepared).await? {
-                self.written += 1;
-                self.reader.acknowledge().await?;
             }
-            return Ok(stop);
+            // What is in hand is stored before anything else happens.
+            let stored = store(self.context, self.work, prepared).await?;
+            if !self.is_written(stored, desk).await? {
+                return Ok(Stop::Replan);
+            }
+            if let Some(stop) = stop {
+                return Ok(stop);
+            }
+        }
+    }
+
+    /// Takes note of how a batch ended; `false` when it was superseded, and with it the one that was read after it.
+    async fn is_written(&mut self, outcome: Option<IndexOutcome>, desk: &mut Desk) -> Result<bool, Setback> {
+        match outcome {
+            None => Ok(true),
+            Some(IndexOutcome::Superseded(_)) => Ok(false),
+            Some(IndexOutcome::Written(_)) => {
+                self.written = true;
+                desk.stored(self.context);
+                self.reader.acknowledge().await?;
+                Ok(true)
+            }
         }
     }
 
     /// Reads one batch. Answers it ready to be stored (nothing when nothing came), and whether the plan is in doubt.
-    async fn read(&mut self) -> Result<(Option<Prepared>, bool), Setback> {
-        let batch = self.reader.next_batch(LIMITS).await?;
+    async fn read(&mut self, care: Care) -> Result<(Option<Prepared>, bool), Setback> {
+        let batch = self.reader.next_batch(BatchLimits { records: care.records(LIMITS.records), ..LIMITS }).await?;
         let mut doubt = self.hear(&batch.events);
         let read_at = Timestamp::now();
         let mut advances = self.advances(&batch);
@@ -165,8 +214,12 @@ impl Pipeline<'_> {
         let cut = pointers::resolve(self.work, &mut letters, &mut advances).await?;
         self.infer_groups(&mut letters).await?;
         doubt |= cut;
+        if care.is_bare() {
+            letters.iter_mut().for_each(|(_, letter)| prepare::strip(self.work, letter));
+        }
         self.advance(&advances);
         let batch = IndexBatch { bus: self.work.id().clone(), advances: advances.into_values().collect(), letters };
+        let batch = self.context.store.encode_index_batch(batch).await?;
         Ok((Some(Prepared { batch, read_at }), doubt))
     }
 
@@ -234,31 +287,26 @@ impl Pipeline<'_> {
 }
 
 /// Stores a batch, if there is one, and tells the pages.
-async fn store(context: &Context, prepared: Option<Prepared>) -> Result<Option<IndexOutcome>, Setback> {
+async fn store(context: &Context, work: &BusWork, prepared: Option<Prepared>) -> Result<Option<IndexOutcome>, Setback> {
     let Some(Prepared { batch, read_at }) = prepared else { return Ok(None) };
     let begun = Instant::now();
-    let outcome = write::record(context, &batch, read_at).await?;
-    count(context, &batch, &outcome, begun);
-    match &outcome {
-        IndexOutcome::Written(_) if !batch.letters.is_empty() => context.changes.publish(Noun::DeadLetters),
-        IndexOutcome::Written(_) => {}
+    let outcome = context.store.record_encoded_batch(batch, read_at).await?;
+    let (metrics, bus) = (&context.metrics, [work.id().as_str()]);
+    match outcome {
+        IndexOutcome::Written(letters) => {
+            metrics.indexer_dead_letters_total.with_label_values(&bus).inc_by(letters);
+            metrics.indexer_batches_total.with_label_values(&bus).inc();
+            #[expect(clippy::cast_precision_loss, reason = "a batch has some thousand records")]
+            metrics.indexer_batch_records.with_label_values(&bus).observe(letters as f64);
+            metrics.indexer_commit_duration_seconds.with_label_values(&bus).observe(begun.elapsed().as_secs_f64());
+            if letters > 0 {
+                context.changes.publish(Noun::DeadLetters);
+            }
+        }
         IndexOutcome::Superseded(_) => {
-            tracing::info!(bus = %batch.bus, "another instance has moved these positions on; going on from there");
+            metrics.indexer_superseded_total.with_label_values(&bus).inc();
+            tracing::info!(bus = %work.id(), "another instance has moved these positions on; going on from there");
         }
     }
     Ok(Some(outcome))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a batch has some thousand records")]
-fn count(context: &Context, batch: &IndexBatch, outcome: &IndexOutcome, begun: Instant) {
-    let (metrics, bus) = (&context.metrics, [batch.bus.as_str()]);
-    match outcome {
-        IndexOutcome::Written(letters) => {
-            metrics.indexer_dead_letters_total.with_label_values(&bus).inc_by(*letters);
-            metrics.indexer_batches_total.with_label_values(&bus).inc();
-            metrics.indexer_batch_records.with_label_values(&bus).observe(batch.letters.len() as f64);
-            metrics.indexer_commit_duration_seconds.with_label_values(&bus).observe(begun.elapsed().as_secs_f64());
-        }
-        IndexOutcome::Superseded(_) => metrics.indexer_superseded_total.with_label_values(&bus).inc(),
-    }
 }

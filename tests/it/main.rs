@@ -3,5 +3,6 @@
 mod architecture;
 mod browser;
 mod bus;
+mod dead_letters;
 mod harness;
 mod operations;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::Setback;
 use super::share::Share;
 use super::work::{BusWork, Context};
-use super::Setback;
 use crate::bus::{BusError, PartitionOffsets};
 use crate::lifecycle::changes::Noun;
 use crate::model::bus::TopicRole;

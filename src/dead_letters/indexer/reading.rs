@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::care::Care;
 use super::origins::Origins;
 use super::plan::{self, Plan};
 use super::share::{Share, Watch};
 use super::work::{self, Backoff, BusWork, Context, Said};
-use super::care::Care;
 use super::{Setback, health, pointers, prepare};
 use crate::bus::{BatchLimits, ReadBatch, Reader, ReaderEvent};
 use crate::lifecycle::changes::Noun;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::dead_letters::indexer::work::{self, Said};
 use crate::dead_letters::indexer::{self, BusWork};
+use crate::lifecycle::failpoint;
 
 mod instances;
 mod lease;
@@ -139,6 +140,7 @@ async fn repeat(job: &Job, run: &Run) {
     let lease = format!("job:{}", job.name);
     let mut said = Said::default();
     while !context.life.soft().is_cancelled() {
+        failpoint::pass("job");
         let ended = once(job, run, &lease).await;
         let result = if ended.is_ok() { "done" } else { "failed" };
         context.metrics.job_runs_total.with_label_values(&[job.name, result]).inc();

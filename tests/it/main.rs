@@ -6,3 +6,4 @@ mod bus;
 mod dead_letters;
 mod harness;
 mod operations;
+mod process;

@@ -48,7 +48,7 @@ async fn try_connections(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn try_store(config: &Config) -> Result<String, String> {
-    let store = Store::open(&store_settings(config)).await.map_err(|error| error.to_string())?;
+    let store = Store::open_beside(&store_settings(config)).await.map_err(|error| error.to_string())?;
     let checked = async {
         store.check().await?;
         store.usage().await

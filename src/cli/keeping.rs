@@ -19,7 +19,7 @@ pub(super) struct Keeping {
 
 impl Keeping {
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let store = Store::open(&store_settings(config)).await;
+        let store = Store::open_beside(&store_settings(config)).await;
         let store = store.with_context(|| format!("opening {}", config.store.shown_url()))?;
         let actor = Actor { name: "cli".to_owned(), address: None };
         Ok(Self { access: Access::new(store.clone(), AuthMode::Password, Changes::new()), actor, store })

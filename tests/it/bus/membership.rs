@@ -74,3 +74,46 @@ async fn two_instances_share_the_partitions_and_one_takes_over_from_the_other() 
     one.membership.set_topics(vec![]).await.unwrap();
     until(&mut [&mut one], |s| s[0].is_empty()).await;
 }
+
+/// The test starts itself a second time as the process that is frozen.
+#[tokio::test]
+async fn a_frozen_process_loses_its_share_after_the_session() {
+    const NAME: &str = "bus::membership::a_frozen_process_loses_its_share_after_the_session";
+    if let Ok(settings) = std::env::var("REDRIVE_TEST_MEMBER") {
+        return be_a_member(&settings).await;
+    }
+    let kafka = shared();
+    let topic = kafka.topic("frozen.DLT", 4, &[]).await;
+    let group = unique("redrive-index");
+    let mut other = std::process::Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", NAME])
+        .env("REDRIVE_TEST_MEMBER", format!("{} {group} {topic}", kafka.bootstrap()))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut one = Instance::join(&group, "awake", &[&topic]).await;
+    until(&mut [&mut one], |s| s[0].len() == 2).await;
+
+    let signal = |name: &str| std::process::Command::new("kill").args([name, &other.id().to_string()]).status().unwrap();
+    assert!(signal("-STOP").success());
+    let frozen = Instant::now();
+    until(&mut [&mut one], |s| s[0].len() == 4).await;
+    assert!(frozen.elapsed().as_secs() >= 5, "not before its session ended: {:?}", frozen.elapsed());
+    // It wakes up and finds that it owns nothing until it has joined again.
+    assert!(signal("-CONT").success());
+    until(&mut [&mut one], |s| s[0].len() == 2).await;
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+async fn be_a_member(text: &str) {
+    let [bootstrap, group, topic] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("three words") };
+    let bus = KafkaBus::connect(super::settings(bootstrap, &[])).expect("a bus");
+    let mut membership = bus.join(group, "frozen").await.expect("a member");
+    membership.set_topics(vec![topic.into()]).await.expect("a subscription");
+    loop {
+        membership.changed().await.expect("a share");
+    }
+}

@@ -27,6 +27,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod dead_letters;
+pub mod demo;
 pub mod jobs;
 pub mod lifecycle;
 pub mod model;

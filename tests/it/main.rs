@@ -4,6 +4,7 @@ mod architecture;
 mod browser;
 mod bus;
 mod dead_letters;
+mod demo;
 mod harness;
 mod operations;
 mod process;

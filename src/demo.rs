@@ -59,15 +59,12 @@ impl Shop {
 /// # Errors
 /// When the cluster cannot be started, or the named Kafka does not answer or refuses to create topics.
 pub async fn start(lifecycle: &Lifecycle, bus: Option<String>) -> anyhow::Result<DemoBus> {
-    let (bootstrap_servers, cluster) = match bus {
-        Some(servers) => {
-            topics::create(&servers).await.with_context(|| format!("the topics of the demo cannot be created on {servers}"))?;
-            (servers, None)
-        }
-        None => {
-            let cluster = cluster::InProcess::start().await.context("the in-process cluster does not start")?;
-            (cluster.bootstrap_servers().to_owned(), Some(cluster))
-        }
+    let (bootstrap_servers, cluster) = if let Some(servers) = bus {
+        topics::create(&servers).await.with_context(|| format!("the topics of the demo cannot be created on {servers}"))?;
+        (servers, None)
+    } else {
+        let cluster = cluster::InProcess::start().await.context("the in-process cluster does not start")?;
+        (cluster.bootstrap_servers().to_owned(), Some(cluster))
     };
     let outlet = outlet::Outlet::new(&bootstrap_servers)?;
     let shop = Arc::new(Shop { bootstrap_servers: bootstrap_servers.clone(), outlet, opened_at: Timestamp::now() });

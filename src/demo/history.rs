@@ -42,7 +42,7 @@ fn unknown_sku(order: &mut Order, random: &mut Random) -> Fault {
 
 fn card_declined(order: &mut Order, _: &mut Random) -> Fault {
     order.card_token = Some("tok_declined".to_owned());
-    faults::card_declined(&order.order_id)
+    faults::card_declined(&order.id)
 }
 
 fn no_route(order: &mut Order, _: &mut Random) -> Fault {
@@ -117,7 +117,7 @@ async fn write_one(shop: &Shop, random: &mut Random, at: i64, past: &Past) -> an
     let letter = Letter {
         topic: service.dead_letters,
         partition: service.style.keeps_partition().then_some(place.partition),
-        key: Some(order.order_id.as_bytes()),
+        key: Some(order.id.as_bytes()),
         value: Some(&value),
         headers: owned(&headers),
         timestamp_ms: Some(if service.style.keeps_timestamp() { sent } else { at }),

@@ -7,7 +7,8 @@ use super::random::Random;
 /// An order; later topics carry it on with what was added.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Order {
-    pub(super) order_id: String,
+    #[serde(rename = "order_id")]
+    pub(super) id: String,
     pub(super) customer_id: u32,
     pub(super) sku: String,
     pub(super) quantity: u32,
@@ -32,7 +33,7 @@ impl Order {
         let (country, postal_code) = *random.pick(&COUNTRIES);
         let new_wallet = random.permille(without_token);
         let mut order = Self {
-            order_id: format!("ord-{:012x}", id & 0xffff_ffff_ffff),
+            id: format!("ord-{:012x}", id & 0xffff_ffff_ffff),
             customer_id: 10_000 + u32::try_from(random.below(80_000)).unwrap_or(0),
             sku: format!("SKU-{}", 1_000 + random.below(900)),
             quantity: 1 + u32::try_from(random.below(4)).unwrap_or(0),
@@ -51,12 +52,12 @@ impl Order {
     /// What is wrong with a few orders on every day.
     fn everyday_trouble(&mut self, random: &mut Random) {
         match random.below(1_000) {
-            0..4 => self.sku = format!("SKU-{}", 9_000 + random.below(99)),
-            4..9 => self.card_token = Some("tok_declined".to_owned()),
-            9..12 => "99999".clone_into(&mut self.postal_code),
-            12..15 => "XK".clone_into(&mut self.country),
-            15..18 => self.email = format!("{}.example.com", random.pick(&NAMES)),
-            18..21 => self.customer_id = 7,
+            0..6 => self.sku = format!("SKU-{}", 9_000 + random.below(99)),
+            6..14 => self.card_token = Some("tok_declined".to_owned()),
+            14..19 => "99999".clone_into(&mut self.postal_code),
+            19..23 => "XK".clone_into(&mut self.country),
+            23..28 => self.email = format!("{}.example.com", random.pick(&NAMES)),
+            28..33 => self.customer_id = 7,
             _ => {}
         }
     }

@@ -161,7 +161,7 @@ fn charge(task: &Task<'_>) -> Outcome {
     let Some(order) = task.order else { return Ok(&[]) };
     match order.card_token.as_deref() {
         None => Err(faults::no_token()),
-        Some("tok_declined") => Err(faults::card_declined(&order.order_id)),
+        Some("tok_declined") => Err(faults::card_declined(&order.id)),
         Some(_) if task.chance < 12 && !task.again => Err(faults::acquirer_slow(5_000 + task.chance)),
         Some(_) => Ok(&[SHIPMENTS]),
     }
@@ -184,7 +184,7 @@ fn invoice(task: &Task<'_>) -> Outcome {
         return Err(faults::no_tax_rate(&order.country));
     }
     if order.carrier == "northwind" && task.chance < incident::carrier_timeouts(task.open_for) / 4 {
-        return Err(faults::no_card_on_invoice(&order.order_id));
+        return Err(faults::no_card_on_invoice(&order.id));
     }
     Ok(&[])
 }

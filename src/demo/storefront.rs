@@ -12,7 +12,7 @@ use super::random::Random;
 use super::{Shop, incident, topics};
 
 /// Between two orders on average.
-const PAUSE_MS: u64 = 110;
+const PAUSE_MS: u64 = 85;
 
 /// Orders in a thousand that the importer cuts off.
 const CUT_OFF: u64 = 4;
@@ -56,7 +56,7 @@ pub(super) async fn write(
     let letter = Letter {
         topic,
         partition: None,
-        key: Some(order.order_id.as_bytes()),
+        key: Some(order.id.as_bytes()),
         value: Some(value),
         headers: new_headers(random),
         timestamp_ms: at,

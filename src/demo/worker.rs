@@ -112,17 +112,13 @@ async fn give_up(shop: &Shop, service: &Service, message: &BorrowedMessage<'_>, 
         listener: service.listener,
         failed_at_ms: now,
     };
-    // An exception that no second try can help goes to the dead letters at once only where a service says so; Spring tries them all.
-    let (topic, partition) = match service.retry {
-        Some((retry, delay)) => {
-            let due = i64::try_from(delay.as_millis()).unwrap_or(0) + now;
-            spring_retry(&mut headers, fault, &source, Some(due));
-            (retry, None)
-        }
-        None => {
-            service.style.dress(&mut headers, fault, &source);
-            (service.dead_letters, service.style.keeps_partition().then(|| partition_of(service, message, &headers)))
-        }
+    let (topic, partition) = if let Some((retry, delay)) = service.retry {
+        let due = i64::try_from(delay.as_millis()).unwrap_or(0) + now;
+        spring_retry(&mut headers, fault, &source, Some(due));
+        (retry, None)
+    } else {
+        service.style.dress(&mut headers, fault, &source);
+        (service.dead_letters, service.style.keeps_partition().then(|| partition_of(service, message, &headers)))
     };
     let letter = Letter {
         topic,

@@ -111,11 +111,11 @@ async fn count(bootstrap: &str) -> i64 {
     let bootstrap = bootstrap.to_owned();
     let counting = tokio::task::spawn_blocking(move || {
         let consumer = assigned(&bootstrap);
-        let ends = consumer.assignment().unwrap();
-        let end = |topic: &str, partition| consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap().1;
+        let ends = consumer.assignment().expect("an assignment");
+        let end = |topic: &str, partition| consumer.fetch_watermarks(topic, partition, PATIENCE).expect("offsets").1;
         ends.elements().iter().map(|element| end(element.topic(), element.partition())).sum()
     });
-    counting.await.unwrap()
+    counting.await.expect("the counter does not panic")
 }
 
 /// A consumer of every dead-letter topic, found by Redrive's own patterns.
@@ -126,15 +126,15 @@ fn assigned(bootstrap: &str) -> BaseConsumer {
         .set("group.id", "watcher")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer = config.create().unwrap();
-    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
-    let discovery = Discovery::new(&[], &[], &[]).unwrap();
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let metadata = consumer.fetch_metadata(None, PATIENCE).expect("metadata");
+    let discovery = Discovery::new(&[], &[], &[]).expect("the default patterns");
     let mut list = rdkafka::TopicPartitionList::new();
     for topic in metadata.topics() {
         match discovery.role(&TopicName::new(topic.name()), &BTreeMap::new()) {
             TopicRole::DeadLetter => {
                 for partition in topic.partitions() {
-                    list.add_partition_offset(topic.name(), partition.id(), rdkafka::Offset::Beginning).unwrap();
+                    list.add_partition_offset(topic.name(), partition.id(), rdkafka::Offset::Beginning).expect("an offset");
                 }
             }
             TopicRole::Retry => assert_eq!(topic.name(), "shop.payments-retry-2000"),
@@ -142,7 +142,7 @@ fn assigned(bootstrap: &str) -> BaseConsumer {
         }
     }
     assert!(list.count() >= 7);
-    consumer.assign(&list).unwrap();
+    consumer.assign(&list).expect("an assignment");
     consumer
 }
 

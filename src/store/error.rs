@@ -5,8 +5,9 @@ use sqlx::migrate::MigrateError;
 
 use super::StoreError;
 
-/// `PostgreSQL` classes and codes after which trying again later may succeed: connection, resources, operator, rollback.
-const RETRYABLE: &[&str] = &["08", "28", "3D", "40", "53", "55", "57", "58"];
+/// `PostgreSQL` classes and codes after which trying again later may succeed: connection, a transaction that stood still for too long,
+/// resources, operator, rollback.
+const RETRYABLE: &[&str] = &["08", "25P03", "28", "3D", "40", "53", "55", "57", "58"];
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {

@@ -206,7 +206,12 @@ fn postgres_options(settings: &StoreSettings) -> Result<PgConnectOptions, StoreE
     // The address may hold a password: the parser's message does not repeat it.
     let options =
         PgConnectOptions::from_str(&settings.url).map_err(|_| StoreError::Broken("the url is not a PostgreSQL url".to_owned()))?;
-    Ok(options.application_name("redrive").statement_cache_capacity(256).options([("timezone", "UTC")]))
+    Ok(options.application_name("redrive").statement_cache_capacity(256).options([
+        ("timezone", "UTC"),
+        // An instance that was frozen inside a transaction would hold its rows, and with them every other instance, until it wakes up.
+        ("idle_in_transaction_session_timeout", "10000"),
+        ("lock_timeout", "20000"),
+    ]))
 }
 
 async fn open_postgres(settings: &StoreSettings) -> Result<Db, StoreError> {

@@ -75,6 +75,15 @@ impl Pair {
         }
     }
 
+    async fn until_frozen(&self, instance: usize) {
+        let status = format!("/proc/{}/status", self.instances[instance].pid());
+        let begun = Instant::now();
+        while !std::fs::read_to_string(&status).expect("it lives").contains("State:\tT") {
+            assert!(begun.elapsed() < PATIENCE, "never frozen\n{}", self.instances[instance].log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn all(&self) -> u64 {
         u64::try_from(self.ledger.len()).expect("small")
     }
@@ -111,11 +120,12 @@ async fn two_instances_share_the_work_and_the_survivor_of_a_kill_ends_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_frozen_past_its_claim_writes_nothing_twice_when_it_wakes_up() {
     let mut pair = Pair::begin().await;
+    // It freezes inside the transaction of a batch: rows written, not committed, locks held.
+    pair.instances[0].set_environment("REDRIVE_FAILPOINT", Some("indexer.before_commit=3:stop"));
     pair.instances[0].start().await;
-    pair.wait_for(pair.all() / 20).await;
-    pair.instances[0].signal("STOP");
+    pair.until_frozen(0).await;
     let seen = pair.count().await;
-    assert!(seen < pair.all() * 95 / 100, "frozen too late to show anything: {seen}");
+    assert!(seen > 0 && seen < pair.all() * 95 / 100, "{seen} of {}", pair.all());
     // The other one takes over what the frozen one has in hand.
     pair.instances[1].start().await;
     tokio::time::sleep(PAST_THE_CLAIM).await;

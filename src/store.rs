@@ -131,6 +131,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         open::STATEMENTS,
         retention::STATEMENTS,
         search::STATEMENTS,
+        search::compact::STATEMENTS,
         statuses::STATEMENTS,
         topics::STATEMENTS,
         topics::record::STATEMENTS,

@@ -166,11 +166,14 @@ create table search_blocks (
     id bigint generated always as identity primary key,
     first_id bigint not null,
     last_id bigint not null,
+    letters bigint not null,
     oldest bigint not null,
     newest bigint not null,
     signature bytea not null
 );
 create index search_blocks_by_newest on search_blocks (newest, id);
+create index search_blocks_by_first on search_blocks (first_id, last_id);
+create index search_blocks_small on search_blocks (first_id) where letters < 32;
 
 create table consumer_groups (
     id bigint generated always as identity primary key,

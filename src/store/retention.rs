@@ -16,7 +16,8 @@ statements! {
     const REMOVE = "delete from dead_letters where id in (select cast(value as bigint) from json_each(cast($1 as text))) returning id";
     const RELEASE_FRAMES = "update stack_traces set uses = uses - $2 where id = $1";
     const REMOVE_FRAMES = "delete from stack_traces where id = $1 and uses <= 0";
-    const BLOCKS_AROUND = "select id, first_id, last_id from search_blocks where first_id <= $2 and last_id >= $1";
+    const BLOCKS_AROUND = "select id, first_id, last_id from search_blocks \
+        where first_id <= $2 and first_id >= $1 - 10000 and last_id >= $1";
     const HOLDS_ANY = "select count(*) from (select 1 as one from dead_letters where id >= $1 and id <= $2 limit 1) d";
     const REMOVE_BLOCK = "delete from search_blocks where id = $1";
     const PRUNE_AUDIT = "delete from audit where id in (select id from audit where occurred_at < $1 order by occurred_at limit $2)";
@@ -81,6 +82,8 @@ impl Store {
 
 /// Dead letters per transaction.
 const STEP: usize = 200;
+/// Ids that are looked up together.
+const NEIGHBOURS: i64 = 64;
 
 engines! {
     pub(in crate::store) async fn remove(tx: &mut Connection, rows: &[Ended]) -> Result<u64, StoreError> {
@@ -104,8 +107,12 @@ engines! {
             sqlx::query(RELEASE_FRAMES).bind(id).bind(uses).execute(&mut *tx).await?;
             sqlx::query(REMOVE_FRAMES).bind(id).execute(&mut *tx).await?;
         }
-        let (Some(first), Some(last)) = (gone.iter().min(), gone.iter().max()) else { return Ok(0) };
-        remove_blocks(tx, *first, *last).await?;
+        let mut places: Vec<i64> = gone.iter().map(|id| id / NEIGHBOURS).collect();
+        places.sort_unstable();
+        places.dedup();
+        for place in places {
+            remove_blocks(tx, place * NEIGHBOURS, place * NEIGHBOURS + NEIGHBOURS - 1).await?;
+        }
         Ok(gone.len() as u64)
     }
 

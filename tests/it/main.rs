@@ -8,3 +8,4 @@ mod demo;
 mod harness;
 mod operations;
 mod process;
+mod store;

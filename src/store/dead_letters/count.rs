@@ -11,16 +11,16 @@ use crate::store::rows::status;
 use crate::store::{Store, StoreError};
 
 statements! {
-    const IN_TIME = "select count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at < $3";
-    const OF_FACET_IN_TIME = "select count(*) from dead_letters where facet_id = $1 and status = $2 and failed_at >= $3 and failed_at < $4";
-    const BY_FACET_IN_TIME = "select facet_id, count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at < $3 \
+    const IN_TIME = "select count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at <= $3";
+    const OF_FACET_IN_TIME = "select count(*) from dead_letters where facet_id = $1 and status = $2 and failed_at >= $3 and failed_at <= $4";
+    const BY_FACET_IN_TIME = "select facet_id, count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at <= $3 \
         group by facet_id";
     const BY_FACET_AND_PRESENCE = concat!("select d.facet_id, d.status, count(*) from dead_letters d join partitions p on p.id = d.partition_id \
-        join topic_generations g on g.id = p.generation_id where d.failed_at >= $1 and d.failed_at < $2 and ", presence_sql!(),
+        join topic_generations g on g.id = p.generation_id where d.failed_at >= $1 and d.failed_at <= $2 and ", presence_sql!(),
         " in (select cast(value as bigint) from json_each(cast($3 as text))) group by d.facet_id, d.status");
-    const NEWER = "select facet_id, status, count(*) from dead_letters where id > $1 and failed_at >= $2 and failed_at < $3 \
+    const NEWER = "select facet_id, status, count(*) from dead_letters where id > $1 and failed_at >= $2 and failed_at <= $3 \
         group by facet_id, status";
-    const NEWER_KEYS = "select failed_at, id, facet_id, status from dead_letters where id > $1 and failed_at >= $2 and failed_at < $3 \
+    const NEWER_KEYS = "select failed_at, id, facet_id, status from dead_letters where id > $1 and failed_at >= $2 and failed_at <= $3 \
         order by id limit 2000";
 }
 
@@ -113,8 +113,8 @@ impl Store {
         filter: &DeadLetterFilter,
     ) -> Result<Vec<FacetCounts>, StoreError> {
         let (from, to) = times(filter);
-        let overlapping: Vec<FacetRow> = facets.into_iter().filter(|facet| facet.last_seen >= from && facet.first_seen < to).collect();
-        let (inside, cut): (Vec<_>, Vec<_>) = overlapping.into_iter().partition(|facet| facet.first_seen >= from && facet.last_seen < to);
+        let overlapping: Vec<FacetRow> = facets.into_iter().filter(|facet| facet.last_seen >= from && facet.first_seen <= to).collect();
+        let (inside, cut): (Vec<_>, Vec<_>) = overlapping.into_iter().partition(|facet| facet.first_seen >= from && facet.last_seen <= to);
         let mut matching: Vec<FacetCounts> = inside.into_iter().map(|facet| whole(facet, statuses)).collect();
         let all = if cut.len() > FEW_FACETS { Some(self.count_all_in_time(statuses, filter).await?) } else { None };
         for facet in cut {
@@ -180,7 +180,7 @@ fn whole(facet: FacetRow, statuses: &[Status]) -> FacetCounts {
     (facet, counts)
 }
 
-/// The filter's times: inclusive, exclusive.
+/// The filter's times, both inclusive.
 fn times(filter: &DeadLetterFilter) -> (i64, i64) {
-    (filter.from.map_or(i64::MIN, Timestamp::as_millis), filter.to.map_or(i64::MAX, Timestamp::as_millis))
+    (filter.from.map_or(i64::MIN, Timestamp::as_millis), filter.to.map_or(i64::MAX, |to| to.as_millis().saturating_sub(1)))
 }

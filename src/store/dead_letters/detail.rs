@@ -118,7 +118,7 @@ impl Store {
     async fn newer(&self, at: Key, filter: &DeadLetterFilter) -> Result<Option<DeadLetterId>, StoreError> {
         let plan = self.plan(filter).await?;
         let times = Bounds::of(filter, None);
-        let until = if times.after.1 == i64::MIN { times.after.0 } else { i64::MAX };
+        let until = filter.to.map_or(i64::MAX, |to| to.as_millis().saturating_sub(1));
         let mut bounds = Bounds { newest_first: false, after: (at.failed_at, at.id), until };
         if at.failed_at < times.until {
             bounds.after = (times.until, i64::MIN);

@@ -10,11 +10,11 @@ use crate::store::{Store, StoreError};
 statements! {
     const BY_STATUS = "select failed_at, id, facet_id from dead_letters where status = $1 and failed_at >= $2 \
         and failed_at <= $3 and (failed_at < $3 or id < $4) order by failed_at desc, id desc limit $5";
-    const BY_STATUS_UP = "select failed_at, id, facet_id from dead_letters where status = $1 and failed_at < $2 \
+    const BY_STATUS_UP = "select failed_at, id, facet_id from dead_letters where status = $1 and failed_at <= $2 \
         and failed_at >= $3 and (failed_at > $3 or id > $4) order by failed_at, id limit $5";
     const BY_FACET = "select failed_at, id, facet_id from dead_letters where facet_id = $6 and status = $1 and failed_at >= $2 \
         and failed_at <= $3 and (failed_at < $3 or id < $4) order by failed_at desc, id desc limit $5";
-    const BY_FACET_UP = "select failed_at, id, facet_id from dead_letters where facet_id = $6 and status = $1 and failed_at < $2 \
+    const BY_FACET_UP = "select failed_at, id, facet_id from dead_letters where facet_id = $6 and status = $1 and failed_at <= $2 \
         and failed_at >= $3 and (failed_at > $3 or id > $4) order by failed_at, id limit $5";
     const PRESENCES = concat!("select d.id, cast(", presence_sql!(), " as bigint) from dead_letters d join partitions p on p.id = d.partition_id \
         join topic_generations g on g.id = p.generation_id where d.id in (select cast(value as bigint) from json_each(cast($1 as text)))");
@@ -42,7 +42,7 @@ pub(in crate::store) struct Bounds {
     pub(in crate::store) newest_first: bool,
     /// The key before the first wanted one.
     pub(in crate::store) after: (i64, i64),
-    /// Newest first: the earliest time wanted; oldest first: the first time no longer wanted.
+    /// Newest first: the earliest time wanted; oldest first: the latest.
     pub(in crate::store) until: i64,
 }
 
@@ -73,8 +73,13 @@ pub(in crate::store) struct Plan {
 }
 
 impl Plan {
-    fn is_empty(&self) -> bool {
+    const fn is_empty(&self) -> bool {
         self.selected == 0
+    }
+
+    /// How many dead letters facets and statuses select, whatever their times.
+    pub(in crate::store) const fn selected(&self) -> u64 {
+        self.selected
     }
 
     /// Whether an ordered scan over all facets meets the wanted ones often enough.
@@ -195,7 +200,7 @@ impl Store {
             let outside = if bounds.newest_first {
                 facet.last_seen < bounds.until || facet.first_seen > bounds.after.0
             } else {
-                facet.first_seen >= bounds.until || facet.last_seen < bounds.after.0
+                facet.first_seen > bounds.until || facet.last_seen < bounds.after.0
             };
             if outside {
                 continue;
@@ -207,8 +212,7 @@ impl Store {
                 keys.sort_unstable_by(|a, b| bounds.before(a, b));
                 keys.truncate(limit as usize);
                 // Nothing beyond the last of a full page is wanted of the facets that follow.
-                let last = keys[keys.len() - 1].failed_at;
-                bounds.until = if bounds.newest_first { last } else { last.saturating_add(1) };
+                bounds.until = keys[keys.len() - 1].failed_at;
             }
         }
         keys.sort_unstable_by(|a, b| bounds.before(a, b));

@@ -18,6 +18,7 @@ pub(in crate::store) struct Row {
 pub(in crate::store) struct Block {
     pub(in crate::store) first_id: i64,
     pub(in crate::store) last_id: i64,
+    pub(in crate::store) letters: i64,
     pub(in crate::store) oldest: i64,
     pub(in crate::store) newest: i64,
     pub(in crate::store) signature: Vec<u8>,

@@ -257,6 +257,7 @@ engines! {
                     Block {
                         first_id: of.iter().map(|row| row.id).min().unwrap_or_default(),
                         last_id: of.iter().map(|row| row.id).max().unwrap_or_default(),
+                        letters: i64::try_from(of.len()).unwrap_or(i64::MAX),
                         oldest: block.oldest,
                         newest: block.newest,
                         signature: std::mem::take(&mut block.signature),

@@ -72,6 +72,11 @@ impl Grams {
         bits.dedup();
         Self(bits)
     }
+
+    /// Whether all words are too short for signatures.
+    pub(in crate::store) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ const LETTERS: &str = "insert into dead_letters (id, facet_id, status, failed_at
     custody_problem)";
 const CUSTODY: &str = "insert into custody (dead_letter_id, stack_trace_id, body) \
     select * from unnest($1::bigint[], $2::bigint[], $3::bytea[])";
-const BLOCKS: &str = "insert into search_blocks (first_id, last_id, oldest, newest, signature) \
-    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])";
+const BLOCKS: &str = "insert into search_blocks (first_id, last_id, letters, oldest, newest, signature) \
+    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
 
 /// Statements that only this engine prepares.
 pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
@@ -82,6 +82,7 @@ impl Bulk for PgConnection {
         sqlx::query(BLOCKS)
             .bind(column!(blocks, |block| block.first_id))
             .bind(column!(blocks, |block| block.last_id))
+            .bind(column!(blocks, |block| block.letters))
             .bind(column!(blocks, |block| block.oldest))
             .bind(column!(blocks, |block| block.newest))
             .bind(column!(blocks, |block| block.signature.as_slice()))

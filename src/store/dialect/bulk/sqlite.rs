@@ -8,7 +8,7 @@ use super::{Block, Bulk, Row};
 use crate::store::StoreError;
 
 const ALLOCATE: &str = "update installation set next_dead_letter_id = next_dead_letter_id + $1 where id = 1 returning next_dead_letter_id";
-const BLOCK: &str = "insert into search_blocks (first_id, last_id, oldest, newest, signature) values ($1, $2, $3, $4, $5)";
+const BLOCK: &str = "insert into search_blocks (first_id, last_id, letters, oldest, newest, signature) values ($1, $2, $3, $4, $5, $6)";
 const LETTERS_HEAD: &str = "insert into dead_letters (id, facet_id, status, failed_at, partition_id, record_offset, origin_partition, \
     origin_offset, origin_timestamp, record_timestamp, timestamp_kind, indexed_at, failed_at_source, backlog, attempts, trace_id, \
     message, key_prefix, key_size, value_size, custody_problem) values ";
@@ -86,6 +86,7 @@ impl Bulk for SqliteConnection {
             sqlx::query(BLOCK)
                 .bind(block.first_id)
                 .bind(block.last_id)
+                .bind(block.letters)
                 .bind(block.oldest)
                 .bind(block.newest)
                 .bind(block.signature)

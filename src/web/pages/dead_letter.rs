@@ -186,7 +186,8 @@ impl GroupLink {
     fn new(group: &FailureGroup, href: String) -> Self {
         use super::super::view::number::grouped;
         let counts = format!("1 of {}", grouped(group.counts.total()));
-        let counts = if group.counts.open > 0 { format!("{counts}, {} open", grouped(group.counts.open)) } else { counts };
+        let some_open = group.counts.open > 0 && group.counts.open < group.counts.total();
+        let counts = if some_open { format!("{counts} ({} open)", grouped(group.counts.open)) } else { counts };
         Self { href, title: short(&group.title, 200), counts }
     }
 }

@@ -145,14 +145,15 @@ fn bucket_millis(buckets: Buckets) -> i64 {
     (buckets.to.as_millis() - buckets.from.as_millis()) / i64::from(buckets.count.max(1))
 }
 
-/// A length of time in its largest round unit.
+/// A length of time in its largest round unit, after "per": `min`, `30 min`, `day`.
 fn duration_words(millis: i64) -> String {
-    match millis / 1000 {
-        s if s >= 86_400 && s % 86_400 == 0 => format!("{} d", s / 86_400),
-        s if s >= 3_600 && s % 3_600 == 0 => format!("{} h", s / 3_600),
-        s if s >= 60 && s % 60 == 0 => format!("{} min", s / 60),
-        s => format!("{s} s"),
-    }
+    let (count, unit) = match millis / 1000 {
+        s if s >= 86_400 && s % 86_400 == 0 => (s / 86_400, "d"),
+        s if s >= 3_600 && s % 3_600 == 0 => (s / 3_600, "h"),
+        s if s >= 60 && s % 60 == 0 => (s / 60, "min"),
+        s => (s, "s"),
+    };
+    if count == 1 { unit.to_owned() } else { format!("{count} {unit}") }
 }
 
 /// 1, 2, 4, 5 or 10 times a power of ten, so that half of it is readable too.
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(chart.counts.iter().map(|t| t.label.as_str()).collect::<Vec<_>>(), ["0", "5", "10"]);
         assert_eq!(chart.times.iter().map(|t| t.label.as_str()).collect::<Vec<_>>(), ["02:14", "02:29", "02:44", "02:59", "03:14"]);
         assert_eq!(chart.rows.iter().map(|r| r.count).collect::<Vec<_>>(), [5, 10], "the table is newest first");
-        assert_eq!((chart.total, chart.step.as_str()), (15, "1 min"));
+        assert_eq!((chart.total, chart.step.as_str()), (15, "min"));
     }
 
     #[test]

@@ -220,7 +220,7 @@ mod tests {
         let (lines, _) = lines(&text, 10_000, 100, 12);
         let JsonLine::Line(tokens) = &lines[1] else { panic!("a line follows the bracket") };
         let value = tokens.iter().find(|t| t.class == "s").unwrap();
-        assert_eq!(value.text, "\"[U+202E]<script>xx");
+        assert_eq!(value.text, "\"\\u{202e}<script>xx");
         assert_eq!(value.cut, 99);
     }
 

@@ -177,7 +177,7 @@ pub(crate) mod tests {
             (None, 0, KeyView::Null),
             (Some(&b""[..]), 0, KeyView::Empty),
             (Some(b"ord-1"), 5, KeyView::Text("ord-1".into())),
-            (Some(b"a\0b"), 3, KeyView::Text("a␀b".into())),
+            (Some(b"a\0b"), 3, KeyView::Text("a\\0b".into())),
             (Some(b"\xff\x00\x01"), 3, KeyView::Binary("ff 00 01".into())),
             (Some("12345é".as_bytes()), 9_000, KeyView::Text("12345é…".into())),
             (Some(&"12345é".as_bytes()[..6]), 9_000, KeyView::Text("12345…".into())),

@@ -1,7 +1,7 @@
 //! Text from strangers, made harmless to look at. Names and messages may hold control characters, bidirectional overrides and a
 //! megabyte on one line; a page shows each character as something that can be seen, and says how much was cut.
 
-use std::fmt::Write as _;
+use crate::web::filters::visible_text;
 
 /// A piece of text as a page shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,15 +12,13 @@ pub struct Shown {
     pub cut: usize,
 }
 
-/// One line: line breaks and tabs become symbols too.
+/// One line: line breaks become arrows, tabs spaces.
 #[must_use]
 pub fn line(text: &str, max_chars: usize) -> Shown {
-    let mut shown = String::with_capacity(text.len().min(max_chars.saturating_mul(4)));
-    let mut chars = text.chars();
-    for c in chars.by_ref().take(max_chars) {
-        push_visible(&mut shown, c);
-    }
-    Shown { text: shown, cut: chars.count() }
+    let (shown, cut) = first(text, max_chars);
+    let shown = visible_text(shown);
+    let text = if shown.contains(['\n', '\t']) { shown.replace('\n', " ↵ ").replace('\t', " ") } else { shown };
+    Shown { text, cut }
 }
 
 /// One line of at most `max_chars`, with an ellipsis where it was cut.
@@ -33,19 +31,19 @@ pub fn short(text: &str, max_chars: usize) -> String {
     text
 }
 
-/// A line out of several: tabs stay, everything else that cannot be seen becomes a symbol.
+/// A line out of several: tabs stay, everything else that cannot be seen becomes an escape.
 #[must_use]
 pub fn code_line(text: &str, max_chars: usize) -> Shown {
-    let mut shown = String::with_capacity(text.len().min(max_chars.saturating_mul(4)));
-    let mut chars = text.chars();
-    for c in chars.by_ref().take(max_chars) {
-        if c == '\t' {
-            shown.push(c);
-        } else {
-            push_visible(&mut shown, c);
-        }
+    let (shown, cut) = first(text, max_chars);
+    Shown { text: visible_text(shown), cut }
+}
+
+/// The first characters, and how many follow.
+fn first(text: &str, max_chars: usize) -> (&str, usize) {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => (&text[..end], text[end..].chars().count()),
+        None => (text, 0),
     }
-    Shown { text: shown, cut: chars.count() }
 }
 
 /// Whether a page can show these characters as they are, line breaks and tabs included.
@@ -54,37 +52,18 @@ pub fn is_plain(text: &str) -> bool {
     text.chars().all(|c| matches!(c, '\n' | '\r' | '\t') || !c.is_control())
 }
 
-/// Control characters become their pictures (U+2400 and following); what changes the direction or hides (Unicode's
-/// `Bidi_Control`, zero-width and tag characters) becomes its code point in brackets.
-fn push_visible(out: &mut String, c: char) {
-    match c {
-        '\u{0}'..='\u{1f}' => out.push(char::from_u32(0x2400 + u32::from(c)).expect("control pictures are assigned")),
-        '\u{7f}' => out.push('␡'),
-        '\u{80}'..='\u{9f}'
-        | '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => write!(out, "[U+{:04X}]", u32::from(c)).expect("writing to a String cannot fail"),
-        _ => out.push(c),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_seen_becomes_a_symbol() {
+    fn what_cannot_be_seen_becomes_an_escape() {
         for (given, shown) in [
             ("plain, Ünïcode 漢字 שלום", "plain, Ünïcode 漢字 שלום"),
-            ("a\0b\nc\td\u{7f}", "a␀b␊c␉d␡"),
-            ("\u{202e}gpj.exe", "[U+202E]gpj.exe"),
-            ("zero\u{200b}width\u{feff}", "zero[U+200B]width[U+FEFF]"),
-            ("\u{1b}[31mred", "␛[31mred"),
-            ("\u{85}", "[U+0085]"),
+            ("a\0b\nc\td\u{7f}", "a\\0b ↵ c d\\x7f"),
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
+            ("zero\u{200b}width\u{feff}", "zero\\u{200b}width\\u{feff}"),
+            ("\u{1b}[31mred", "\\x1b[31mred"),
         ] {
             assert_eq!(line(given, 100).text, shown, "{given:?}");
         }
@@ -101,6 +80,6 @@ mod tests {
 
     #[test]
     fn code_keeps_its_tabs() {
-        assert_eq!(code_line("\tat a.B\u{0}", 50).text, "\tat a.B␀");
+        assert_eq!(code_line("\tat a.B\u{0}", 50).text, "\tat a.B\\0");
     }
 }

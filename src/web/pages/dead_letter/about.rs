@@ -21,8 +21,17 @@ pub(super) enum Fact {
     Text(String),
     Link(String, String),
     Key(KeyView),
-    Code { text: String, what: &'static str },
-    Time { at: Timestamp, shown: String, note: &'static str },
+    Code {
+        text: String,
+        what: &'static str,
+    },
+    /// A dotted name, which may break after its dots.
+    Class(String),
+    Time {
+        at: Timestamp,
+        shown: String,
+        note: &'static str,
+    },
 }
 
 /// One thing that happened, newest first.
@@ -60,10 +69,10 @@ pub(super) fn about(letter: &DeadLetterDetail, now: Timestamp) -> Vec<About> {
         facts.push(fact("Stage", Fact::Text(short(stage, 200))));
     }
     if let Some(class) = &summary.exception_class {
-        facts.push(fact("Exception class", Fact::Code { text: short(class, 300), what: "exception class" }));
+        facts.push(fact("Exception class", Fact::Class(short(class, 300))));
     }
     facts.push(fact("Failed", time(summary.failed_at, look::failed_at_source(summary.failed_at_source))));
-    if let Some(at) = summary.timestamp {
+    if let Some(at) = summary.timestamp.filter(|at| *at != summary.failed_at) {
         facts.push(fact("Record", time(at, "the record's timestamp")));
     }
     let indexed = if summary.backlog { "was there before Redrive first read the topic" } else { "" };

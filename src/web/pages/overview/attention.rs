@@ -1,6 +1,7 @@
 //! What on the first page needs a person, worst first, each with its evidence and where to go.
 
 use super::load::Overview;
+use crate::model::failure_group::FailureGroup;
 use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
 use crate::web::view::address::{Address, segment};
@@ -55,8 +56,9 @@ impl Attention {
 pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range) -> Vec<Attention> {
     let mut list: Vec<_> = reasons.iter().map(|(_, text)| not_ready(text)).collect();
     list.extend(figures.buses.iter().filter_map(|bus| bus_trouble(&bus.state, figures.now)));
-    list.extend(arrivals(figures, range));
-    list.extend(new_groups(figures, range));
+    let fast = arrivals(figures, range);
+    list.extend(new_groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str())));
+    list.extend(fast);
     list.extend(gaps(figures));
     list.extend(store(&figures.usage));
     list.sort_by_key(|item| !item.is_bad());
@@ -101,6 +103,10 @@ fn arrivals(figures: &Overview, range: Range) -> Option<Attention> {
         return None;
     }
     let most = figures.groups.first().filter(|_| figures.groups_are_recent);
+    let named = most.map(|group| {
+        let (name, place, _) = name_and_message(group);
+        if place.is_empty() { format!("; most: {name}") } else { format!("; most: {name} in {place}") }
+    });
     let (href, action, place) = match most {
         Some(group) => {
             let place = group.consumer_groups.first().and_then(|(name, _, _)| name.as_deref()).map(|name| short(name, 80));
@@ -110,11 +116,12 @@ fn arrivals(figures: &Overview, range: Range) -> Option<Attention> {
     };
     let first = figures.arrivals.per_bucket.iter().position(|count| *count > 0);
     let since = first.and_then(|i| crate::web::view::chart::bucket_starts(figures.buckets).get(i).copied());
+    let most = named.unwrap_or_default();
     let before = if before == 0 { "none".to_owned() } else { grouped(before) };
     Some(Attention {
         tone: "bad",
         what: "Dead letters are arriving fast".to_owned(),
-        evidence: format!("{} in {}, {before} in the same time before", grouped(now), range.words()),
+        evidence: format!("{} in {}, {before} in the same time before{most}", grouped(now), range.words()),
         place,
         since,
         href,
@@ -122,9 +129,11 @@ fn arrivals(figures: &Overview, range: Range) -> Option<Attention> {
     })
 }
 
-fn new_groups(figures: &Overview, range: Range) -> Vec<Attention> {
+/// Groups that began in the range, but the one that arrives fast, which is said already.
+fn new_groups(figures: &Overview, range: Range, said: Option<&str>) -> Vec<Attention> {
     let (Some(from), _) = range.bounds(figures.now) else { return Vec::new() };
-    let new = figures.groups.iter().filter(|group| group.first_seen >= from && group.counts.open > 0);
+    let is_said = |group: &FailureGroup| said.is_some_and(|href| href == group_address(&group.bus, group.fingerprint));
+    let new = figures.groups.iter().filter(|group| group.first_seen >= from && group.counts.open > 0 && !is_said(group));
     new.take(MAX_OF_A_KIND)
         .map(|group| {
             let (name, place, message) = name_and_message(group);

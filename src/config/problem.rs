@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::read::distance;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -38,12 +40,20 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Whether a key's value is never shown.
+/// What the names of secrets contain.
+const SECRET_WORDS: [&str; 8] = ["password", "passwd", "passphrase", "secret", "token", "jaas", "credential", "oauthbearer"];
+
+/// Whether a key's value is never shown: its name says that it is secret, or looks like a mistyped name that does.
 pub(super) fn is_secret_key(path: &str) -> bool {
     let key = path.to_ascii_lowercase();
-    let names_a_file = key.trim_end_matches('"').ends_with("_file") || key.ends_with(".location\"");
-    !names_a_file
-        && ["password", "secret", "token", "jaas", "credential", ".pem", "oauthbearer.config"].iter().any(|word| key.contains(word))
+    let key = key.trim_end_matches('"');
+    let names_a_file = key.ends_with("_file") || key.ends_with(".location");
+    let says_so = SECRET_WORDS.iter().any(|word| key.contains(word)) || key.ends_with(".pem");
+    let nearly = key.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| part.len() >= 4).any(|part| {
+        let mistakes = if part.len() >= 6 { 2 } else { 1 };
+        SECRET_WORDS.iter().any(|word| distance(part, word) <= mistakes)
+    });
+    !names_a_file && (says_so || nearly)
 }
 
 /// Hides the password of a URL.
@@ -57,5 +67,36 @@ pub(super) fn mask(text: &str) -> String {
     match credentials.split_once(':') {
         Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_secret_key, mask};
+
+    #[test]
+    fn secrets_are_known_by_name_also_when_it_is_mistyped() {
+        for key in
+            ["otlp.token", "otlp.tokn", "bus[0].client.\"sasl.password\"", "client.\"sasl.pasword\"", "client.\"ssl.key.pem\"", "passwort"]
+        {
+            assert!(is_secret_key(key), "{key}");
+        }
+        for key in [
+            "http.listen",
+            "client.\"ssl.ca.location\"",
+            "otlp.token_file",
+            "client.\"sasl.username\"",
+            "bus[0].otlp_topics[0].topic",
+            "store.url",
+        ] {
+            assert!(!is_secret_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_hidden() {
+        assert_eq!(mask("postgres://u:p@ss@h/d"), "postgres://u:***@h/d");
+        assert_eq!(mask("postgres://u@h/d"), "postgres://u@h/d");
+        assert!(!mask("postgres://h/d?user=u&password=geheim").contains("geheim"));
     }
 }

@@ -7,5 +7,4 @@ pub(crate) mod kafka;
 pub(crate) mod memory_bus;
 #[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod postgres;
-#[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod redrive;

@@ -171,10 +171,38 @@ async fn open_sqlite(path: &Path, serving: bool) -> Result<(Db, Option<std::fs::
         .max_lifetime(None)
         .connect_with(writer)
         .await?;
-    SQLITE.run(&write).await?;
+    {
+        // A command may open a new store at the same moment as `serve`; SQLite has no lock for migrations of its own.
+        let _migrating = lock_migrations(path).await?;
+        SQLITE.run(&write).await?;
+    }
     let reader = sqlite_options(path).read_only(true).pragma("cache_size", "-4096");
     let read = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(WAIT).max_lifetime(None).connect_lazy_with(reader);
     Ok((Db::Sqlite { read, write }, lock))
+}
+
+/// Waits until no other process migrates this database; held until dropped.
+async fn lock_migrations(path: &Path) -> Result<std::fs::File, StoreError> {
+    let (path, file) = (path.to_owned(), open_beside_database(path, ".migrating")?);
+    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+    locked.map_err(|error| StoreError::Broken(error.to_string()))?.map_err(|error| lock_failed(&path, &error))
+}
+
+/// Opens a file of this suffix beside the database, for its lock.
+fn open_beside_database(path: &Path, suffix: &str) -> Result<std::fs::File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    std::fs::File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| lock_failed(path, &error))
+}
+
+fn lock_failed(path: &Path, error: &std::io::Error) -> StoreError {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly(format!("{}: {error}", path.display()))
+        }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full(format!("{}: {error}", path.display())),
+        _ => StoreError::Unavailable(format!("{}: {error}", path.display())),
+    }
 }
 
 /// Locks the file beside the database. A command beside `serve` goes on without.
@@ -182,23 +210,14 @@ fn lock_file(path: &Path, serving: bool) -> Result<Option<std::fs::File>, StoreE
     if !serving {
         return Ok(None);
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let failed = |error: &std::io::Error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::ReadOnly(format!("{}: {error}", path.display()))
-        }
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full(format!("{}: {error}", path.display())),
-        _ => StoreError::Unavailable(format!("{}: {error}", path.display())),
-    };
-    let file = std::fs::File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| failed(&error))?;
+    let file = open_beside_database(path, ".lock")?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(format!(
             "another process serves {}; end it first, or use PostgreSQL for several instances",
             path.display()
         ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(&error)),
+        Err(std::fs::TryLockError::Error(error)) => Err(lock_failed(path, &error)),
     }
 }
 

@@ -67,7 +67,7 @@ fn decode(text: &str, plus_is_space: bool) -> String {
 #[must_use]
 pub fn is_local(address: &str) -> bool {
     let begins_well = address.starts_with('/') && !address[1..].starts_with(['/', '\\']);
-    begins_well && !address.contains(|c: char| c.is_control() || c == '\\' || c == '\u{feff}')
+    begins_well && address.chars().all(|c| c.is_ascii_graphic() && c != '\\')
 }
 
 #[cfg(test)]

@@ -9,3 +9,4 @@ mod harness;
 mod operations;
 mod process;
 mod store;
+mod web;

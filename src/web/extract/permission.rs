@@ -1,6 +1,6 @@
 //! Permissions as extractors. A handler without one of these answers to everybody; a test knows the few that may.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 
 use super::super::WebState;
@@ -71,7 +71,9 @@ async fn authorise(parts: &mut Parts, state: &WebState, needed: Role) -> Result<
     }
     // An attempt to change something is worth knowing about; a link to a page one may not see is not.
     if !parts.method.is_safe() {
-        record_denial(state, &caller, &format!("{} {}", parts.method, parts.uri.path()), needed).await;
+        // Inside the API's nest the prefix is gone from the address.
+        let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |original| original.path());
+        record_denial(state, &caller, &format!("{} {path}", parts.method), needed).await;
     }
     Err(Error::Forbidden(needed))
 }

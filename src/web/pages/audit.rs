@@ -12,7 +12,7 @@ use super::super::render::{Page, part, render};
 use super::super::router::Routes;
 use super::super::{Error, Layout, Section, WebState, address, filters};
 use crate::config::Config;
-use crate::model::{AuditEntry, PageRequest, Role, Timestamp};
+use crate::model::{AuditEntry, Cursor, PageRequest, Role, Timestamp};
 use crate::store::audit::AuditFilter;
 
 mod export;
@@ -22,6 +22,8 @@ use words::Outcome;
 
 /// Entries of one page.
 const ROWS: u32 = 50;
+/// Before every entry.
+const BEGINNING: Cursor = Cursor { key: 0, id: 0 };
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/audit", audit).get("/audit/export", export::export)
@@ -84,7 +86,7 @@ struct AuditQuery {
     action: Option<String>,
     range: Range,
     cursor: Option<CursorParam>,
-    newer_than: Option<i64>,
+    newer_than: Option<CursorParam>,
 }
 
 impl AuditQuery {
@@ -113,7 +115,7 @@ struct AuditPage {
     actions: Vec<String>,
     query: AuditQuery,
     /// Newest entry on the page, from which newer ones are counted.
-    newest: i64,
+    newest: Cursor,
     newer: usize,
     next: Option<String>,
     kept: String,
@@ -170,13 +172,18 @@ async fn audit(
     let request = PageRequest { cursor: query.cursor.clone().map(|cursor| cursor.0), limit: ROWS };
     let page = state.store().list_audit(&query.filter(layout.now), &request).await?;
     let (actors, actions) = state.store().list_audit_choices().await?;
-    let newest = query.newer_than.unwrap_or_else(|| page.items.first().map_or(0, |entry| entry.id));
-    let newer = page.items.iter().filter(|entry| entry.id > newest).count();
+    let newest = query.newer_than.clone().map_or_else(|| page.items.first().map_or(BEGINNING, place), |known| known.0);
+    let newer = page.items.iter().map(place).filter(|at| (at.key, at.id) > (newest.key, newest.id)).count();
     let next = page.next_cursor.map(|cursor| query.address("/audit", query.range, ("cursor", &cursor.to_string())));
     let kept = kept_words(state.config());
     let rows = page.items.into_iter().map(Row::from).collect();
     let layout = layout.titled(Section::Audit, "Audit");
     render(&AuditPage { layout, rows, actors, actions, query, newest, newer, next, kept }, &partial)
+}
+
+/// Where an entry stands in the list.
+fn place(entry: &AuditEntry) -> Cursor {
+    Cursor { key: entry.at.as_millis(), id: entry.id }
 }
 
 fn kept_words(config: &Config) -> String {

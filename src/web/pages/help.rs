@@ -104,7 +104,7 @@ async fn find(
     partial: Partial,
     Query(query): Query<FindQuery>,
 ) -> Result<Response, Error> {
-    let q: String = query.q.unwrap_or_default().trim().chars().take(200).collect();
+    let q: String = query.q.unwrap_or_default().trim().chars().filter(|c| !c.is_control()).take(200).collect();
     let groups = if q.is_empty() { Vec::new() } else { search(&state, &layout, &q).await? };
     let bus = layout.bus.as_ref().map_or("", BusId::as_str);
     let search = |path: &str| format!("{path}{}", address::query([("bus", bus), ("q", &q)]));

@@ -1,0 +1,12 @@
+//! Pages and API as a browser or a program meets them: the whole router with its layers, over a store in a scratch folder.
+
+mod access;
+mod audit;
+mod bad_input;
+mod errors;
+mod events;
+mod first_start;
+mod routes;
+mod security;
+pub(crate) mod site;
+mod users;

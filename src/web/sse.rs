@@ -86,7 +86,7 @@ pub(super) async fn events(
         receiver: state.changes().subscribe(),
         ends: Instant::now() + LIFETIME,
         soft: state.lifecycle().soft().clone(),
-        waiting: std::iter::once(Event::default().event("hello").data("").retry(RETRY)).collect(),
+        waiting: std::iter::once(tell("hello").retry(RETRY)).collect(),
         _place: place,
     };
     let stream = stream::unfold(watcher, |mut watcher| async move {
@@ -130,11 +130,16 @@ impl Watcher {
         if missed {
             // What is still queued is covered by the reload.
             self.receiver = self.receiver.resubscribe();
-            return Some(Event::default().event("reload").data(""));
+            return Some(tell("reload"));
         }
-        self.waiting = nouns.into_iter().map(|noun| Event::default().event(noun.as_str()).data("")).collect();
+        self.waiting = nouns.into_iter().map(|noun| tell(noun.as_str())).collect();
         self.waiting.pop()
     }
+}
+
+/// An event with its name as data: browsers drop events without any.
+fn tell(name: &str) -> Event {
+    Event::default().event(name).data(name)
 }
 
 /// Collects a noun; `Some(true)` when some were missed, `None` when nobody will publish any more.

@@ -36,6 +36,10 @@ async fn a_page_hears_what_changed_until_the_process_ends() {
     }
     assert!(read_until(&mut body, &mut text, "event: topics").await && read_until(&mut body, &mut text, "event: dead_letters").await);
     assert_eq!(text.matches("event: topics").count(), 1, "changes that come together are told once: {text}");
+    assert!(
+        text.split("\n\n").filter(|event| event.contains("event:")).all(|event| event.contains("data: ")),
+        "browsers drop events without data"
+    );
     site.lifecycle.soft().cancel();
     assert!(!read_until(&mut body, &mut text, "no such event").await, "the stream ends");
 }

@@ -15,6 +15,7 @@ use crate::lifecycle::Lifecycle;
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Wishes};
 
+mod demo;
 mod ending;
 mod first_start;
 mod opening;
@@ -22,6 +23,7 @@ mod parts;
 mod signals;
 mod watching;
 
+pub use demo::{DemoOptions, demo};
 pub use watching::connect;
 
 use signals::Signals;

@@ -1,12 +1,13 @@
 //! The command line. Each command loads the configuration, does one thing and says what it did; results go to standard output,
 //! everything else to standard error.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app;
+use crate::app::{self, DemoOptions};
 use crate::config::Problems;
 
 mod check_config;
@@ -34,6 +35,15 @@ pub struct Cli {
 enum Command {
     /// Watch the configured buses and serve pages and API.
     Serve,
+    /// Watch a simulated shop whose messages fail: nothing to configure, nothing stays behind.
+    Demo {
+        /// Run the shop on this Kafka (it creates topics there whose names hold `shop.`) instead of the in-process cluster.
+        #[arg(long, value_name = "HOST:PORT")]
+        bus: Option<String>,
+        /// Where pages and API are served, without login; only addresses of this machine are accepted.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
     /// Bring the store's schema up to date (`serve` does it too, at its start).
     Migrate,
     /// Report every problem of the configuration at once.
@@ -60,6 +70,7 @@ impl Cli {
         let load = || app::load_config(self.config.as_deref());
         match self.command {
             Command::Serve => app::serve(load()?).await,
+            Command::Demo { bus, listen } => app::demo(DemoOptions { bus, listen }).await,
             Command::Migrate => migrate::run(&load()?).await,
             Command::CheckConfig { connect } => check_config::run(self.config.as_deref(), &load()?, connect).await,
             Command::User { command } => {

@@ -35,6 +35,8 @@ pub struct DemoBus {
     pub bootstrap_servers: String,
     /// Whether it is the in-process cluster, which lacks some operations, keeps nothing, and ends with the process.
     pub in_process: bool,
+    /// The shop's consumer groups, for a bus that cannot list them.
+    pub consumer_groups: Vec<&'static str>,
     _cluster: Option<cluster::InProcess>,
 }
 
@@ -73,5 +75,6 @@ pub async fn start(lifecycle: &Lifecycle, bus: Option<String>) -> anyhow::Result
         lifecycle.spawn(service.task, worker::run(Arc::clone(&shop), service, lifecycle.soft().clone()));
     }
     lifecycle.spawn("demo: storefront", storefront::run(shop, lifecycle.soft().clone()));
-    Ok(DemoBus { bootstrap_servers, in_process: cluster.is_some(), _cluster: cluster })
+    let consumer_groups = services::SERVICES.iter().map(|service| service.group).collect();
+    Ok(DemoBus { bootstrap_servers, in_process: cluster.is_some(), consumer_groups, _cluster: cluster })
 }

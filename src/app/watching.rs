@@ -69,7 +69,7 @@ async fn register(config: &Config, context: &jobs::Context) -> anyhow::Result<()
         match registered {
             Err(error @ (StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::ReadOnly(_))) => {
                 tracing::warn!(%error, "the store does not take the configured buses yet");
-                tokio::time::sleep(backoff.next()).await;
+                tokio::time::sleep(backoff.next_wait()).await;
             }
             other => return other.context("writing the configured buses to the store"),
         }

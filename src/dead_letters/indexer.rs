@@ -76,7 +76,7 @@ async fn run(context: &Context, work: &Arc<BusWork>, mut share: share::Watch) {
             tracing::warn!(bus = %work.id(), reason, "indexing pauses, positions stay, and it will try again");
             said = Some(reason);
         }
-        if !work::pause(&context.life, backoff.next()).await {
+        if !work::pause(&context.life, backoff.next_wait()).await {
             return;
         }
     }

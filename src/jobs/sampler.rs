@@ -85,7 +85,12 @@ impl Sampler {
         while !self.context.life.soft().is_cancelled() {
             let periods = self.work.periods;
             let full = full_at.is_none_or(|at| at.elapsed() + periods.quick / 2 >= periods.full);
-            match self.turn(full).await {
+            let life = self.context.life.clone();
+            let turned = tokio::select! {
+                () = life.soft().cancelled() => break,
+                turned = self.turn(full) => turned,
+            };
+            match turned {
                 Ok(true) if full => full_at = Some(Instant::now()),
                 Ok(true) => {}
                 // Another instance writes now; whoever takes over begins with a full look and no memory of what the store has.
@@ -118,12 +123,8 @@ impl Sampler {
         if !lease::take(&self.context, &self.lease, LEASE).await? {
             return Ok(false);
         }
-        if full {
-            self.sweep().await?
-        } else {
-            self.glance().await?
-        }
-        Ok(true)
+        let looked = if full { self.sweep().await } else { self.glance().await };
+        looked.map(|()| true)
     }
 
     /// Everything.

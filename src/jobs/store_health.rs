@@ -6,6 +6,6 @@ use crate::dead_letters::indexer::health;
 /// Writes and reads one row. What is wrong becomes the reason for not being ready.
 pub(super) async fn check(run: &Run) -> anyhow::Result<()> {
     let checked = run.context.store.check().await;
-    health::report(run.context.life.readiness(), checked.as_ref().map(|()| ()));
+    health::report(run.context.life.readiness(), checked.as_ref().copied());
     Ok(checked?)
 }

@@ -5,7 +5,9 @@
 
 mod corpus;
 mod exactly_once;
+mod facts;
 mod ledger;
+mod scene;
 mod sharing;
 mod trouble;
 

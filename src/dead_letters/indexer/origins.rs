@@ -1,4 +1,4 @@
-//! The consumer group that a dead letter's headers do not name: inferred when exactly one group commits on the origin topic.
+//! The consumer group that a dead letter's headers do not name: inferred when exactly one group reads the origin topic.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,31 +6,56 @@ use std::time::{Duration, Instant};
 use crate::model::{BusId, GroupName, TopicName};
 use crate::store::{Store, StoreError};
 
-/// How long an answer holds.
-const FRESH: Duration = Duration::from_secs(60);
-/// Answers kept; names of origin topics come from headers, so there may be any number of them.
-const CAPACITY: usize = 10_000;
+/// How long what we know of readers holds.
+const FRESH: Duration = Duration::from_mins(1);
 
-/// Remembers which single group reads a topic.
+/// Knows which single group reads a topic. Looked up all at once: names of origin topics come from headers, and a lookup for each
+/// would let whoever writes them slow us down.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    known: HashMap<TopicName, (Instant, Option<GroupName>)>,
+    loaded: Option<Instant>,
+    /// `None`: several.
+    sole: HashMap<TopicName, Option<GroupName>>,
 }
 
 impl Origins {
-    /// The one group with commits on the topic; `None` when there are several or none.
-    pub(super) async fn sole_group(&mut self, store: &Store, bus: &BusId, topic: &TopicName) -> Result<Option<GroupName>, StoreError> {
-        if let Some((at, group)) = self.known.get(topic)
-            && at.elapsed() < FRESH
-        {
-            return Ok(group.clone());
+    /// Looks again who reads what, when that is due.
+    pub(super) async fn refresh(&mut self, store: &Store, bus: &BusId) -> Result<(), StoreError> {
+        if self.loaded.is_some_and(|at| at.elapsed() < FRESH) {
+            return Ok(());
         }
-        let mut groups = store.list_consumer_groups(bus, None, Some(topic.as_str())).await?;
-        let group = if groups.len() == 1 { groups.pop().map(|group| group.name) } else { None };
-        if self.known.len() >= CAPACITY {
-            self.known.clear();
+        let groups = store.list_consumer_groups(bus, None, None).await?;
+        self.sole = sole_readers(groups.into_iter().map(|group| (group.name, group.topics)));
+        self.loaded = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The one group that reads the topic; `None` when there are several or none.
+    pub(super) fn sole_group(&self, topic: &TopicName) -> Option<GroupName> {
+        self.sole.get(topic).cloned().flatten()
+    }
+}
+
+fn sole_readers(groups: impl Iterator<Item = (GroupName, Vec<String>)>) -> HashMap<TopicName, Option<GroupName>> {
+    let mut sole: HashMap<TopicName, Option<GroupName>> = HashMap::new();
+    for (group, topics) in groups {
+        for topic in topics {
+            sole.entry(topic.into()).and_modify(|readers| *readers = None).or_insert_with(|| Some(group.clone()));
         }
-        self.known.insert(topic.clone(), (Instant::now(), group.clone()));
-        Ok(group)
+    }
+    sole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sole_readers;
+
+    #[test]
+    fn a_topic_with_two_readers_or_none_tells_nothing() {
+        let groups = [("billing", vec!["orders", "payments"]), ("mail", vec!["orders"]), ("audit", vec!["orders"])];
+        let groups = groups.map(|(group, topics)| (group.into(), topics.into_iter().map(str::to_owned).collect()));
+        let sole = sole_readers(groups.into_iter());
+        let of = |topic: &str| sole.get(&topic.into()).cloned().flatten();
+        assert_eq!((of("payments"), of("orders"), of("unknown")), (Some("billing".into()), None, None));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Setback;
 use super::share::Share;
-use super::work::{BusWork, Context};
+use super::work::{BusWork, Context, Said};
 use crate::bus::{BusError, PartitionOffsets};
 use crate::lifecycle::changes::Noun;
 use crate::model::bus::TopicRole;
@@ -70,7 +70,7 @@ pub(super) async fn list_ours(context: &Context, bus: &BusId, share: &Share) -> 
 }
 
 /// Makes a plan. Gaps that it finds are stored before it answers.
-pub(super) async fn make(context: &Context, work: &BusWork, share: &Share) -> Result<Plan, Setback> {
+pub(super) async fn make(context: &Context, work: &BusWork, share: &Share, said: &mut Said) -> Result<Plan, Setback> {
     let candidates = list_candidates(context, work.id(), share).await?;
     let mut plan = Plan { ours: candidates.iter().map(|candidate| candidate.partition_id).collect(), ..Plan::default() };
     if candidates.is_empty() {
@@ -83,7 +83,7 @@ pub(super) async fn make(context: &Context, work: &BusWork, share: &Share) -> Re
     let offsets = work.bus.offsets(&partitions).await?;
     for candidate in candidates {
         let topic = &candidate.partition.topic;
-        let Some(topic_id) = same_generation(&present, topic, candidate.topic_id) else {
+        let Some(topic_id) = same_generation(present.as_ref(), topic, candidate.topic_id) else {
             // The store does not know yet that this topic is gone or has begun again.
             plan.incomplete = true;
             work.signals.ask_for_sweep();
@@ -92,7 +92,7 @@ pub(super) async fn make(context: &Context, work: &BusWork, share: &Share) -> Re
         let Some(position) = positions.get(&candidate.partition_id) else { continue };
         let mut track = Track { partition_id: position.partition_id, next: position.next, backlog_below: position.backlog_below };
         if let Some(offsets) = offsets.get(&candidate.partition)
-            && !align(context, work, &candidate.partition, &mut track, *offsets).await?
+            && !align(context, work, &candidate.partition, &mut track, *offsets, said).await?
         {
             plan.incomplete = true;
             continue;
@@ -106,7 +106,7 @@ pub(super) async fn make(context: &Context, work: &BusWork, share: &Share) -> Re
 /// Whether a topic that was fetched or assigned under `expected` still has that id; `None` when it has not, else the id to go on with.
 #[expect(clippy::option_option, reason = "outside: whether it is the same topic; inside: whether the bus tells ids")]
 pub(super) fn same_generation(
-    present: &Option<HashMap<TopicName, Option<String>>>,
+    present: Option<&HashMap<TopicName, Option<String>>>,
     topic: &TopicName,
     expected: Option<String>,
 ) -> Option<Option<String>> {
@@ -165,12 +165,15 @@ async fn align(
     partition: &TopicPartition,
     track: &mut Track,
     offsets: PartitionOffsets,
+    said: &mut Said,
 ) -> Result<bool, Setback> {
     if offsets.end < track.next {
         // An unclean leader election has cut the log. What is written between its end and our position cannot be told from what was
         // there before, so we wait until the log has grown past it.
-        tracing::warn!(bus = %work.id(), topic = %partition.topic, partition = partition.partition, position = track.next,
-            end = offsets.end, "the log ends before our position; this partition waits");
+        if said.is_news(&format!("{partition:?} ends")) {
+            tracing::warn!(bus = %work.id(), topic = %partition.topic, partition = partition.partition, position = track.next,
+                end = offsets.end, "the log ends before our position; this partition waits");
+        }
         return Ok(false);
     }
     if track.next < offsets.log_start {

@@ -11,7 +11,7 @@ use crate::model::names::TopicPartition;
 use crate::model::{FailedAtSource, Failure, Record, Timestamp};
 
 /// A clock may run ahead of ours by this much before we stop believing it.
-const CLOCK_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+const CLOCK_AHEAD: Duration = Duration::from_hours(24);
 
 /// Turns records into dead letters with the store's id of their partition, in the same order. Records of partitions that are not
 /// planned, or from before a partition's position, are left out.

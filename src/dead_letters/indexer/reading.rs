@@ -12,8 +12,9 @@ use super::work::{self, Backoff, BusWork, Context, Said};
 use super::{Setback, health, pointers, prepare};
 use crate::bus::{BatchLimits, ReadBatch, Reader, ReaderEvent};
 use crate::lifecycle::changes::Noun;
+use crate::model::dead_letter::NewDeadLetter;
 use crate::model::names::TopicPartition;
-use crate::model::{Record, Timestamp};
+use crate::model::{Failure, Record, Timestamp};
 use crate::store::StoreError;
 use crate::store::indexing::{Advance, EncodedBatch, IndexBatch, IndexOutcome};
 
@@ -39,6 +40,8 @@ enum Stop {
 pub(super) struct Desk {
     reader: Option<Box<dyn Reader>>,
     care: Care,
+    origins: Origins,
+    said: Said,
     /// Whether anything was stored since this was last looked at.
     pub(super) progress: bool,
     store_failed: bool,
@@ -70,13 +73,20 @@ impl Desk {
 
 /// Works on one bus until the process is to end, or something went wrong.
 pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut Watch, desk: &mut Desk) -> Result<(), Setback> {
-    plan::check_cluster(context, work).await?;
+    let end = context.life.soft();
+    tokio::select! {
+        () = end.cancelled() => return Ok(()),
+        checked = plan::check_cluster(context, work) => checked?,
+    }
     let mut signal = work.signals.subscribe();
     let mut doubts = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
         signal.mark_unchanged();
         let ours = share.borrow_and_update().clone();
-        let plan = plan::make(context, work, &ours).await?;
+        let plan = tokio::select! {
+            () = end.cancelled() => return Ok(()),
+            plan = plan::make(context, work, &ours, &mut desk.said) => plan?,
+        };
         if plan.tracks.is_empty() {
             if !wait_for_work(context, &mut signal, share, plan.incomplete).await {
                 return Ok(());
@@ -88,9 +98,10 @@ pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut 
             None => work.bus.open_reader(READER_BYTES).await?,
         };
         reader.assign(plan.positions()).await?;
-        let (plan, origins, said) = (Arc::new(plan), Origins::default(), Said::default());
+        let (plan, origins, said) = (Arc::new(plan), std::mem::take(&mut desk.origins), std::mem::take(&mut desk.said));
         let mut pipeline = Pipeline { context, work, share: ours, reader, plan, origins, said, written: false };
         let stop = pipeline.run(&signal, share, desk).await;
+        (desk.origins, desk.said) = (pipeline.origins, pipeline.said);
         if pipeline.written {
             doubts.reset();
         }
@@ -99,7 +110,7 @@ pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut 
             Stop::End => return Ok(()),
             Stop::Replan => {}
             Stop::Doubt => {
-                if !work::pause(&context.life, doubts.next()).await {
+                if !work::pause(&context.life, doubts.next_wait()).await {
                     return Ok(());
                 }
             }
@@ -112,8 +123,9 @@ async fn wait_for_work(context: &Context, signal: &mut tokio::sync::watch::Recei
     let wait = if soon { Duration::from_secs(1) } else { REFRESH };
     tokio::select! {
         () = context.life.soft().cancelled() => false,
-        _ = signal.changed() => true,
-        _ = share.changed() => true,
+        // Where nobody shares, the sender is gone and there is nothing to hear.
+        Ok(()) = signal.changed() => true,
+        Ok(()) = share.changed() => true,
         () = tokio::time::sleep(wait) => true,
     }
 }
@@ -205,7 +217,7 @@ impl Pipeline<'_> {
         let (mut letters, ids) = (letters?, ids?);
         for topic in advances.keys().map(|partition| &partition.topic) {
             let expected = self.plan.topic_ids.get(topic).cloned().flatten();
-            if plan::same_generation(&ids, topic, expected).is_none() {
+            if plan::same_generation(ids.as_ref(), topic, expected).is_none() {
                 tracing::warn!(bus = %self.work.id(), %topic, "the topic was deleted or began again while it was read; this batch is dropped");
                 self.work.signals.ask_for_sweep();
                 return Ok((None, true));
@@ -215,7 +227,9 @@ impl Pipeline<'_> {
         self.infer_groups(&mut letters).await?;
         doubt |= cut;
         if care.is_bare() {
-            letters.iter_mut().for_each(|(_, letter)| prepare::strip(self.work, letter));
+            for (_, letter) in &mut letters {
+                prepare::strip(self.work, letter);
+            }
         }
         self.advance(&advances);
         let batch = IndexBatch { bus: self.work.id().clone(), advances: advances.into_values().collect(), letters };
@@ -269,11 +283,15 @@ impl Pipeline<'_> {
         events.iter().any(|event| matches!(event, ReaderEvent::PositionOutOfRange { .. }))
     }
 
-    async fn infer_groups(&mut self, letters: &mut [(i64, crate::model::dead_letter::NewDeadLetter)]) -> Result<(), Setback> {
-        for (_, letter) in letters {
-            let failure = &mut letter.failure;
+    async fn infer_groups(&mut self, letters: &mut [(i64, NewDeadLetter)]) -> Result<(), Setback> {
+        let unknown = |failure: &Failure| failure.consumer_group.is_none() && failure.origin.topic.is_some();
+        if !letters.iter().any(|(_, letter)| unknown(&letter.failure)) {
+            return Ok(());
+        }
+        self.origins.refresh(&self.context.store, self.work.id()).await?;
+        for (_, NewDeadLetter { failure, .. }) in letters {
             if let (None, Some(topic)) = (&failure.consumer_group, &failure.origin.topic) {
-                failure.consumer_group = self.origins.sole_group(&self.context.store, self.work.id(), topic).await?;
+                failure.consumer_group = self.origins.sole_group(topic);
                 failure.consumer_group_inferred = failure.consumer_group.is_some();
             }
         }

@@ -64,7 +64,7 @@ async fn run(context: &Context, bus_work: &BusWork, share: &watch::Sender<Share>
         if let Err(setback) = ended {
             tracing::warn!(bus = %bus_work.id(), reason = %setback, "left the group of indexing instances and will join again");
         }
-        if !work::pause(&context.life, backoff.next()).await {
+        if !work::pause(&context.life, backoff.next_wait()).await {
             return;
         }
     }

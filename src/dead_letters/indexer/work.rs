@@ -68,7 +68,7 @@ pub struct Periods {
 
 impl Default for Periods {
     fn default() -> Self {
-        Self { full: Duration::from_secs(15), quick: Duration::from_secs(5), configs: Duration::from_secs(300) }
+        Self { full: Duration::from_secs(15), quick: Duration::from_secs(5), configs: Duration::from_mins(5) }
     }
 }
 
@@ -160,7 +160,7 @@ impl Backoff {
     }
 
     /// The next wait.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.longest);
         wait
@@ -179,7 +179,7 @@ pub struct Said {
 }
 
 impl Said {
-    const AGAIN: Duration = Duration::from_secs(60);
+    const AGAIN: Duration = Duration::from_mins(1);
     const CAPACITY: usize = 1_000;
 
     /// Whether this text should be logged now.
@@ -210,10 +210,10 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_limit_and_begin_again() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
-        let waits: Vec<u64> = (0..5).map(|_| backoff.next().as_secs()).collect();
+        let waits: Vec<u64> = (0..5).map(|_| backoff.next_wait().as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 5, 5]);
         backoff.reset();
-        assert_eq!(backoff.next().as_secs(), 1);
+        assert_eq!(backoff.next_wait().as_secs(), 1);
     }
 
     #[test]

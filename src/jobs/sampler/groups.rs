@@ -1,7 +1,7 @@
 //! Consumer groups: which are looked at when, and what of them changed.
 //!
-//! A group at work is looked at with every sweep (and, the first fifty, with every glance); an idle one each minute; one without members
-//! and without movement every ten minutes. Where groups cannot be listed, those that headers of dead letters or the configuration name
+//! A group at work or with members is looked at with every sweep (and, the fifty that moved last, with every glance); one without
+//! members and without movement each minute. Where groups cannot be listed, those that headers of dead letters or the configuration name
 //! are asked for by name.
 
 use std::collections::hash_map::DefaultHasher;
@@ -24,8 +24,8 @@ const IN_FLIGHT: usize = 16;
 const DESCRIBED: usize = 100;
 /// Groups that a glance looks at.
 const GLANCED: usize = 50;
-const WARM: Duration = Duration::from_secs(60);
-const COLD: Duration = Duration::from_secs(600);
+/// A group without members that has not moved for this long is looked at this often.
+const COLD: Duration = Duration::from_mins(1);
 
 /// What one look at the groups brought.
 #[derive(Debug, Default)]
@@ -55,15 +55,8 @@ struct Known {
 impl Known {
     fn due(&self, listed_state: Option<&str>) -> bool {
         let changed = listed_state.is_some_and(|state| state != self.state);
-        let idle_for = self.moved.elapsed();
         let has_members = self.state != "Empty" && self.state != "Dead";
-        let period = match (has_members, idle_for < WARM) {
-            (_, true) => Duration::ZERO,
-            (true, false) => WARM / 4,
-            (false, false) if idle_for < COLD => WARM,
-            (false, false) => COLD,
-        };
-        changed || self.looked.elapsed() >= period
+        changed || has_members || self.moved.elapsed() < COLD || self.looked.elapsed() >= COLD
     }
 }
 
@@ -91,7 +84,7 @@ impl Groups {
     /// Looks only at groups that moved lately.
     pub(super) async fn glance(&mut self, work: &BusWork) -> Result<Looked, Trouble> {
         let mut moving: Vec<(Instant, GroupName)> =
-            self.known.iter().filter(|(_, known)| known.moved.elapsed() < WARM).map(|(name, known)| (known.moved, name.clone())).collect();
+            self.known.iter().filter(|(_, known)| known.moved.elapsed() < COLD).map(|(name, known)| (known.moved, name.clone())).collect();
         moving.sort_by(|a, b| b.cmp(a));
         let names = moving.into_iter().take(GLANCED).map(|(_, name)| name).collect();
         Ok(Looked { changed: self.look(work, names, None).await?, alive: None })

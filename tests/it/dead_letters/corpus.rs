@@ -1,5 +1,7 @@
 //! Dead letters as other people's frameworks write them: mixed conventions, sizes and bytes, each of them unlike any other.
 
+use std::fmt::Write as _;
+
 use super::super::harness::kafka::Outgoing;
 
 /// The ways of writing failure headers that a corpus goes through in turn.
@@ -33,11 +35,8 @@ pub(super) fn letter(topic: &str, partitions: i32, number: usize) -> Outgoing {
 fn trace(number: usize) -> String {
     let mut text = format!("com.example.orders.OrderException: order {number} cannot be placed\n");
     for line in 0..25 {
-        text.push_str(&format!(
-            "\tat com.example.orders.step{}.Handler{line}.handle(Handler{line}.java:{})\n",
-            number % 40,
-            line + number % 9
-        ));
+        let (step, at) = (number % 40, line + number % 9);
+        let _ = writeln!(text, "\tat com.example.orders.step{step}.Handler{line}.handle(Handler{line}.java:{at})");
     }
     text
 }

@@ -36,12 +36,16 @@ impl fmt::Display for Entry {
 impl Ledger {
     /// Enters records that were written, with where each lies.
     pub(super) fn enter(&mut self, records: &[Outgoing], places: &[(i32, i64)]) {
-        records.iter().zip(places).for_each(|(record, place)| self.add(record, Some(*place)));
+        for (record, place) in records.iter().zip(places) {
+            self.add(record, Some(*place));
+        }
     }
 
     /// Enters records that were written somewhere.
     pub(super) fn enter_somewhere(&mut self, records: &[Outgoing]) {
-        records.iter().for_each(|record| self.add(record, None));
+        for record in records {
+            self.add(record, None);
+        }
     }
 
     /// Takes out what a bus has removed before anybody could read it.
@@ -113,7 +117,7 @@ pub(super) async fn open_beside(url: &str) -> Store {
 }
 
 fn settings(url: &str) -> StoreSettings {
-    StoreSettings { url: url.to_owned(), max_bytes: None, read_timeout: std::time::Duration::from_secs(60) }
+    StoreSettings { url: url.to_owned(), max_bytes: None, read_timeout: std::time::Duration::from_mins(1) }
 }
 
 /// Every dead letter, whole.

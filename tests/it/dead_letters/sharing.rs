@@ -11,7 +11,7 @@ use super::corpus::letters;
 use super::ledger::{self, Ledger};
 use super::soak;
 
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// Longer than the bus waits for a member that does not answer.
 const PAST_THE_CLAIM: Duration = Duration::from_secs(14);
 

@@ -1,73 +1,13 @@
 //! Bus and store go away, fill up, refuse: it is said, nothing is lost, and all goes on when they are back.
 
-use std::time::{Duration, Instant};
-
-use redrive::model::{BusState, DeadLetterFilter, PageRequest};
-use redrive::store::Store;
+use redrive::model::{DeadLetterFilter, PageRequest};
 
 use super::super::harness::kafka::{self, Kafka, Options, Outgoing};
 use super::super::harness::postgres;
-use super::super::harness::redrive::{Redrive, Setup};
+use super::super::harness::redrive::Setup;
 use super::corpus::letters;
-use super::ledger::{self, Ledger};
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A Redrive on topics of its own, with a look into its store.
-struct Scene {
-    redrive: Redrive,
-    store: Store,
-    url: String,
-}
-
-impl Scene {
-    /// Redrive on SQLite, listening.
-    async fn on_sqlite(bootstrap: &str, section: &str, setup: Setup) -> Self {
-        let redrive = setup.without_login().bus_with("prod", bootstrap, section).start().await;
-        let url = format!("sqlite:{}", redrive.folder().join("redrive.db").display());
-        let store = ledger::open_beside(&url).await;
-        Self { redrive, store, url }
-    }
-
-    async fn count(&self) -> u64 {
-        self.store.usage().await.expect("the store is readable").dead_letters
-    }
-
-    async fn bus(&self) -> BusState {
-        self.store.find_bus(&"prod".into()).await.expect("the store is readable").expect("the bus is registered")
-    }
-
-    async fn until(&mut self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
-        let begun = Instant::now();
-        while !holds(self).await {
-            assert!(self.redrive.exit_status().is_none(), "redrive has ended\n{}", self.redrive.log());
-            assert!(begun.elapsed() < PATIENCE, "still not: {what}\n{}", self.redrive.log());
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    async fn until_stored(&mut self, count: u64) {
-        self.until(&format!("{count} dead letters"), async |scene| scene.count().await >= count).await;
-    }
-
-    /// Codes of `/health/ready`, and whether it is 200.
-    async fn readiness(&self) -> (bool, Vec<String>) {
-        let response = reqwest::get(self.redrive.url("/health/ready")).await.expect("it listens");
-        let ready = response.status().is_success();
-        let body: serde_json::Value = response.json().await.expect("JSON");
-        let reasons = body["reasons"].as_array().cloned().unwrap_or_default();
-        (ready, reasons.iter().map(|reason| reason["code"].as_str().unwrap_or_default().to_owned()).collect())
-    }
-
-    async fn end(mut self, ledger: &Ledger) {
-        let status = self.redrive.stop().await;
-        assert!(status.success(), "{status}");
-        self.store.close().await;
-        let store = ledger::open(&self.url).await;
-        ledger.compare(&store).await;
-        store.close().await;
-    }
-}
+use super::ledger::Ledger;
+use super::scene::Scene;
 
 async fn write(kafka: &Kafka, ledger: &mut Ledger, topic: &str, first: usize, count: usize) {
     let records = letters(topic, 1, first, count);
@@ -138,8 +78,7 @@ async fn a_store_that_is_read_only_or_gone_stops_indexing_says_so_and_goes_on_wh
     write(kafka, &mut ledger, &topic, 0, 500).await;
     let redrive =
         Setup::new().without_login().store(database.url()).bus_with("prod", &kafka.bootstrap(), &super::only_topics(&topic)).start().await;
-    let store = ledger::open_beside(database.url()).await;
-    let mut scene = Scene { redrive, store, url: database.url().to_owned() };
+    let mut scene = Scene::of(redrive, database.url().to_owned()).await;
     scene.until_stored(500).await;
 
     database.set_read_only(true).await;

@@ -5,7 +5,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ const USER: &str = "postgres";
 #[derive(Debug)]
 struct Server {
     _folder: TempDir,
+    _child: Child,
     port: u16,
 }
 
@@ -100,7 +101,7 @@ fn start() -> Server {
         .args(["-A", "trust", "-U", "redrive", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
         .arg(&data)
         .output();
-    succeeded("initdb", init.expect("initdb can be started"));
+    succeeded("initdb", &init.expect("initdb can be started"));
     let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a free port").port();
     let mut command = as_user(root, &program("postgres"));
     command.arg("-D").arg(&data).arg("-k").arg(folder.path());
@@ -117,9 +118,9 @@ fn start() -> Server {
     }
     let log = std::fs::File::create(folder.path().join("server.log")).expect("a log file");
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
-    let _child = spawn_for_life(command);
+    let child = spawn_for_life(command);
     wait_until_ready(port, folder.path());
-    Server { _folder: folder, port }
+    Server { _folder: folder, _child: child, port }
 }
 
 fn wait_until_ready(port: u16, folder: &Path) {
@@ -143,15 +144,15 @@ fn as_user(root: bool, program: &Path) -> Command {
 }
 
 fn is_root() -> bool {
-    succeeded("id", Command::new("id").arg("-u").output().expect("id can be started")) == "0"
+    succeeded("id", &Command::new("id").arg("-u").output().expect("id can be started")) == "0"
 }
 
 fn id(which: &str) -> u32 {
-    let text = succeeded("id", Command::new("id").args([which, USER]).output().expect("id can be started"));
+    let text = succeeded("id", &Command::new("id").args([which, USER]).output().expect("id can be started"));
     text.parse().expect("a number")
 }
 
-fn succeeded(what: &str, output: Output) -> String {
+fn succeeded(what: &str, output: &Output) -> String {
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -54,7 +54,7 @@ async fn backlog_is_what_was_there_before_and_what_appears_is_not() {
     assert!(scene.redrive.stop().await.success());
 
     // The configuration changes: another topic, known already, is now a dead-letter topic.
-    scene.redrive.set_environment("REDRIVE__BUS__0__DEAD_LETTERS__TOPICS", Some(&format!("[\"{turned}\"]")));
+    scene.redrive.set_environment("REDRIVE__BUS__0__DEAD_LETTERS__TOPICS", Some(&turned));
     scene.redrive.start().await;
     scene.until_stored(4).await;
     kafka.produce(&[letter(&turned, "after it turned")]).await;

@@ -219,19 +219,20 @@ pub trait Bus: Send + Sync {
     fn capabilities(&self) -> Capabilities;
     /// Cluster id, brokers, topics with topic ids.
     async fn metadata(&self) -> Result<Metadata, BusError>;
-    /// Topic ids of some topics: `None` for a topic that is not there; an error [`BusError::Unsupported`] where ids are not told.
+    /// Topic ids of some topics: `None` for a topic that is not there; topics that could not be asked are left out; an error [`BusError::Unsupported`] where ids are not told.
     async fn topic_ids(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, Option<String>>, BusError>;
     /// Log starts and ends (high watermark; last stable offset beside it) of many partitions. Partitions that fail are left out.
     async fn offsets(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, PartitionOffsets>, BusError>;
     /// Configuration values that are not the broker's defaults, by topic. Topics that fail are left out.
     async fn topic_configs(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, BTreeMap<String, String>>, BusError>;
-    /// All consumer groups.
+    /// All consumer groups but our own.
     async fn list_groups(&self) -> Result<Vec<GroupListing>, BusError>;
     /// States and members.
     async fn describe_groups(&self, groups: &[GroupName]) -> Result<Vec<GroupDescription>, BusError>;
     /// Committed offsets of one group, on every partition it has committed.
     async fn committed_offsets(&self, group: &GroupName) -> Result<Vec<(TopicPartition, i64)>, BusError>;
-    /// Reads up to `limit` records at random.
+    /// Reads up to `limit` committed records at random; fewer when they are large. What an open or aborted transaction has written is
+    /// passed over.
     async fn read(&self, partition: &TopicPartition, from: ReadFrom, limit: usize) -> Result<ReadRecords, BusError>;
     /// Opens a reader for indexing; `memory_bytes` bounds what is prefetched.
     async fn open_reader(&self, memory_bytes: usize) -> Result<Box<dyn Reader>, BusError>;

@@ -113,6 +113,9 @@ fn consumer(brokers: &str, topic: &str, partitions: i32) -> BaseConsumer {
         .set("group.id", "by-hand")
         .set("enable.auto.commit", "false")
         .set("queued.max.messages.kbytes", "131072")
+        .set("fetch.message.max.bytes", "4194304")
+        .set("fetch.wait.max.ms", "50")
+        .set("fetch.queue.backoff.ms", "10")
         .create()
         .expect("a consumer");
     let mut list = TopicPartitionList::new();

@@ -13,6 +13,7 @@ use crate::harness::kafka::{Kafka, PATIENCE, shared};
 mod broker;
 mod denied;
 mod groups;
+mod lesser;
 mod membership;
 mod outages;
 mod reading;

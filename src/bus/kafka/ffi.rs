@@ -10,6 +10,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -116,6 +117,9 @@ impl<T> Drop for Owned<T> {
 /// A native client of the consumer type. Its calls block; never make them, nor drop it, on a thread of the runtime.
 pub(super) struct Client {
     handle: NonNull<rd::rd_kafka_t>,
+    /// A broker that has answered lately: asked what any broker can tell. -1 = none, librdkafka then looks for the controller, which
+    /// not every service that speaks Kafka's protocol has.
+    nearest: AtomicI32,
     /// librdkafka's callbacks hold a plain pointer to this, so it must outlive the handle.
     _observer: Box<Arc<dyn Observer>>,
 }
@@ -152,7 +156,7 @@ impl Client {
             if config.get("group.id").is_some() {
                 rd::rd_kafka_poll_set_consumer(handle.as_ptr());
             }
-            Ok(Self { handle, _observer: observer })
+            Ok(Self { handle, nearest: AtomicI32::new(-1), _observer: observer })
         }
     }
 
@@ -184,11 +188,22 @@ impl Client {
 
     /// Names of all topics we may see.
     pub(super) fn topic_names(&self, timeout: Duration) -> Result<Vec<String>, Failure> {
+        self.metadata(true, timeout)
+    }
+
+    /// Asks any broker for its metadata, and remembers who answered.
+    fn metadata(&self, all_topics: bool, timeout: Duration) -> Result<Vec<String>, Failure> {
         let mut metadata: *const rd::rd_kafka_metadata = ptr::null();
         // SAFETY: the client is alive; the metadata is ours once the call succeeded, and its arrays have the lengths it tells.
         unsafe {
-            outcome(rd::rd_kafka_metadata(self.handle.as_ptr(), 1, ptr::null_mut(), &raw mut metadata, millis(timeout)))?;
-            let names = slice((*metadata).topics, count((*metadata).topic_cnt)).iter().map(|t| text(t.topic)).collect();
+            let code =
+                rd::rd_kafka_metadata(self.handle.as_ptr(), c_int::from(all_topics), ptr::null_mut(), &raw mut metadata, millis(timeout));
+            outcome(code)?;
+            let told = &*metadata;
+            let first = slice(told.brokers, count(told.broker_cnt)).first().map_or(-1, |b| b.id);
+            let answered = if told.orig_broker_id >= 0 { told.orig_broker_id } else { first };
+            self.nearest.store(answered, Ordering::Relaxed);
+            let names = slice(told.topics, count(told.topic_cnt)).iter().map(|t| text(t.topic)).collect();
             rd::rd_kafka_metadata_destroy(metadata);
             Ok(names)
         }
@@ -198,7 +213,7 @@ impl Client {
     pub(super) fn describe_cluster(&self, timeout: Duration) -> Result<(Option<String>, Vec<String>), Failure> {
         // SAFETY: see `admin`; everything read belongs to the event.
         unsafe {
-            self.admin(
+            self.ask_any(
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER,
                 timeout,
                 |call| rd::rd_kafka_DescribeCluster(call.client, call.options, call.queue),
@@ -221,7 +236,7 @@ impl Client {
         unsafe {
             let collection = rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
             let Some(collection) = Owned::new(collection, rd::rd_kafka_TopicCollection_destroy) else { return Ok(Vec::new()) };
-            self.admin(
+            self.ask_any(
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
                 timeout,
                 |call| rd::rd_kafka_DescribeTopics(call.client, collection.get(), call.options, call.queue),
@@ -278,7 +293,7 @@ impl Client {
                 .filter_map(|t| Owned::new(rd::rd_kafka_ConfigResource_new(kind, t.as_ptr()), rd::rd_kafka_ConfigResource_destroy))
                 .collect();
             let mut pointers: Vec<*mut rd::rd_kafka_ConfigResource_t> = resources.iter().map(Owned::get).collect();
-            self.admin(
+            self.ask_any(
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS,
                 timeout,
                 |call| rd::rd_kafka_DescribeConfigs(call.client, pointers.as_mut_ptr(), pointers.len(), call.options, call.queue),
@@ -359,6 +374,42 @@ impl Client {
                 },
             )?
         }
+    }
+
+    /// Makes an administrative call that any broker can answer.
+    ///
+    /// # Safety
+    /// As for [`Self::admin`].
+    unsafe fn ask_any<T>(
+        &self,
+        operation: rd::rd_kafka_admin_op_t,
+        timeout: Duration,
+        submit: impl FnOnce(&Call),
+        read: impl FnOnce(*mut rd::rd_kafka_event_t) -> T,
+    ) -> Result<T, Failure> {
+        if self.nearest.load(Ordering::Relaxed) < 0 {
+            self.metadata(false, timeout)?;
+        }
+        let nearest = self.nearest.load(Ordering::Relaxed);
+        // SAFETY: as the caller promised; the options are alive during the call.
+        let asked = unsafe {
+            self.admin(
+                operation,
+                timeout,
+                |call| {
+                    let mut words = [0 as c_char; 256];
+                    if nearest >= 0 {
+                        rd::rd_kafka_AdminOptions_set_broker(call.options, nearest, words.as_mut_ptr(), words.len());
+                    }
+                    submit(call);
+                },
+                read,
+            )
+        };
+        if asked.is_err() {
+            self.nearest.store(-1, Ordering::Relaxed);
+        }
+        asked
     }
 
     /// Makes an administrative call and waits for its event on a queue of its own.

@@ -29,6 +29,9 @@ impl Shared {
         for some in named.chunks(GROUPS_PER_CALL) {
             let described = self.client.describe_groups(some, left(self.deadline()));
             let described = described.map_err(|f| self.explain(act, "DESCRIBE on the groups", &f))?;
+            if let Some(reason) = self.unsupported(act, &described) {
+                return Err(reason);
+            }
             all.extend(described.into_iter().map(|group| {
                 let listing = listing(&group);
                 let needs = format!("DESCRIBE on the group {}", group.name);
@@ -45,6 +48,13 @@ impl Shared {
         let offsets = self.client.group_offsets(&names::group(group)?, left(self.deadline()));
         let offsets = offsets.map_err(|f| self.explain(&act, &needs, &f))?;
         Ok(offsets.into_iter().filter(|(_, offset)| *offset >= 0).collect())
+    }
+
+    /// A cluster that lacks the call says so for every group.
+    fn unsupported(&self, act: &str, described: &[Group]) -> Option<BusError> {
+        let reasons: Option<Vec<BusError>> =
+            described.iter().map(|g| g.members.as_ref().err().map(|f| self.explain(act, "DESCRIBE on the groups", f))).collect();
+        reasons?.into_iter().next().filter(|reason| matches!(reason, BusError::Unsupported(_)))
     }
 
     /// Groups that share our own work are no business of the person on call.

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::client::{self, left};
 use super::ffi::{Client, Polled};
 use super::groups::place;
-use super::{Shared, names};
+use super::{Failure, Shared, names};
 use crate::bus::{BusError, ReadFrom, ReadRecords};
 use crate::model::Record;
 use crate::model::bus::Capability;
@@ -24,6 +24,8 @@ const CONCURRENT: usize = 4;
 /// Clients kept with their connections for the next read.
 const KEPT: usize = 2;
 const MEMORY_BYTES: usize = 8 * 1024 * 1024;
+/// A read ends early when its records hold so much together; its `next` tells where to go on.
+const BYTES: usize = 32 * 1024 * 1024;
 
 /// Consumers for random reads: connecting one costs more than reading with it.
 pub(super) struct Pool {
@@ -80,59 +82,49 @@ impl Shared {
         let span = Span { partition, log_start: offsets.log_start, stable, limit, deadline };
         let client = self.readers.take(self)?;
         let read = if from == ReadFrom::Newest { self.newest(&client, &span, start) } else { self.forward(&client, &span, start) };
-        let (records, next) = read?;
+        let found = read?;
         client.assign(&TopicPartitionList::new()).map_err(|f| self.explain("reading", "READ on the topic", &f))?;
         self.readers.give_back(client);
-        Ok(ReadRecords { records: records.into(), log_start: offsets.log_start, end: offsets.end, next })
+        Ok(ReadRecords { records: found.records.into(), log_start: offsets.log_start, end: offsets.end, next: found.next })
     }
 
     /// Up to `limit` records from `start` on.
-    fn forward(&self, client: &Client, span: &Span<'_>, start: i64) -> Result<(VecDeque<Record>, i64), BusError> {
-        self.collect(client, span, start, |records| records.len() >= span.limit)
+    fn forward(&self, client: &Client, span: &Span<'_>, start: i64) -> Result<Found, BusError> {
+        self.collect(client, span, start, false)
     }
 
     /// The last `limit` records: steps back as long as markers or gaps stood where records were expected.
-    fn newest(&self, client: &Client, span: &Span<'_>, start: i64) -> Result<(VecDeque<Record>, i64), BusError> {
+    fn newest(&self, client: &Client, span: &Span<'_>, start: i64) -> Result<Found, BusError> {
         let mut start = start;
         loop {
-            let (mut records, next) = self.collect(client, span, start, |_| false)?;
-            let enough = records.len() >= span.limit || start <= span.log_start;
-            if enough || Instant::now() >= span.deadline {
-                records.drain(..records.len().saturating_sub(span.limit));
-                return Ok((records, next));
+            let found = self.collect(client, span, start, true)?;
+            if found.is_full(span.limit) || start <= span.log_start || Instant::now() >= span.deadline {
+                return Ok(found);
             }
             let width = span.stable.saturating_sub(start).max(16).saturating_mul(4);
             start = span.stable.saturating_sub(width).max(span.log_start);
         }
     }
 
-    fn collect(
-        &self,
-        client: &Client,
-        span: &Span<'_>,
-        start: i64,
-        enough: impl Fn(&VecDeque<Record>) -> bool,
-    ) -> Result<(VecDeque<Record>, i64), BusError> {
-        let (mut records, mut next) = (VecDeque::new(), start);
+    /// Reads from `start` on: the first records, or up to the end and then the last ones.
+    fn collect(&self, client: &Client, span: &Span<'_>, start: i64, last: bool) -> Result<Found, BusError> {
+        let mut found = Found { records: VecDeque::new(), bytes: 0, cut: false, next: start };
         if start >= span.stable || span.limit == 0 {
-            return Ok((records, next));
+            return Ok(found);
         }
         let act = format!("reading {}", place(&span.partition.topic, span.partition.partition));
-        let explain = |failure: &super::Failure| self.explain(&act, "READ on the topic", failure);
+        let explain = |failure: &Failure| self.explain(&act, "READ on the topic", failure);
         client.assign(&names::list([(span.partition, Offset::Offset(start))])).map_err(|f| explain(&f))?;
-        while !enough(&records) && next < span.stable {
+        while (last || !found.is_full(span.limit)) && found.next < span.stable {
             if Instant::now() >= span.deadline {
                 // What has come is shown; nothing at all is silence.
-                return if records.is_empty() { Err(explain(&super::Failure::timed_out())) } else { Ok((records, next)) };
+                return if found.records.is_empty() { Err(explain(&Failure::timed_out())) } else { Ok(found) };
             }
             match client.poll(left(span.deadline)) {
                 Some(Polled::Record(record)) if record.offset >= span.stable => break,
-                Some(Polled::Record(record)) => {
-                    next = record.offset + 1;
-                    records.push_back(record);
-                }
+                Some(Polled::Record(record)) => found.add(record, if last { span.limit } else { usize::MAX }),
                 Some(Polled::End(_, offset)) => {
-                    next = next.max(offset);
+                    found.next = found.next.max(offset);
                     break;
                 }
                 Some(Polled::Failed(Some(_), failure)) => return Err(explain(&failure)),
@@ -140,7 +132,7 @@ impl Shared {
                 Some(Polled::Failed(None, _)) | None => {}
             }
         }
-        Ok((records, next))
+        Ok(found)
     }
 
     /// Why a partition has no offsets.
@@ -154,6 +146,33 @@ impl Shared {
             },
             Some(Err(failure)) => self.explain(&format!("reading {place}"), "DESCRIBE on the topic", &failure),
             None => BusError::NotFound(format!("{place} does not exist")),
+        }
+    }
+}
+
+/// What a random read has found.
+struct Found {
+    records: VecDeque<Record>,
+    bytes: usize,
+    /// Whether records had to go because of [`BYTES`].
+    cut: bool,
+    next: i64,
+}
+
+impl Found {
+    /// Whether there is as much as may be shown; one large record alone always may.
+    fn is_full(&self, limit: usize) -> bool {
+        self.records.len() >= limit || self.bytes >= BYTES || self.cut
+    }
+
+    /// Adds the next record; beyond `keep` records, or beyond [`BYTES`], the oldest go.
+    fn add(&mut self, record: Record, keep: usize) {
+        self.next = record.offset + 1;
+        self.bytes += record.size_bytes();
+        self.records.push_back(record);
+        while self.records.len() > keep || (keep < usize::MAX && self.bytes > BYTES && self.records.len() > 1) {
+            self.cut |= self.records.len() <= keep;
+            self.bytes -= self.records.pop_front().map_or(0, |r| r.size_bytes());
         }
     }
 }

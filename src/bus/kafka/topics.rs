@@ -26,8 +26,8 @@ impl Shared {
         let deadline = self.deadline();
         let act = "reading the cluster's metadata";
         let explain = |failure: &Failure| self.explain(act, "DESCRIBE on the cluster", failure);
-        let (cluster_id, brokers) = self.client.describe_cluster(left(deadline)).map_err(|f| explain(&f))?;
         let listed = self.client.topic_names(left(deadline)).map_err(|f| explain(&f))?;
+        let (cluster_id, brokers) = self.client.describe_cluster(left(deadline)).map_err(|f| explain(&f))?;
         let listed: BTreeSet<TopicName> = listed.into_iter().map(TopicName::new).collect();
         let described = self.describe(&names::topics(&listed)).map_err(|f| explain(&f))?;
         let topics = described.into_iter().filter_map(|(name, topic)| self.topic_metadata(&name, topic)).collect();

@@ -100,3 +100,37 @@ async fn records_are_read_at_random() {
         assert!(matches!(error, BusError::NotFound(_)), "{error}");
     }
 }
+
+#[tokio::test]
+async fn many_partitions_are_asked_in_parts() {
+    let kafka = shared();
+    let topic = kafka.topic("many", 520, &[]).await;
+    kafka.produce(&[Outgoing::to(&topic).partition(519).value("v")]).await;
+    let partitions: Vec<_> = (0..520).map(|p| place(&topic, p)).collect();
+    // A broker that has just been told of so many partitions leads them only a moment later.
+    let (bus, deadline) = (bus(), std::time::Instant::now() + crate::harness::kafka::PATIENCE);
+    let offsets = loop {
+        let offsets = bus.offsets(&partitions).await.unwrap();
+        if offsets.len() == 520 {
+            break offsets;
+        }
+        assert!(std::time::Instant::now() < deadline, "{} of 520", offsets.len());
+    };
+    assert_eq!((offsets[&partitions[0]].end, offsets[&partitions[519]].end), (0, 1));
+    kafka.delete_topic(&topic).await;
+}
+
+#[tokio::test]
+async fn a_random_read_of_large_records_ends_early_and_says_where_to_go_on() {
+    let kafka = shared();
+    let topic = kafka.topic("large", 1, &[]).await;
+    let large: Vec<Outgoing> = (0..36).map(|n| Outgoing::to(&topic).partition(0).key(n.to_string()).value(vec![b'x'; 990_000])).collect();
+    kafka.produce(&large).await;
+    let bus = bus();
+    let first = bus.read(&place(&topic, 0), ReadFrom::Offset(0), 100).await.unwrap();
+    assert_eq!((first.records[0].offset, first.records.len(), first.next), (0, 34, 34), "32 MiB and the record that passes it");
+    let rest = bus.read(&place(&topic, 0), ReadFrom::Offset(first.next), 100).await.unwrap();
+    assert_eq!((rest.records.len(), rest.next), (2, 36));
+    let newest = bus.read(&place(&topic, 0), ReadFrom::Newest, 100).await.unwrap();
+    assert_eq!((newest.records.len(), newest.records.last().map(|r| r.offset), newest.next), (33, Some(35), 36));
+}

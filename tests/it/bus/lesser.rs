@@ -1,0 +1,67 @@
+//! Clusters that can do less than Apache Kafka, or only a part of whose partitions can be reached: librdkafka's own mock cluster.
+
+use std::time::Duration;
+
+use rdkafka::mocking::MockCluster;
+use redrive::bus::kafka::KafkaBus;
+use redrive::bus::{Bus, BusError, BusSettings, ReadFrom};
+use redrive::model::bus::Capability;
+
+use super::{place, read_until, settings};
+use crate::harness::kafka::Outgoing;
+
+fn bus(bootstrap_servers: &str) -> KafkaBus {
+    KafkaBus::connect(BusSettings { request_timeout: Duration::from_secs(4), ..settings(bootstrap_servers, &[]) }).expect("a bus")
+}
+
+#[tokio::test]
+async fn one_partition_without_a_leader_hides_no_other() {
+    let cluster = MockCluster::new(3).unwrap();
+    for topic in ["orders", "letters"] {
+        cluster.create_topic(topic, 3, 1).unwrap();
+    }
+    cluster.partition_leader("orders", 1, None).unwrap();
+    let bus = bus(&cluster.bootstrap_servers());
+
+    let metadata = bus.metadata().await.unwrap();
+    let orders = metadata.topics.iter().find(|t| t.topic.as_str() == "orders").unwrap();
+    let led: Vec<bool> = orders.partitions.values().map(Option::is_some).collect();
+    assert_eq!(led, [true, false, true]);
+
+    let all: Vec<_> = ["orders", "letters"].into_iter().flat_map(|t| (0..3).map(move |p| place(t, p))).collect();
+    let offsets = bus.offsets(&all).await.unwrap();
+    assert_eq!(offsets.len(), 5, "{offsets:?}");
+    assert!(!offsets.contains_key(&place("orders", 1)));
+    let error = bus.read(&place("orders", 1), ReadFrom::Newest, 1).await.unwrap_err();
+    assert!(matches!(&error, BusError::Unreachable(reason) if reason.contains("no leader")), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_cluster_cannot_do_becomes_a_reason_and_the_rest_works() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("letters", 1, 1).unwrap();
+    let bus = bus(&cluster.bootstrap_servers());
+    let failures = [
+        (Capability::ReadConfigs, bus.topic_configs(&["letters".into()]).await.err()),
+        (Capability::ListGroups, bus.list_groups().await.err()),
+        (Capability::DescribeGroups, bus.describe_groups(&["g".into()]).await.err()),
+    ];
+    for (capability, failure) in failures {
+        assert!(matches!(failure, Some(BusError::Unsupported(_))), "{capability:?}: {failure:?}");
+        assert!(bus.capabilities().reason_against(capability).is_some_and(|r| r.contains("cannot do")), "{capability:?}");
+    }
+    assert!(bus.metadata().await.is_ok());
+
+    produce(&cluster.bootstrap_servers(), &Outgoing::to("letters").value("v")).await;
+    let mut reader = bus.open_reader(1 << 20).await.unwrap();
+    reader.assign(vec![(place("letters", 0), 0)]).await.unwrap();
+    assert_eq!(read_until(reader.as_mut(), |b| !b.records.is_empty()).await.records.len(), 1);
+    assert_eq!(bus.read(&place("letters", 0), ReadFrom::Newest, 5).await.unwrap().records.len(), 1);
+}
+
+async fn produce(bootstrap_servers: &str, record: &Outgoing) {
+    let producer: rdkafka::producer::FutureProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", bootstrap_servers).create().expect("a producer");
+    let record = rdkafka::producer::FutureRecord::<[u8], [u8]>::to(&record.topic).payload(record.value.as_deref().expect("a value"));
+    producer.send(record, crate::harness::kafka::PATIENCE).await.expect("written");
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Kills, freezes and restarts against a real Kafka and both stores, on REDRIVE_SOAK (5) times as many dead letters as `make test`,
+# again and again until SOAK_MINUTES (60) are over. Ends with the first round that fails.
+set -eu
+cd "$(dirname "$0")/../.."
+end=$(( $(date +%s) + ${SOAK_MINUTES:-60} * 60 ))
+round=0
+while [ "$(date +%s)" -lt "$end" ]; do
+    round=$(( round + 1 ))
+    echo "round $round"
+    REDRIVE_SOAK="${REDRIVE_SOAK:-5}" cargo test --locked --test it dead_letters:: -- --nocapture
+done
+echo "$round rounds without a loss or a duplicate"

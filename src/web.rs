@@ -37,10 +37,16 @@
 //!    fails for one that answers without a login.
 //! 4. *Live.* `hx-get="" hx-trigger="live:topics from:body" hx-target="this" hx-swap="morph:outerHTML"` on the element: the page's
 //!    one event stream fires `live:dead_letters`, `live:buses`, `live:topics`, `live:consumer_groups` and `live:audit` on the body,
-//!    at most every two seconds, never in a hidden tab, and not while live updates are paused.
+//!    at most every two seconds, never in a hidden tab, and not while live updates are paused. `slow:dead_letters` and so on come
+//!    at most every ten, for figures. A part that holds focus, a selection or an open menu is not swapped until it is let go.
+//!    Lists do not swap rows: they fetch a `#newer` that says "Show 3 newer" (see `pages/audit.rs`).
 //! 5. *Times, numbers, foreign text* go through [`filters`]: `{{ row.at|ago }}`, `{{ n|thousands }}`, `{{ "inbox"|icon }}`, and
 //!    `{{ row.topic|visible }}` for whatever came from outside.
-//! 6. *Test.* `tests/it/web/...`: the router by `oneshot`, with a store.
+//! 6. *Script.* `static/app.js` acts on marks, so pages need none of their own: `data-copy="text"` or `data-copy-from="id"` on a
+//!    button copies; `data-shortcut="e"` claims a key and an entry of the palette; a `data-selection` around a table keeps
+//!    `.pick` boxes, `data-select-all`, `data-selected-count`, `data-when-selected` and `data-when-unselected` in step;
+//!    `data-dismiss`, `data-close` and `data-open="id"` close and open.
+//! 7. *Test.* `tests/it/web/...`: the router by `oneshot`, with a store.
 //!
 //! Addresses: lists are `/failure-groups`, `/dead-letters`, `/topics`, `/consumer-groups`, with `?bus=` for one bus; one thing is
 //! `/buses/{bus}/topics/{topic}` and so on, `/dead-letters/{id}`.

@@ -157,8 +157,34 @@ fn note(received: Result<Noun, RecvError>, nouns: &mut BTreeSet<Noun>) -> Option
 #[cfg(test)]
 mod tests {
     use super::{STREAMS_PER_CALLER, StreamCounts};
+    use crate::lifecycle::changes::Noun;
     use crate::telemetry::Metrics;
     use std::sync::Arc;
+
+    /// A part that waits for an event nobody sends would never be fresh.
+    #[test]
+    fn templates_wait_for_events_that_exist() {
+        let known: Vec<&str> = Noun::ALL.iter().map(|noun| noun.as_str()).collect();
+        let mut folders = vec![std::path::PathBuf::from("templates")];
+        let mut seen = 0;
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                for kind in ["live:", "slow:"] {
+                    for waiting in text.split(kind).skip(1) {
+                        let noun = waiting.split(' ').next().unwrap();
+                        assert!(known.contains(&noun), "{}: {kind}{noun}", path.display());
+                        seen += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen >= 5, "the templates were not found");
+    }
 
     #[test]
     fn a_caller_gets_a_place_back_when_a_stream_ends() {

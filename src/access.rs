@@ -30,9 +30,9 @@ pub use tokens::NewToken;
 pub use users::UserChange;
 
 /// A session ends after this long without a request.
-pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
+pub const SESSION_IDLE: Duration = Duration::from_hours(12);
 /// A session ends this long after its login, whatever happens.
-pub const SESSION_ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const SESSION_ABSOLUTE: Duration = Duration::from_hours(7 * 24);
 
 /// How a request was authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

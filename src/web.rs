@@ -74,7 +74,7 @@ mod context;
 mod cookies;
 pub mod error;
 pub mod extract;
-#[expect(missing_docs, reason = "the filter macro makes types without documentation")]
+#[expect(missing_docs, clippy::inline_always, reason = "the filter macro makes types without documentation, and inlines")]
 pub mod filters;
 mod health;
 mod layout;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 /// Tries for one account at once, and how long until it gets another: guessing is slow, a person who is locked out waits seconds.
 const ACCOUNT_BURST: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
@@ -13,6 +13,9 @@ const ACCOUNT_PERIOD: Duration = Duration::from_secs(15);
 /// Tries from one address at once: an office behind one address is many people.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(30).expect("not zero");
 const ADDRESS_PERIOD: Duration = Duration::from_secs(3);
+/// Refusals for too many tries that reach the audit: the first ones tell what goes on, a flood must not fill the store.
+const NOTICE_BURST: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+const NOTICE_PERIOD: Duration = Duration::from_secs(10);
 /// Names and addresses remembered before those that are at rest are forgotten.
 const REMEMBERED: usize = 10_000;
 
@@ -20,6 +23,7 @@ const REMEMBERED: usize = 10_000;
 pub(super) struct LoginLimits {
     accounts: DefaultKeyedRateLimiter<String>,
     addresses: DefaultKeyedRateLimiter<IpAddr>,
+    notices: DefaultDirectRateLimiter,
     clock: DefaultClock,
 }
 
@@ -29,6 +33,7 @@ impl LoginLimits {
         Self {
             accounts: RateLimiter::keyed(quota(ACCOUNT_BURST, ACCOUNT_PERIOD)),
             addresses: RateLimiter::keyed(quota(ADDRESS_BURST, ADDRESS_PERIOD)),
+            notices: RateLimiter::direct(quota(NOTICE_BURST, NOTICE_PERIOD)),
             clock: DefaultClock::default(),
         }
     }
@@ -41,6 +46,11 @@ impl LoginLimits {
             self.addresses.check_key(&network(address)).map_err(|until| until.wait_time_from(now))?;
         }
         self.accounts.check_key(&account.to_lowercase()).map_err(|until| until.wait_time_from(now))
+    }
+
+    /// Whether another refusal for too many tries should be recorded.
+    pub(super) fn is_worth_recording(&self) -> bool {
+        self.notices.check().is_ok()
     }
 
     fn forget_those_at_rest(&self) {
@@ -90,6 +100,12 @@ mod tests {
         }
         assert!(limits.check("user30", Some(address("10.0.0.1"))).is_err());
         assert!(limits.check("user30", Some(address("10.0.0.2"))).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_recorded_ten_times() {
+        let limits = LoginLimits::new();
+        assert_eq!((0..1_000).filter(|_| limits.is_worth_recording()).count(), 10);
     }
 
     #[test]

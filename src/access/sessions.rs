@@ -9,7 +9,7 @@ use crate::model::{Actor, Timestamp};
 use crate::store::{Store, StoreError};
 
 /// The last use of a session or token is noted once a minute, so that reading pages does not write.
-pub(super) const TOUCH_EVERY: Duration = Duration::from_secs(60);
+pub(super) const TOUCH_EVERY: Duration = Duration::from_mins(1);
 
 /// Somebody has logged in.
 #[derive(Debug)]
@@ -46,7 +46,9 @@ impl Access {
     ) -> Result<LoggedIn, LoginError> {
         let claimed = claimed_name(username);
         if let Err(wait) = self.inner.limits.check(&claimed, address) {
-            self.audit(&stranger(address), "session.login", &claimed, "denied: too many tries", now).await;
+            if self.inner.limits.is_worth_recording() {
+                self.audit(&stranger(address), "session.login", &claimed, "denied: too many tries", now).await;
+            }
             return Err(LoginError::TooMany(wait));
         }
         let store = &self.inner.store;

@@ -51,11 +51,11 @@ impl Cookies {
     }
 
     pub(super) fn begin_session(self, secret: &Secret) -> HeaderValue {
-        self.header(SESSION, secret.expose(), Some(SESSION_ABSOLUTE.as_secs()), true)
+        self.header(SESSION, secret.expose(), Some(SESSION_ABSOLUTE.as_secs()))
     }
 
     pub(super) fn end_session(self) -> HeaderValue {
-        self.header(SESSION, "", Some(0), true)
+        self.header(SESSION, "", Some(0))
     }
 
     pub(super) fn theme(self, headers: &HeaderMap) -> Theme {
@@ -67,7 +67,7 @@ impl Cookies {
     }
 
     pub(super) fn set_theme(self, theme: Theme) -> HeaderValue {
-        self.header(THEME, theme.as_str(), Some(400 * 24 * 60 * 60), true)
+        self.header(THEME, theme.as_str(), Some(400 * 24 * 60 * 60))
     }
 
     /// The message of the answer before, such as "User mara added".
@@ -78,11 +78,11 @@ impl Cookies {
     }
 
     pub(super) fn set_flash(self, text: &str) -> HeaderValue {
-        self.header(FLASH, &address::encode(text), Some(60), true)
+        self.header(FLASH, &address::encode(text), Some(60))
     }
 
     pub(super) fn clear_flash(self) -> HeaderValue {
-        self.header(FLASH, "", Some(0), true)
+        self.header(FLASH, "", Some(0))
     }
 
     fn name(self, name: &str) -> String {
@@ -93,16 +93,17 @@ impl Cookies {
         Some(CookieJar::from_headers(headers).get(&self.name(name))?.value().to_owned())
     }
 
-    fn header(self, name: &str, value: &str, seconds: Option<u64>, http_only: bool) -> HeaderValue {
+    fn header(self, name: &str, value: &str, seconds: Option<u64>) -> HeaderValue {
         let mut text = Cookie::build((self.name(name), value.to_owned()))
             .path("/")
-            .http_only(http_only)
+            .http_only(true)
             .secure(self.secure)
             .same_site(SameSite::Lax)
             .build()
             .to_string();
         if let Some(seconds) = seconds {
-            text.push_str(&format!("; Max-Age={seconds}"));
+            text += "; Max-Age=";
+            text += &seconds.to_string();
         }
         HeaderValue::from_str(&text).expect("names are ours, and values are base64url, percent-encoded or words")
     }

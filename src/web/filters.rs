@@ -120,7 +120,7 @@ impl Display for Icon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (class, sprite) = (self.class, assets::asset("icons.svg"));
         let name: String = self.name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        write!(f, r##"<svg class="{class}" aria-hidden="true"><use href="{sprite}#{name}"/></svg>"##)
+        write!(f, "<svg class=\"{class}\" aria-hidden=\"true\"><use href=\"{sprite}#{name}\"/></svg>")
     }
 }
 

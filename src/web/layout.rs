@@ -20,7 +20,7 @@ use crate::model::{BusId, BusState, DeadLetterFilter, Role, Status, Timestamp};
 const SHELL_KEPT: Duration = Duration::from_secs(2);
 /// Samples of a bus older than this are amber; older than [`VERY_OLD`], red.
 const OLD: Duration = Duration::from_secs(45);
-const VERY_OLD: Duration = Duration::from_secs(60);
+const VERY_OLD: Duration = Duration::from_mins(1);
 
 /// Part of the navigation that a page belongs to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
@@ -215,6 +215,7 @@ impl Layout {
         }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass fields by reference")]
     pub(super) fn here(&self, section: &Section) -> bool {
         self.section == *section
     }
@@ -302,7 +303,7 @@ fn same_list(path: &str, bus: &BusId) -> String {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
         ["buses", _, list] => format!("/buses/{}/{list}", address::encode(bus.as_str())),
-        ["buses", _, ..] | ["dead-letters", _, ..] => format!("/{}", address::query([("bus", bus.as_str())])),
+        ["buses" | "dead-letters", _, ..] => format!("/{}", address::query([("bus", bus.as_str())])),
         _ => format!("{path}{}", address::query([("bus", bus.as_str())])),
     }
 }
@@ -345,10 +346,13 @@ struct Shell {
     store_failed: bool,
 }
 
+/// A shell and when it was read.
+type Kept = (Timestamp, Arc<Shell>);
+
 /// The shell by chosen bus, for two seconds.
 #[derive(Debug, Default)]
 pub(super) struct ShellCache {
-    shells: tokio::sync::Mutex<HashMap<Option<BusId>, (Timestamp, Arc<Shell>)>>,
+    shells: tokio::sync::Mutex<HashMap<Option<BusId>, Kept>>,
 }
 
 impl ShellCache {

@@ -17,6 +17,7 @@ use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::error::Error;
@@ -84,9 +85,24 @@ impl Routes {
         title = "Redrive",
         description = "Dead letters of a message bus: what failed, why, and where. Errors are application/problem+json."
     ),
-    components(schemas(error::Problem))
+    components(schemas(error::Problem)),
+    modifiers(&Schemes),
+    security(("token" = []), ("session" = []))
 )]
 struct ApiDescription;
+
+/// The two ways to say who asks.
+struct Schemes;
+
+impl utoipa::Modify for Schemes {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("redrive_session")));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", token);
+        components.add_security_scheme("session", session);
+    }
+}
 
 fn api_router() -> OpenApiRouter<WebState> {
     OpenApiRouter::with_openapi(ApiDescription::openapi()).nest("/api/v1", api::routes())

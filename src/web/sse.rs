@@ -27,7 +27,7 @@ const GATHER: Duration = Duration::from_millis(250);
 /// A comment this often keeps proxies from closing a quiet stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A stream ends after this time and the browser opens a new one, so that who may no longer read is noticed.
-const LIFETIME: Duration = Duration::from_secs(5 * 60);
+const LIFETIME: Duration = Duration::from_mins(5);
 /// How long the browser waits before it opens a new one.
 const RETRY: Duration = Duration::from_secs(2);
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::value::{SeqDeserializer, StrDeserializer};
@@ -29,16 +29,29 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
             Err(PathRejection::FailedToDeserializePathParams(failed)) => failed,
             Err(other) => return Err(Error::Internal(other.to_string())),
         };
-        let field = match failed.kind() {
-            ErrorKind::ParseErrorAtKey { key, .. }
-            | ErrorKind::InvalidUtf8InPathParam { key }
-            | ErrorKind::DeserializeError { key, .. } => Some(key.clone()),
-            ErrorKind::ParseErrorAtIndex { index, .. } => Some(format!("part {}", index + 1)),
-            _ => None,
+        let name = |index: usize| name_at(parts, index);
+        let (field, value) = match failed.kind() {
+            ErrorKind::ParseErrorAtKey { key, value, .. } | ErrorKind::DeserializeError { key, value, .. } => {
+                (Some(key.clone()), Some(value))
+            }
+            ErrorKind::InvalidUtf8InPathParam { key } => (Some(key.clone()), None),
+            ErrorKind::ParseErrorAtIndex { index, value, .. } => (name(*index), Some(value)),
+            ErrorKind::ParseError { value, .. } => (name(0), Some(value)),
+            _ => (None, None),
         };
-        let text = failed.kind().to_string();
+        let text = match value {
+            Some(value) => format!("{:?} cannot be there in the address", value.chars().take(40).collect::<String>()),
+            None => "A part of the address cannot be read".to_owned(),
+        };
         Err(Error::Invalid { status: StatusCode::BAD_REQUEST, code: "invalid_path", field, text })
     }
+}
+
+/// What the route calls the part of the path with this index among its variable parts.
+fn name_at(parts: &Parts, index: usize) -> Option<String> {
+    let route = parts.extensions.get::<MatchedPath>()?;
+    let mut names = route.as_str().split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.nth(index).map(str::to_owned)
 }
 
 /// The query as a typed value.

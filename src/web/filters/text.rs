@@ -11,32 +11,27 @@ pub fn visible_text(text: &str) -> String {
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if misleads(c) {
-            let written = match c {
-                '\0' => write!(shown, "\\0"),
-                '\u{7f}' | '\u{0}'..='\u{1f}' => write!(shown, "\\x{:02x}", u32::from(c)),
-                other => write!(shown, "\\u{{{:x}}}", u32::from(other)),
-            };
-            written.expect("writing to a string does not fail");
-        } else {
-            shown.push(c);
-        }
+        // Writing to a string does not fail.
+        let _ = match c {
+            shown_as_is if !misleads(shown_as_is) => shown.write_char(c),
+            '\0' => shown.write_str("\\0"),
+            '\u{7f}' | '\u{0}'..='\u{1f}' => write!(shown, "\\x{:02x}", u32::from(c)),
+            other => write!(shown, "\\u{{{:x}}}", u32::from(other)),
+        };
     }
     shown
 }
 
 fn misleads(c: char) -> bool {
-    match c {
-        '\n' | '\t' => false,
-        c if c.is_control() => true,
+    let invisible = matches!(c,
         // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul fillers, Mongolian separators.
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' => true,
-        // Zero widths, direction marks and overrides, line and paragraph separators, invisible operators, deprecated format characters.
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{ffa0}' => true,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        // Zero widths, direction marks and overrides, line and paragraph separators, invisible operators.
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{ffa0}'
         // Byte order mark, interlinear annotations, tags, variation selectors supplement.
-        '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => true,
-        _ => false,
-    }
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    );
+    invisible || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
 /// Puts commas between thousands; what is not a whole number stays as it is.

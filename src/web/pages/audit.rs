@@ -55,6 +55,7 @@ impl Range {
         }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass fields by reference")]
     fn is(self, other: &Self) -> bool {
         self == *other
     }
@@ -75,7 +76,7 @@ impl Range {
             Self::Month => 30,
             Self::All => return None,
         };
-        Some(now.minus(Duration::from_secs(days * 24 * 60 * 60)))
+        Some(now.minus(Duration::from_hours(days * 24)))
     }
 }
 
@@ -145,6 +146,7 @@ impl Page for AuditPage {
 }
 
 impl AuditPage {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass fields by reference")]
     fn range_address(&self, range: &Range) -> String {
         self.query.address("/audit", *range, ("", ""))
     }

@@ -58,7 +58,7 @@ struct FindPage {
 struct Hits {
     title: &'static str,
     icon: &'static str,
-    hits: Vec<Hit>,
+    found: Vec<Hit>,
 }
 
 struct Hit {
@@ -116,12 +116,12 @@ async fn search(state: &WebState, layout: &Layout, q: &str) -> Result<Vec<Hits>,
     let buses: Vec<BusId> = state.store().list_buses().await?.into_iter().map(|bus| bus.id).collect();
     let buses: Vec<BusId> = buses.into_iter().filter(|bus| layout.bus.as_ref().is_none_or(|chosen| chosen == bus)).collect();
     let hits = [
-        Hits { title: "Ids", icon: "arrow-right", hits: by_id(state, &buses, q, layout.now).await? },
-        Hits { title: "Topics", icon: "rows-3", hits: topics(state, &buses, q).await? },
-        Hits { title: "Consumer groups", icon: "users", hits: consumer_groups(state, &buses, q).await? },
-        Hits { title: "Failure groups", icon: "inbox", hits: failure_groups(state, &buses, q, layout.now).await? },
+        Hits { title: "Ids", icon: "arrow-right", found: by_id(state, &buses, q, layout.now).await? },
+        Hits { title: "Topics", icon: "rows-3", found: topics(state, &buses, q).await? },
+        Hits { title: "Consumer groups", icon: "users", found: consumer_groups(state, &buses, q).await? },
+        Hits { title: "Failure groups", icon: "inbox", found: failure_groups(state, &buses, q, layout.now).await? },
     ];
-    Ok(hits.into_iter().filter(|hits| !hits.hits.is_empty()).collect())
+    Ok(hits.into_iter().filter(|hits| !hits.found.is_empty()).collect())
 }
 
 /// A dead letter by its id, a failure group by its fingerprint.
@@ -191,5 +191,5 @@ fn group_address(bus: &BusId, fingerprint: Fingerprint) -> String {
 
 /// Groups come with arrivals over time, which nobody looks at here.
 fn last_day(now: Timestamp) -> Buckets {
-    Buckets { from: now.minus(std::time::Duration::from_secs(24 * 60 * 60)), to: now, count: 1 }
+    Buckets { from: now.minus(std::time::Duration::from_hours(24)), to: now, count: 1 }
 }

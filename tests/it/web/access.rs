@@ -93,7 +93,7 @@ async fn a_login_ends_the_session_that_the_browser_had() {
 async fn sessions_end_by_idleness_and_by_age() {
     let site = Site::new().await;
     let mara = site.add_user("mara", Role::Viewer).await;
-    let hours = |hours: u64| Timestamp::now().minus(Duration::from_secs(hours * 3600));
+    let hours = |hours: u64| Timestamp::now().minus(Duration::from_hours(hours));
     for (secret, begun, used, lasts) in [
         ("fresh", hours(11), None, true),
         ("idle", hours(13), None, false),
@@ -136,7 +136,7 @@ async fn tokens_end_when_they_expire_or_are_revoked() {
         let secret = format!("rdv_{name}");
         site.store.add_token(name, &Sha256::digest(secret.as_bytes()), Role::Viewer, "cli", end, now).await.expect("the token is added")
     };
-    add("lasting", Some(now.plus(Duration::from_secs(3600)))).await;
+    add("lasting", Some(now.plus(Duration::from_hours(1)))).await;
     add("expired", Some(now.minus(Duration::from_secs(1)))).await;
     let revoked = add("revoked", None).await;
     let status = async |secret: &str| site.get("/api/v1/audit").bearer(secret).send().await.status;

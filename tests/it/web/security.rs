@@ -95,8 +95,11 @@ async fn only_trusted_proxies_name_the_address() {
 async fn static_files_are_kept_by_their_hash() {
     let site = Site::new().await;
     let login = site.get("/first-start").send().await;
-    let sheet =
-        login.text.split("href=\"").find_map(|rest| rest.split('"').next().filter(|href| href.ends_with(".css"))).expect("a style sheet");
+    let sheet = login
+        .text
+        .split("href=\"")
+        .find_map(|rest| rest.split('"').next().filter(|href| href.starts_with("/static/app.")))
+        .expect("a style sheet");
     let answer = site.get(sheet).send().await;
     assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "text/css; charset=utf-8"));
     assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");

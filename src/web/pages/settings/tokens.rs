@@ -71,7 +71,7 @@ impl Lifetime {
             Self::Year => 365,
             Self::Endless => return None,
         };
-        Some(now.plus(Duration::from_secs(days * 24 * 60 * 60)))
+        Some(now.plus(Duration::from_hours(days * 24)))
     }
 }
 

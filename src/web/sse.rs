@@ -117,7 +117,7 @@ impl Watcher {
             () = tokio::time::sleep_until(self.ends) => return None,
             received = self.receiver.recv() => received,
         };
-        let mut missed = note(first, &mut nouns)?;
+        let mut missed = note(&first, &mut nouns)?;
         let gathered = Instant::now() + GATHER;
         while !missed {
             let received = tokio::select! {
@@ -125,7 +125,7 @@ impl Watcher {
                 () = tokio::time::sleep_until(gathered) => break,
                 received = self.receiver.recv() => received,
             };
-            missed = note(received, &mut nouns)?;
+            missed = note(&received, &mut nouns)?;
         }
         if missed {
             // What is still queued is covered by the reload.
@@ -143,10 +143,10 @@ fn tell(name: &str) -> Event {
 }
 
 /// Collects a noun; `Some(true)` when some were missed, `None` when nobody will publish any more.
-fn note(received: Result<Noun, RecvError>, nouns: &mut BTreeSet<Noun>) -> Option<bool> {
+fn note(received: &Result<Noun, RecvError>, nouns: &mut BTreeSet<Noun>) -> Option<bool> {
     match received {
         Ok(noun) => {
-            nouns.insert(noun);
+            nouns.insert(*noun);
             Some(false)
         }
         Err(RecvError::Lagged(_)) => Some(true),

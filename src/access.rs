@@ -171,11 +171,6 @@ impl Access {
         self.inner.store.list_tokens().await
     }
 
-    /// Ends sessions whose limits have passed; answers how many.
-    pub async fn prune_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.inner.store.prune_sessions(now.minus(SESSION_ABSOLUTE), now.minus(SESSION_IDLE)).await
-    }
-
     /// Records an act. A failure to record is logged, with the act but without what was tried, and does not undo the act.
     async fn audit(&self, actor: &Actor, action: &str, target: &str, result: &str, now: Timestamp) {
         let entry = AuditEntry {

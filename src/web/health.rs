@@ -34,8 +34,11 @@ pub(super) async fn live() -> &'static str {
 /// `GET /health/ready`: 200, or 503 with every reason. A bus that is down is none: its own data is stale, the rest works.
 pub(super) async fn ready(State(state): State<WebState>) -> Response {
     let reasons = state.lifecycle().readiness().reasons();
-    let reasons: Vec<Reason> = reasons.into_iter().map(|(code, text)| Reason { code, text }).collect();
-    let ready = reasons.is_empty() && !state.lifecycle().soft().is_cancelled();
+    let mut reasons: Vec<Reason> = reasons.into_iter().map(|(code, text)| Reason { code, text }).collect();
+    if state.lifecycle().soft().is_cancelled() {
+        reasons.push(Reason { code: "shutdown", text: "This instance is ending.".to_owned() });
+    }
+    let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, reasons })).into_response()
 }

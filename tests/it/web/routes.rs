@@ -138,6 +138,9 @@ async fn health_and_public_metrics_need_no_login() {
     let ready = site.get("/health/ready").send().await;
     let expected = serde_json::json!({ "ready": false, "reasons": [{ "code": "store_full", "text": "The store is full." }] });
     assert_eq!((ready.status, ready.json()), (StatusCode::SERVICE_UNAVAILABLE, expected));
+    site.lifecycle.readiness().clear("store_full");
+    site.lifecycle.soft().cancel();
+    assert_eq!(site.get("/health/ready").send().await.json()["reasons"][0]["code"], "shutdown");
     let metrics = site.get("/metrics").send().await;
     assert_eq!(metrics.status, StatusCode::OK);
     assert!(

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::indexing::{Advance, EncodedBatch, IndexBatch, IndexOutcome};
 
 /// What the bus's client may hold ahead of us.
-const READER_BYTES: usize = 16 * 1024 * 1024;
+const READER_BYTES: usize = 8 * 1024 * 1024;
 const LIMITS: BatchLimits = BatchLimits { records: 2_000, bytes: 8 * 1024 * 1024, wait: Duration::from_millis(200) };
 /// How often we look whether the plan is still right when no signal came.
 const REFRESH: Duration = Duration::from_secs(10);

@@ -48,7 +48,7 @@ pub(super) fn is_secret_key(path: &str) -> bool {
     let key = path.to_ascii_lowercase();
     let key = key.trim_end_matches('"');
     let names_a_file = key.ends_with("_file") || key.ends_with(".location");
-    let says_so = SECRET_WORDS.iter().any(|word| key.contains(word)) || key.ends_with(".pem");
+    let says_so = SECRET_WORDS.iter().any(|word| key.contains(word)) || key.rsplit('.').next() == Some("pem");
     let nearly = key.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| part.len() >= 4).any(|part| {
         let mistakes = if part.len() >= 6 { 2 } else { 1 };
         SECRET_WORDS.iter().any(|word| distance(part, word) <= mistakes)

@@ -66,7 +66,7 @@ pub(super) struct FilterParams {
     range: Option<String>,
 }
 
-/// One page of dead letters, newest first by (failed_at, id).
+/// One page of dead letters, newest first by (`failed_at`, id).
 #[derive(Debug, Serialize, ToSchema)]
 struct DeadLetterList {
     /// The rows; may be empty with a cursor while a search goes on.

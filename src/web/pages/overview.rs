@@ -246,7 +246,7 @@ impl Lede {
     }
 }
 
-/// "214 of them failed with NullPointerException in payment-service, first seen 33 min ago."
+/// "214 of them failed with `NullPointerException` in payment-service, first seen 33 min ago."
 fn most_of_them(figures: &load::Overview) -> Option<String> {
     let group = figures.groups.first().filter(|_| figures.groups_are_recent)?;
     let (name, _, _) = super::super::view::group_row::name_and_message(group);

@@ -171,7 +171,7 @@ impl TopicsQuery {
         if self.internal {
             address = address.set("internal", "true");
         }
-        if self.sort != Sort::default() { address.set("sort", self.sort.word()) } else { address }
+        if self.sort == Sort::default() { address } else { address.set("sort", self.sort.word()) }
     }
 }
 

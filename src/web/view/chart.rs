@@ -240,7 +240,7 @@ mod tests {
         let chart = BarChart::new(&[], hour());
         assert!(chart.bars.is_empty() && chart.total == 0);
         assert!(spark(&[], None).is_empty());
-        assert!(spark(&[0, 0], Some(0)).iter().all(|b| !b.hot && b.height == 1.0));
+        assert!(spark(&[0, 0], Some(0)).iter().all(|b| !b.hot && (b.height - 1.0).abs() < f64::EPSILON));
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn chips(here: &Address) -> Vec<Chip> {
         let values: Vec<_> = here.all(name).map(|value| value_words(name, value)).collect();
         match (name, values.is_empty()) {
             ("status", true) => {
-                chips.push(Chip { label: "status".to_owned(), value: "open".to_owned(), href: here.and("status", "all").to_string() })
+                chips.push(Chip { label: "status".to_owned(), value: "open".to_owned(), href: here.and("status", "all").to_string() });
             }
             ("status", false) if here.all("status").any(|v| v == "all") => {}
             (_, true) => {}

@@ -25,7 +25,7 @@ impl Moment {
         let ago = match now.as_millis().saturating_sub(at.as_millis()) {
             i64::MIN..-5_000 => exact[..exact.len() - 8].to_owned() + " UTC",
             -5_000..1_000 => "now".to_owned(),
-            0..=604_800_000 => format!("{age} ago"),
+            1_000..=604_800_000 => format!("{age} ago"),
             _ => date(at),
         };
         Self { iso, exact, ago, age }

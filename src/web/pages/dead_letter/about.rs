@@ -145,7 +145,8 @@ pub(super) fn events(letter: &DeadLetterDetail, now: Timestamp) -> Vec<Event> {
     if let Some(topic) = &summary.origin.topic {
         let mut sent = format!("Sent to {}", short(topic.as_str(), 249));
         for part in [summary.origin.partition.map(i64::from), summary.origin.offset].into_iter().flatten() {
-            sent.push_str(&format!(" / {}", grouped(part.unsigned_abs())));
+            sent.push_str(" / ");
+            sent.push_str(&grouped(part.unsigned_abs()));
         }
         events.push(event("idle", "arrow-right", sent, String::new(), summary.origin.timestamp));
     }
@@ -153,6 +154,7 @@ pub(super) fn events(letter: &DeadLetterDetail, now: Timestamp) -> Vec<Event> {
 }
 
 /// The exact time in the form of a tooltip.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand out references")]
 pub(super) fn tooltip(at: &Timestamp) -> String {
     exact(*at)
 }

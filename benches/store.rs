@@ -2,6 +2,15 @@
 //!
 //! `cargo bench --bench store`; `REDRIVE_BENCH_LETTERS` sets the number, `REDRIVE_BENCH_URL` a PostgreSQL database instead of SQLite.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::too_many_lines,
+    reason = "a benchmark generates and prints"
+)]
+
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -39,20 +48,17 @@ fn letter(number: u64, partition: i32, offset: i64, state: &mut u64) -> NewDeadL
     let group = format!("service-{}", cause % GROUPS);
     let class = format!("com.example.shop.failure.Cause{cause}Exception");
     let message = format!("cannot process order {number:09}: customer {:08x} is unknown", random(state));
-    let frames: String = (0..34)
-        .map(|line| format!("\tat com.example.shop.cause{cause}.Handler{line}.process(Handler{line}.java:{})\n", 100 + line))
-        .collect();
+    let mut frames = String::with_capacity(3_000);
+    for line in 0..34 {
+        let _ = writeln!(frames, "\tat com.example.shop.cause{cause}.Handler{line}.process(Handler{line}.java:1{line:02})");
+    }
     let stack_trace = format!(
         "org.springframework.kafka.listener.ListenerExecutionFailedException: Listener failed\n{frames}Caused by: {class}: {message}\n\t... 24 more\n"
     );
     let mut value = format!("{{\"order\":\"{number:09}\",\"customer\":\"{:08x}\",\"lines\":[", random(state));
     while value.len() < 960 {
-        value.push_str(&format!(
-            "{{\"sku\":\"SKU-{:05}\",\"quantity\":{},\"price\":{}.99}},",
-            random(state) % 100_000,
-            random(state) % 9,
-            random(state) % 500
-        ));
+        let (sku, quantity, price) = (random(state) % 100_000, random(state) % 9, random(state) % 500);
+        let _ = write!(value, "{{\"sku\":\"SKU-{sku:05}\",\"quantity\":{quantity},\"price\":{price}.99}},");
     }
     value.push_str("{}]}");
     let failed_at = Timestamp::from_millis(START + (number * 50) as i64 + (random(state) % 400) as i64);
@@ -145,7 +151,7 @@ async fn run() -> Outcome<()> {
     let letters: usize = std::env::var("REDRIVE_BENCH_LETTERS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let folder = tempfile::tempdir_in(std::env::var("REDRIVE_BENCH_FOLDER").unwrap_or_else(|_| "target".to_owned()))?;
     let url = std::env::var("REDRIVE_BENCH_URL").unwrap_or_else(|_| format!("sqlite:{}", folder.path().join("store.db").display()));
-    let settings = StoreSettings { url, max_bytes: None, read_timeout: Duration::from_secs(60) };
+    let settings = StoreSettings { url, max_bytes: None, read_timeout: Duration::from_mins(1) };
     if settings.url.starts_with("sqlite:") {
         baseline(&folder.path().join("baseline.db")).await?;
     }

@@ -81,6 +81,8 @@ struct Inner {
     read_timeout: Duration,
     caches: Caches,
     fullness: Fullness,
+    /// Folder of a SQLite file.
+    folder: Option<std::path::PathBuf>,
     /// Held, not read: its lock keeps a second `serve` away from a SQLite file.
     _lock: Option<std::fs::File>,
 }

@@ -1,6 +1,7 @@
 //! State of the buses as last sampled, for every instance and page.
 
 use super::error::contradiction;
+use super::indexing::text_list;
 use super::rows::clean;
 use super::{Store, StoreError};
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ impl Store {
     /// Makes sure that a row stands for each configured bus, and marks the others as no longer configured.
     pub async fn register_buses(&self, buses: &[(BusId, BusKind)]) -> Result<(), StoreError> {
         let names: Vec<&str> = buses.iter().map(|(bus, _)| bus.as_str()).collect();
-        let names = serde_json::to_string(&names).expect("a list of strings is JSON");
+        let names = text_list(&names);
         in_transaction!(self, |tx| {
             for (bus, kind) in buses {
                 sqlx::query(ADD).bind(bus.as_str()).bind(kind.code()).execute(&mut *tx).await?;

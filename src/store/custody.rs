@@ -146,15 +146,12 @@ impl Kept {
 /// A stack trace is nearly always the value of a header: then the number of that header is enough.
 fn put_stack_trace(out: &mut Vec<u8>, headers: &[Header], stack_trace: Option<&str>) {
     let Some(text) = stack_trace else { return out.push(0) };
-    match headers.iter().position(|header| header.value.as_deref() == Some(text.as_bytes())) {
-        Some(index) => {
-            out.push(1);
-            put_varint(out, index as u64);
-        }
-        None => {
-            out.push(2);
-            put(out, text.as_bytes());
-        }
+    if let Some(index) = headers.iter().position(|header| header.value.as_deref() == Some(text.as_bytes())) {
+        out.push(1);
+        put_varint(out, index as u64);
+    } else {
+        out.push(2);
+        put(out, text.as_bytes());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::facets::{FacetRow, restricts_facets, statuses};
-use super::indexing::id_list;
+use super::indexing::{id_list, text_list};
 use super::presence::presence_sql;
 use super::rows::{SummaryRow, summary_sql, text};
 use super::search::words::Words;
@@ -30,7 +30,7 @@ statements! {
 /// Choices per menu at most.
 const CHOICES_PER_MENU: usize = 100;
 
-/// A page of dead letters, newest first by (failed_at, id).
+/// A page of dead letters, newest first by (`failed_at`, id).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterPage {
     /// The rows; may be empty with a cursor while a search goes on.
@@ -82,7 +82,7 @@ impl Store {
     /// Choices for the menus of a list over these buses (all when empty).
     pub async fn list_filter_choices(&self, bus: &[BusId]) -> Result<FilterChoices, StoreError> {
         let buses: Vec<&str> = bus.iter().map(BusId::as_str).filter(|bus| !bus.contains('\0')).collect();
-        let list = (!bus.is_empty()).then(|| serde_json::to_string(&buses).expect("a list of strings is JSON"));
+        let list = (!bus.is_empty()).then(|| text_list(&buses));
         let rows: Vec<ChoiceRow> = read!(self, |pool| sqlx::query_as(CHOICES).bind(&list).fetch_all(pool).await?)?;
         let mut menus: [HashMap<String, u64>; 5] = Default::default();
         for row in rows.into_iter().filter(|row| row.letters > 0) {

@@ -113,7 +113,7 @@ impl Store {
             groups,
         ];
         read!(self, |pool| {
-            let query = lists.iter().fold(sqlx::query_as(RESOLVE), |query, list| query.bind(list));
+            let query = lists.iter().fold(sqlx::query_as(RESOLVE), sqlx::query::QueryAs::bind);
             query.fetch_all(pool).await?
         })
     }

@@ -157,11 +157,15 @@ impl Store {
         let mut per_bucket = buckets.empty();
         if let Some(facets) = facets {
             let rows = self.arrivals_of(facets, buckets).await?;
-            rows.into_iter().for_each(|(_, bucket, letters)| Buckets::add(&mut per_bucket, bucket, letters));
+            for (_, bucket, letters) in rows {
+                Buckets::add(&mut per_bucket, bucket, letters);
+            }
         } else {
             let rows: Vec<(i64, i64)> =
                 read!(self, |pool| sqlx::query_as(ARRIVALS).bind(from).bind(width).bind(first).bind(end).fetch_all(pool).await?)?;
-            rows.into_iter().for_each(|(bucket, letters)| Buckets::add(&mut per_bucket, bucket, letters));
+            for (bucket, letters) in rows {
+                Buckets::add(&mut per_bucket, bucket, letters);
+            }
         }
         Ok(per_bucket)
     }
@@ -206,7 +210,7 @@ impl Store {
             for (bucket, letters) in sum.facets.keys().filter_map(|facet| per_facet.get(facet)).flatten() {
                 Buckets::add(&mut per_bucket, *bucket, *letters);
             }
-            groups.push(row.into_group(sum, of_group.remove(&id).unwrap_or_default(), per_bucket)?);
+            groups.push(row.into_group(&sum, of_group.remove(&id).unwrap_or_default(), per_bucket)?);
         }
         Ok(groups)
     }
@@ -286,7 +290,7 @@ impl GroupRow {
         words.matches(&format!("{}\n{}", String::from_utf8_lossy(&self.title), String::from_utf8_lossy(message)))
     }
 
-    fn into_group(self, sum: GroupSum, facets: Vec<NamesRow>, per_bucket: Vec<u64>) -> Result<FailureGroup, StoreError> {
+    fn into_group(self, sum: &GroupSum, facets: Vec<NamesRow>, per_bucket: Vec<u64>) -> Result<FailureGroup, StoreError> {
         let (mut origins, mut consumer_groups, mut topics) = (HashMap::new(), HashMap::new(), HashMap::new());
         let mut conventions = Vec::new();
         for facet in facets {

@@ -185,3 +185,8 @@ impl Store {
 pub(super) fn id_list(ids: &[i64]) -> String {
     serde_json::to_string(ids).expect("a list of numbers is JSON")
 }
+
+/// A list for `json_each`.
+pub(super) fn text_list(texts: &[&str]) -> String {
+    serde_json::to_string(texts).expect("a list of strings is JSON")
+}

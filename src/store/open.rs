@@ -60,7 +60,8 @@ impl Store {
             return Err(StoreError::Broken("the url must begin with sqlite: or postgres://".to_owned()));
         };
         let fullness = Fullness::new(settings.max_bytes);
-        let inner = Inner { db, read_timeout: settings.read_timeout, caches: Caches::new(), fullness, _lock: lock };
+        let folder = is_sqlite(settings).then(|| folder_of(&sqlite_path(&settings.url)));
+        let inner = Inner { db, read_timeout: settings.read_timeout, caches: Caches::new(), fullness, folder, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -121,6 +122,11 @@ fn is_sqlite(settings: &StoreSettings) -> bool {
 fn sqlite_path(url: &str) -> PathBuf {
     let path = url.strip_prefix("sqlite:").unwrap_or(url);
     PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// Versions applied before; none when there is no table of migrations yet.

@@ -8,12 +8,12 @@ use super::{Store, StoreError};
 use crate::model::{Status, Timestamp};
 
 statements! {
-    const ENDED = "select d.id, d.facet_id, d.status, c.stack_trace_id from dead_letters d left join custody c on c.dead_letter_id = d.id \
-        where d.status_at < $1 and d.status in (2, 3, 4, 5) order by d.status_at limit $2";
-    const OLDEST_OF = "select d.id, d.facet_id, d.status, c.stack_trace_id from dead_letters d left join custody c on c.dead_letter_id = d.id \
-        where d.status = $1 order by d.failed_at, d.id limit $2";
-    const REMOVE_CUSTODY = "delete from custody where dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text)))";
-    const REMOVE = "delete from dead_letters where id in (select cast(value as bigint) from json_each(cast($1 as text))) returning id";
+    const ENDED = "select id from dead_letters where status_at < $1 and status in (2, 3, 4, 5) order by status_at limit $2";
+    const OLDEST_OF = "select id from dead_letters where status = $1 order by failed_at, id limit $2";
+    const REMOVE = "delete from dead_letters where id in (select cast(value as bigint) from json_each(cast($1 as text))) \
+        and status in (select cast(value as bigint) from json_each(cast($2 as text))) returning id, facet_id, status";
+    const REMOVE_CUSTODY = "delete from custody where dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text))) \
+        returning stack_trace_id";
     const RELEASE_FRAMES = "update stack_traces set uses = uses - $2 where id = $1";
     const REMOVE_FRAMES = "delete from stack_traces where id = $1 and uses <= 0";
     const BLOCKS_AROUND = "select id, first_id, last_id from search_blocks \
@@ -25,15 +25,15 @@ statements! {
     const REMOVE_ARRIVALS = "delete from arrivals where facet_id = $1 and minute = $2";
 }
 
-/// Id, facet, status, frames.
-type Ended = (i64, i64, i16, Option<i64>);
+/// Statuses after which nothing more happens, or, for `replayed`, nothing more was waited for.
+const FINAL: &[Status] = &[Status::Replayed, Status::Resolved, Status::FailedAgain, Status::Discarded];
 
 impl Store {
     /// Removes at most `limit` dead letters with a final status that was reached before `before`, with custody, and stack traces nobody needs any more. Answers how many.
     pub async fn prune_dead_letters(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
-        let rows: Vec<Ended> = read!(self, |pool| sqlx::query_as(ENDED).bind(before.as_millis()).bind(limit).fetch_all(pool).await?)?;
-        self.remove(rows).await
+        let rows: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(ENDED).bind(before.as_millis()).bind(limit).fetch_all(pool).await?)?;
+        self.remove(rows, FINAL).await
     }
     /// Removes at most `limit` entries of the audit from before `before`.
     pub async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -50,8 +50,8 @@ impl Store {
         let mut removed = 0;
         for status in [Status::Resolved, Status::Discarded] {
             let left = i64::from(limit).saturating_sub_unsigned(removed);
-            let rows: Vec<Ended> = read!(self, |pool| sqlx::query_as(OLDEST_OF).bind(status.code()).bind(left).fetch_all(pool).await?)?;
-            removed += self.remove(rows).await?;
+            let rows: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(OLDEST_OF).bind(status.code()).bind(left).fetch_all(pool).await?)?;
+            removed += self.remove(rows, &[status]).await?;
         }
         Ok(removed)
     }
@@ -67,11 +67,13 @@ impl Store {
         Ok(rows.len() as u64)
     }
 
-    /// Removes dead letters in transactions of a few milliseconds.
-    async fn remove(&self, rows: Vec<Ended>) -> Result<u64, StoreError> {
+    /// Removes those that still have one of these statuses, in transactions of a few milliseconds.
+    async fn remove(&self, rows: Vec<(i64,)>, statuses: &[Status]) -> Result<u64, StoreError> {
+        let ids: Vec<i64> = rows.into_iter().map(|(id,)| id).collect();
+        let statuses = id_list(&statuses.iter().map(|status| i64::from(status.code())).collect::<Vec<_>>());
         let mut removed = 0;
-        for some in rows.chunks(STEP) {
-            removed += write_on!(self, remove(some));
+        for some in ids.chunks(STEP) {
+            removed += write_on!(self, remove(some, &statuses));
         }
         if removed > 0 {
             self.size_changed();
@@ -86,19 +88,18 @@ const STEP: usize = 200;
 const NEIGHBOURS: i64 = 64;
 
 engines! {
-    pub(in crate::store) async fn remove(tx: &mut Connection, rows: &[Ended]) -> Result<u64, StoreError> {
-        let ids: Vec<i64> = rows.iter().map(|row| row.0).collect();
+    pub(in crate::store) async fn remove(tx: &mut Connection, ids: &[i64], statuses: &str) -> Result<u64, StoreError> {
         // Whoever removes the row also takes it out of the counters: an instance that does the same at the same time finds nothing.
-        let gone: std::collections::HashSet<i64> =
-            sqlx::query_as(REMOVE).bind(id_list(&ids)).fetch_all(&mut *tx).await?.into_iter().map(|(id,): (i64,)| id).collect();
-        sqlx::query(REMOVE_CUSTODY).bind(id_list(&ids)).execute(&mut *tx).await?;
+        let gone: Vec<(i64, i64, i16)> = sqlx::query_as(REMOVE).bind(id_list(ids)).bind(statuses).fetch_all(&mut *tx).await?;
+        let ids = id_list(&gone.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
+        let used: Vec<(Option<i64>,)> = sqlx::query_as(REMOVE_CUSTODY).bind(ids).fetch_all(&mut *tx).await?;
         let mut facets: BTreeMap<(i64, i16), i64> = BTreeMap::new();
         let mut frames: BTreeMap<i64, i64> = BTreeMap::new();
-        for (_, facet, code, used) in rows.iter().filter(|row| gone.contains(&row.0)) {
+        for (_, facet, code) in &gone {
             *facets.entry((*facet, *code)).or_default() += 1;
-            if let Some(used) = used {
-                *frames.entry(*used).or_default() += 1;
-            }
+        }
+        for used in used.iter().filter_map(|(used,)| *used) {
+            *frames.entry(used).or_default() += 1;
         }
         for ((facet, code), letters) in facets {
             sqlx::query(COUNT).bind(facet).bind(i32::from(code)).bind(-letters).execute(&mut *tx).await?;
@@ -107,7 +108,7 @@ engines! {
             sqlx::query(RELEASE_FRAMES).bind(id).bind(uses).execute(&mut *tx).await?;
             sqlx::query(REMOVE_FRAMES).bind(id).execute(&mut *tx).await?;
         }
-        let mut places: Vec<i64> = gone.iter().map(|id| id / NEIGHBOURS).collect();
+        let mut places: Vec<i64> = gone.iter().map(|(id, ..)| id / NEIGHBOURS).collect();
         places.sort_unstable();
         places.dedup();
         for place in places {

@@ -130,7 +130,7 @@ impl Store {
                 .bind(step)
                 .fetch_all(pool)
                 .await?)?;
-            let last = blocks.last().map(|block| (block.newest, block.id)).filter(|_| blocks.len() as i64 == step);
+            let last = blocks.last().map(|block| (block.newest, block.id)).filter(|_| i64::try_from(blocks.len()) == Ok(step));
             let may = blocks.iter().filter(|block| signature::may_hold(&block.signature, grams));
             let ranges = ranges(may.map(|block| (block.first_id, block.last_id)).collect());
             found.extend(self.search_ranges(&search, ranges).await?);

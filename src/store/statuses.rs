@@ -37,7 +37,9 @@ engines! {
         let rows: Vec<(i64,)> =
             sqlx::query_as(CHANGE).bind(id_list(ids)).bind(to.code()).bind(since).bind(from.code()).fetch_all(&mut *tx).await?;
         let mut facets: BTreeMap<i64, i64> = BTreeMap::new();
-        rows.iter().for_each(|(facet,)| *facets.entry(*facet).or_default() += 1);
+        for (facet,) in &rows {
+            *facets.entry(*facet).or_default() += 1;
+        }
         for (facet, letters) in facets {
             count(tx, facet, from, -letters).await?;
             count(tx, facet, to, letters).await?;

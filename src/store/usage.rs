@@ -1,6 +1,7 @@
 //! How much lies in the store, and whether that is too much.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::dialect::Db;
@@ -76,7 +77,7 @@ impl Store {
             engine: self.inner.db.engine().to_owned(),
             used_bytes,
             max_bytes: self.inner.fullness.max_bytes,
-            disk_free_bytes: None,
+            disk_free_bytes: self.inner.folder.as_deref().and_then(disk_free_bytes),
             dead_letters: letters.unsigned_abs(),
             without_custody: self.count_rows(WITHOUT_CUSTODY).await?,
             oldest: oldest.map(|(at,)| Timestamp::from_millis(at)),
@@ -115,6 +116,12 @@ impl Store {
         let (count,): (i64,) = read!(self, |pool| sqlx::query_as(statement).fetch_one(pool).await?)?;
         Ok(count.unsigned_abs())
     }
+}
+
+/// What an unprivileged process may still write there; `None` where the system does not tell.
+fn disk_free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 #[cfg(test)]

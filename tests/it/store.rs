@@ -53,7 +53,7 @@ pub(crate) struct World {
 
 /// Where the store lives.
 pub(crate) enum Ground {
-    Folder(TempDir),
+    Folder(#[expect(dead_code, reason = "kept until the test ends")] TempDir),
     Database(Database),
 }
 
@@ -70,7 +70,7 @@ impl World {
     }
 
     async fn open(url: String, ground: Ground) -> Self {
-        let settings = StoreSettings { url, max_bytes: None, read_timeout: Duration::from_secs(60) };
+        let settings = StoreSettings { url, max_bytes: None, read_timeout: Duration::from_mins(1) };
         let store = Store::open(&settings).await.expect("an empty store opens");
         Self { store, settings, ground }
     }

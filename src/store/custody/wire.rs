@@ -3,10 +3,10 @@
 /// Appends a number.
 pub(in crate::store) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+        out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(number.to_le_bytes()[0]);
 }
 
 /// Appends bytes.
@@ -61,6 +61,7 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
+    #[expect(clippy::option_option, reason = "outside: whether there is anything to read; inside: null")]
     pub(in crate::store) fn optional(&mut self) -> Option<Option<&'a [u8]>> {
         match usize::try_from(self.varint()?).ok()? {
             0 => Some(None),

@@ -223,17 +223,15 @@ impl<'a> PartEncoder<'a> {
     /// The key of frames; stores them when they are new in this part.
     fn frames_key(&mut self, frames: &[u8]) -> Result<Key, StoreError> {
         const REMEMBERED: usize = 32;
-        let key = match self.seen.iter().rev().find(|(seen, _)| seen == frames) {
-            Some((_, key)) => *key,
-            None => {
-                let key = key_of(Sha256::digest(frames).as_slice());
-                if self.seen.len() >= REMEMBERED {
-                    self.seen.remove(0);
-                }
-                self.seen.push((frames.to_vec(), key));
-                key
+        let seen = self.seen.iter().rev().find(|(seen, _)| seen == frames).map(|(_, key)| *key);
+        let key = seen.unwrap_or_else(|| {
+            let key = key_of(Sha256::digest(frames).as_slice());
+            if self.seen.len() >= REMEMBERED {
+                self.seen.remove(0);
             }
-        };
+            self.seen.push((frames.to_vec(), key));
+            key
+        });
         match self.part.frames.entry(key) {
             std::collections::hash_map::Entry::Occupied(mut draft) => draft.get_mut().uses += 1,
             std::collections::hash_map::Entry::Vacant(vacant) => {

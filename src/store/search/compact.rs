@@ -57,8 +57,12 @@ impl Store {
         let frames = self.frames(bodies.iter().filter_map(|(_, frames, _)| *frames)).await?;
         let sign = move || {
             let mut builder = Builder::new();
-            texts.iter().flat_map(|text| [&text.message, &text.exception_class]).flatten().for_each(|text| builder.add(text));
-            frames.values().for_each(|frames| builder.add(frames));
+            for text in texts.iter().flat_map(|text| [&text.message, &text.exception_class]).flatten() {
+                builder.add(text);
+            }
+            for frames in frames.values() {
+                builder.add(frames);
+            }
             for (_, _, body) in &bodies {
                 let raw = custody::decompress(body)?;
                 custody::visit_searchable(&raw, |text| builder.add(text)).ok_or_else(|| contradiction("custody"))?;

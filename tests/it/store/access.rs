@@ -86,7 +86,7 @@ async fn the_audit_is_paged_and_filtered(world: World) {
             id: 0,
             at: later(number / 3),
             actor: Actor { name: if number % 2 == 0 { "user:ada" } else { "cli" }.to_owned(), address: Some("127.0.0.1".to_owned()) },
-            action: actions[(number % 5) as usize].to_owned(),
+            action: actions[usize::try_from(number % 5).expect("small")].to_owned(),
             target: format!("target\0 {number}"),
             count: (number % 4 == 0).then_some(number.unsigned_abs()),
             result: "done".to_owned(),

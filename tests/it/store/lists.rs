@@ -33,17 +33,17 @@ async fn random_world(world: &World, random: &mut Random, letters: i64) -> Vec<K
     let mut expired: Vec<(i64, i64)> = Vec::new();
     let mut made = 0;
     while made < letters {
-        let which = random.below(partitions.len() as u64) as usize;
+        let which = usize::try_from(random.below(partitions.len() as u64)).expect("an index");
         let (bus, topic, partition, next) = &mut partitions[which];
-        let size = 1 + random.below(120) as i64;
+        let size = 1 + random.millis(120);
         let some: Vec<_> = (0..size).map(|n| random_letter(random, *next + n)).collect();
         let newest = world.store.newest_dead_letter().await.expect("an answer").map_or(0, |id| id.0);
         index(&world.store, *partition, some.clone(), at(made)).await;
         let new = DeadLetterFilter::default();
         assert_eq!(world.store.count_newer(&new, DeadLetterId(newest)).await.expect("counted"), some.len() as u64);
-        for (number, letter) in some.into_iter().enumerate() {
+        for (number, letter) in (0..).zip(some) {
             // Ids ascend in reading order within a batch, without holes when nobody else writes.
-            let id = DeadLetterId(newest + 1 + number as i64);
+            let id = DeadLetterId(newest + 1 + number);
             let (bus, topic) = ((*bus).into(), (*topic).to_owned());
             all.push(Known { id, bus, topic, letter, status: Status::Open, presence: Presence::OnBroker });
         }
@@ -79,13 +79,13 @@ async fn random_world(world: &World, random: &mut Random, letters: i64) -> Vec<K
 }
 
 fn random_letter(random: &mut Random, offset: i64) -> redrive::model::dead_letter::NewDeadLetter {
-    let mut letter = letter(offset, at(random.below(6 * HOUR as u64) as i64 / 1_000 * 1_000));
+    let mut letter = letter(offset, at(random.millis(6 * HOUR) / 1_000 * 1_000));
     let class = *random.pick(CLASSES);
     letter.failure.exception_class = (!random.one_in(7)).then(|| class.to_owned());
     letter.failure.consumer_group = (!random.one_in(5)).then(|| GroupName::from(*random.pick(GROUPS)));
     letter.failure.consumer_group_inferred = random.one_in(3);
     letter.failure.origin.topic = (!random.one_in(5)).then(|| (*random.pick(ORIGINS)).into());
-    letter.failure.convention = Convention::built_in(CONVENTIONS[random.below(2) as usize]);
+    letter.failure.convention = Convention::built_in(if random.one_in(2) { CONVENTIONS[0] } else { CONVENTIONS[1] });
     letter.fingerprint = fingerprint(random.below(8), class);
     letter.backlog = random.one_in(4);
     letter
@@ -97,7 +97,7 @@ fn some<T: Clone>(random: &mut Random, values: &[T], rarely: u64) -> Vec<T> {
 
 fn random_filter(random: &mut Random) -> DeadLetterFilter {
     let fingerprints: Vec<Fingerprint> = (0..8).map(|hash| Fingerprint { version: 1, hash }).collect();
-    let from = random.one_in(3).then(|| at(random.below(3 * HOUR as u64) as i64));
+    let from = random.one_in(3).then(|| at(random.millis(3 * HOUR)));
     DeadLetterFilter {
         bus: some(random, &["prod".into(), "test".into()], 4),
         topic: some(random, &["orders.DLT".into(), "payments-dlq".into(), "nowhere".into()], 4),
@@ -110,7 +110,7 @@ fn random_filter(random: &mut Random) -> DeadLetterFilter {
         presence: some(random, Presence::ALL, 4),
         q: None,
         from,
-        to: random.one_in(3).then(|| at(2 * HOUR + random.below(4 * HOUR as u64) as i64)),
+        to: random.one_in(3).then(|| at(2 * HOUR + random.millis(4 * HOUR))),
     }
 }
 

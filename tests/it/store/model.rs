@@ -25,8 +25,13 @@ impl Random {
     }
 
     pub(crate) fn pick<'a, T>(&mut self, values: &'a [T]) -> &'a T {
-        let index = self.below(values.len() as u64) as usize;
-        &values[index]
+        let index = self.below(values.len() as u64);
+        &values[usize::try_from(index).expect("an index")]
+    }
+
+    /// A number of milliseconds, or whatever else is signed.
+    pub(crate) fn millis(&mut self, limit: i64) -> i64 {
+        self.below(limit.unsigned_abs()).cast_signed()
     }
 
     pub(crate) fn one_in(&mut self, n: u64) -> bool {

@@ -16,6 +16,7 @@ async fn an_installation_keeps_its_id_and_migrates_once(world: World) {
     beside.close().await;
     let usage = world.store.usage().await.expect("usage");
     assert!(usage.used_bytes > 10_000);
+    assert_eq!(usage.disk_free_bytes.is_some_and(|free| free > 0), matches!(world.ground, Ground::Folder(_)));
     assert_eq!((usage.dead_letters, usage.oldest), (0, None));
     let World { store, settings, ground } = world;
     store.close().await;

@@ -43,7 +43,7 @@ async fn haystack(world: &World, count: i64, batch: usize) -> Vec<Known> {
     let mut random = Random(3);
     let mut all = Vec::new();
     for offset in 0..count {
-        let mut letter = letter(offset, Timestamp::from_millis(START.as_millis() + offset * 10 + random.below(5_000) as i64));
+        let mut letter = letter(offset, Timestamp::from_millis(START.as_millis() + offset * 10 + random.millis(5_000)));
         match offset % 500 {
             3 => letter.record.value = Some(Bytes::from_static("{\"Straße\":\"ÄÖÜ Zeppelin\"}".as_bytes())),
             77 => letter.record.headers.push(Header::new("h", &b"\xff\xfeNEEDLE-in-binary\x00"[..])),

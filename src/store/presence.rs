@@ -15,7 +15,7 @@ pub(super) struct Ground {
     pub(super) log_start: Option<i64>,
 }
 
-/// The same rule as [`PRESENCE_SQL`].
+/// The one rule of presence; see [`Presence`].
 pub(super) const fn presence(offset: i64, ground: &Ground) -> Presence {
     match ground {
         Ground { purged_below: Some(cut), .. } if offset < *cut => Presence::Purged,

@@ -1,4 +1,4 @@
-//! What handlers take from a request. Each extractor answers a malformed request with an [`Error`] that names the field, and each
+//! What handlers take from a request. Each extractor answers a malformed request with an [`Error`](crate::web::Error) that names the field, and each
 //! handler takes one of [`Viewer`], [`Operator`] and [`Admin`]: whoever gets it has been recognised and is allowed.
 
 use std::convert::Infallible;

@@ -5,6 +5,5 @@ pub(crate) mod browser;
 #[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod kafka;
 pub(crate) mod memory_bus;
-#[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod postgres;
 pub(crate) mod redrive;

@@ -26,7 +26,7 @@ async fn the_second_signal_ends_what_is_still_running() {
     let mut redrive = Setup::new().without_login().start().await;
     open_stream(&redrive).await;
     // A request whose body never comes keeps the web server waiting.
-    let mut request = TcpStream::connect(redrive.address()).await.unwrap();
+    let mut request = TcpStream::connect(redrive.address()).await.expect("it listens");
     let head = format!(
         "POST /api/v1/login HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
         redrive.address()
@@ -57,11 +57,11 @@ async fn a_task_that_dies_ends_the_process_with_its_reason() {
 async fn open_stream(redrive: &Redrive) -> TcpStream {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
-        let mut stream = TcpStream::connect(redrive.address()).await.unwrap();
+        let mut stream = TcpStream::connect(redrive.address()).await.expect("it listens");
         let head = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n", redrive.address());
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.expect("it reads");
         let mut begun = vec![0; 1024];
-        let read = tokio::time::timeout(PATIENCE, stream.read(&mut begun)).await.unwrap().unwrap();
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut begun)).await.expect("an answer in time").expect("an answer");
         let text = String::from_utf8_lossy(&begun[..read]).into_owned();
         if text.starts_with("HTTP/1.1 200") {
             return stream;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::harness::redrive::{PATIENCE, Redrive, Setup, free_address};
 
 async fn readiness(redrive: &Redrive) -> (u16, serde_json::Value) {
-    let answer = reqwest::get(redrive.url("/health/ready")).await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let answer = reqwest::get(redrive.url("/health/ready")).await.expect("it answers");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn hostile_bytes_come_back_as_they_were(world: World) {
     hostile.failure.stage = Some("stage\0".to_owned());
     hostile.failure.problem = Some("problem\0".to_owned());
     hostile.failure.trace_id = Some([0xab; 16]);
-    hostile.fingerprint.title = "title\0".to_owned();
+    "title\0".clone_into(&mut hostile.fingerprint.title);
     hostile.fingerprint.parts = vec!["part\0".to_owned()];
     hostile.custody_problem = None;
     let mut null = letter(1, Timestamp::from_millis(i64::MAX));

@@ -236,7 +236,7 @@ pub(super) unsafe fn slice<'a, T>(pointer: *const T, length: usize) -> &'a [T] {
 /// Null is `None`; an empty value has a pointer.
 ///
 /// # Safety
-/// As for [`slice`].
+/// As for [`slice()`].
 unsafe fn bytes<'a>(pointer: *const c_void, length: usize) -> Option<&'a [u8]> {
     // SAFETY: as the caller promised.
     (!pointer.is_null()).then(|| unsafe { slice(pointer.cast(), length) })

@@ -126,9 +126,7 @@ fn summary(bus: &BusId, row: GroupRow, offsets: &[GroupOffset], open: &HashMap<V
     let members = members(row.members.as_deref())?;
     let assigned = members.iter().flatten().flat_map(|member| member.assignment.iter().map(|(topic, _)| topic.as_str().to_owned()));
     let topics: BTreeSet<String> = offsets.iter().map(|offset| offset.topic.as_str().to_owned()).chain(assigned).collect();
-    let lags: Vec<i64> = offsets.iter().filter_map(GroupOffset::lag_messages).collect();
-    let deleted: i64 = offsets.iter().filter_map(GroupOffset::deleted_messages).sum();
-    Ok(ConsumerGroupSummary {
+    let mut group = ConsumerGroupSummary {
         bus: bus.clone(),
         open_dead_letters: open.get(&row.name).map_or(0, |open| open.unsigned_abs()),
         name: GroupName::new(text(row.name)),
@@ -136,11 +134,36 @@ fn summary(bus: &BusId, row: GroupRow, offsets: &[GroupOffset], open: &HashMap<V
         state: row.state,
         members: members.map(|members| u32::try_from(members.len()).unwrap_or(u32::MAX)),
         topics: topics.into_iter().collect(),
-        lag_messages: (!lags.is_empty()).then(|| lags.iter().sum::<i64>().unsigned_abs()),
-        deleted_messages: deleted.unsigned_abs(),
-        partitions: u32::try_from(offsets.len()).unwrap_or(u32::MAX),
+        lag_messages: None,
+        deleted_messages: 0,
+        partitions: 0,
         sampled_at: Timestamp::from_millis(row.sampled_at),
-    })
+    };
+    group.count(offsets.iter());
+    Ok(group)
+}
+
+/// Assigned partitions that no offset was committed for, by topic.
+fn without_commit(members: &[GroupMember], offsets: &[GroupOffset]) -> BTreeMap<TopicName, BTreeSet<i32>> {
+    let committed: BTreeSet<(&str, i32)> = offsets.iter().map(|offset| (offset.topic.as_str(), offset.partition)).collect();
+    let mut missing: BTreeMap<TopicName, BTreeSet<i32>> = BTreeMap::new();
+    for (topic, numbers) in members.iter().flat_map(|member| &member.assignment) {
+        let uncommitted: Vec<i32> = numbers.iter().copied().filter(|number| !committed.contains(&(topic.as_str(), *number))).collect();
+        if !uncommitted.is_empty() {
+            missing.entry(topic.clone()).or_default().extend(uncommitted);
+        }
+    }
+    missing
+}
+
+impl ConsumerGroupSummary {
+    /// Sums up these offsets.
+    fn count<'a>(&mut self, offsets: impl Iterator<Item = &'a GroupOffset> + Clone) {
+        let lags = offsets.clone().filter_map(GroupOffset::lag_messages).map(i64::unsigned_abs);
+        self.lag_messages = lags.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag));
+        self.deleted_messages = offsets.clone().filter_map(GroupOffset::deleted_messages).map(i64::unsigned_abs).sum();
+        self.partitions = u32::try_from(offsets.count()).unwrap_or(u32::MAX);
+    }
 }
 
 impl Store {
@@ -158,7 +181,8 @@ impl Store {
         write_on!(self, end(bus, alive, now));
         Ok(())
     }
-    /// Living groups of a bus by name; `q` is a case-insensitive substring of the name, `topic` restricts to groups with commits on it.
+    /// Living groups of a bus by name; `q` is a case-insensitive substring of the name, `topic` restricts to groups with commits on it,
+    /// and lag, deleted records and partitions are then those on this topic.
     pub async fn list_consumer_groups(
         &self,
         bus: &BusId,
@@ -181,26 +205,46 @@ impl Store {
             let wanted = q.as_deref().is_none_or(|q| String::from_utf8_lossy(&row.name).to_lowercase().contains(q))
                 && topic.is_none_or(|topic| offsets.iter().any(|offset| offset.topic.as_str() == topic));
             if wanted {
-                groups.push(summary(bus, row, &offsets, &open)?);
+                let mut group = summary(bus, row, &offsets, &open)?;
+                if let Some(topic) = topic {
+                    group.count(offsets.iter().filter(|offset| offset.topic.as_str() == topic));
+                }
+                groups.push(group);
             }
         }
         groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(groups)
     }
-    /// One group with members and offsets per partition.
+    /// One group with members and offsets per partition; partitions that a member holds without a commit are among them.
     pub async fn find_consumer_group(&self, bus: &BusId, name: &GroupName) -> Result<Option<ConsumerGroup>, StoreError> {
         let bus_name = clean(bus.as_str());
         let row: Option<GroupRow> =
             read!(self, |pool| sqlx::query_as(FIND).bind(&bus_name).bind(name.as_str().as_bytes()).fetch_optional(pool).await?)?;
         let Some(row) = row else { return Ok(None) };
         let lags: Vec<LagRow> = read!(self, |pool| sqlx::query_as(LAGS_OF).bind(row.id).fetch_all(pool).await?)?;
+        let members = members(row.members.as_deref())?;
+        let mut offsets: Vec<GroupOffset> = lags.into_iter().map(LagRow::into_offset).collect();
+        for (topic, numbers) in without_commit(members.as_deref().unwrap_or_default(), &offsets) {
+            let partitions = self.find_topic(bus, &topic).await?.map(|(_, partitions)| partitions).unwrap_or_default();
+            offsets.extend(numbers.into_iter().map(|number| {
+                let known = partitions.iter().find(|partition| partition.partition == number);
+                GroupOffset {
+                    topic: topic.clone(),
+                    partition: number,
+                    committed: None,
+                    log_start: known.and_then(|partition| partition.log_start),
+                    end: known.and_then(|partition| partition.end),
+                }
+            }));
+        }
+        offsets.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         Ok(Some(ConsumerGroup {
             bus: bus.clone(),
-            members: members(row.members.as_deref())?,
+            members,
             name: GroupName::new(text(row.name)),
             kind: row.kind,
             state: row.state,
-            offsets: lags.into_iter().map(LagRow::into_offset).collect(),
+            offsets,
             sampled_at: Timestamp::from_millis(row.sampled_at),
         }))
     }

@@ -1,3 +1,5 @@
 //! Journeys of a real Chromium.
 
+mod corpus;
 mod harness;
+mod journey;

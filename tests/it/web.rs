@@ -3,10 +3,13 @@
 mod access;
 mod audit;
 mod bad_input;
+mod consumer_groups;
 mod errors;
 mod events;
 mod first_start;
+mod records;
 mod routes;
 mod security;
 pub(crate) mod site;
+mod topics;
 mod users;

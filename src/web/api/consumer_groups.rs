@@ -160,6 +160,7 @@ struct ConsumerGroup {
 
 /// A member of a consumer group.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 struct Member {
     /// Id the coordinator gave it.
     member_id: String,

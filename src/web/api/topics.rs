@@ -97,6 +97,7 @@ async fn show(_: Viewer, State(state): State<WebState>, Path((bus, topic)): Path
 
 /// A topic in a list.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 struct Topic {
     /// Its bus.
     bus: String,
@@ -171,6 +172,7 @@ struct TopicDetail {
 
 /// A partition with its newest sample.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 struct Partition {
     /// Number, from 0.
     partition: i32,

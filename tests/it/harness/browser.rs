@@ -192,9 +192,11 @@ impl Browser {
 
     /// Checks that the page does not scroll sideways.
     pub(crate) async fn assert_fits(&self) {
-        let script = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth, location.pathname]";
+        let script = "const e = document.documentElement; const wide = [...document.querySelectorAll('body *')] \
+            .filter((x) => x.getBoundingClientRect().right > e.clientWidth).map((x) => x.outerHTML.slice(0, 200)); \
+            return [e.scrollWidth, e.clientWidth, location.pathname, wide.slice(0, 12)]";
         let answer = self.evaluate(script).await;
-        assert!(answer[0].as_u64() <= answer[1].as_u64(), "the page scrolls sideways: {answer}");
+        assert!(answer[0].as_u64() <= answer[1].as_u64(), "the page scrolls sideways: {answer:#}");
     }
 
     /// Writes a picture of what is visible.

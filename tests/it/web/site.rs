@@ -38,6 +38,15 @@ impl Site {
 
     /// With this configuration.
     pub(crate) async fn with(toml: &str) -> Self {
+        Self::build(toml, Operations::new(std::collections::HashMap::new())).await
+    }
+
+    /// With these acts on buses.
+    pub(crate) async fn with_operations(operations: Operations) -> Self {
+        Self::build("", operations).await
+    }
+
+    async fn build(toml: &str, operations: Operations) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let config = Config::parse(None, toml, [], &redrive::app::CHECKS).expect("the test's configuration is right");
         let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
@@ -48,7 +57,7 @@ impl Site {
         let state = WebState::new(WebParts {
             store: store.clone(),
             access: access.clone(),
-            operations: Operations::new(std::collections::HashMap::new()),
+            operations,
             changes: changes.clone(),
             config: Arc::new(config),
             metrics: Metrics::new(),

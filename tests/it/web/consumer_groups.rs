@@ -1,0 +1,126 @@
+//! Consumer groups and one group, with their API.
+
+use std::time::Duration;
+
+use redrive::model::Timestamp;
+use redrive::model::bus::{Capability, GroupMember, TopicRole};
+use redrive::model::names::TopicPartition;
+use redrive::store::consumer_groups::SeenGroup;
+
+use super::site::Site;
+use super::topics::{fill, seen, site, text};
+
+const ODD: &str = "g/r?p \"<img src=x onerror=alert(1)>";
+
+fn group(name: &str, members: Option<Vec<GroupMember>>, committed: &[(&str, i32, i64)]) -> SeenGroup {
+    let place = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+    SeenGroup {
+        name: name.into(),
+        kind: "consumer".to_owned(),
+        state: if members.as_ref().is_some_and(Vec::is_empty) { "Empty" } else { "Stable" }.to_owned(),
+        members,
+        committed: committed.iter().map(|(topic, partition, at)| (place(topic, *partition), *at)).collect(),
+    }
+}
+
+fn member(client_id: &str, topic: &str, partitions: &[i32]) -> GroupMember {
+    GroupMember {
+        member_id: format!("{client_id}-1"),
+        instance_id: None,
+        client_id: client_id.to_owned(),
+        host: "/10.0.0.7".to_owned(),
+        assignment: vec![(topic.into(), partitions.to_vec())],
+    }
+}
+
+/// Groups over topics whose partitions hold the offsets 100 to 1,100.
+async fn full(lacks: &[(Capability, &str)]) -> (Site, String) {
+    let (site, mara) = site(Duration::from_secs(5), lacks).await;
+    fill(&site, &[seen("orders", TopicRole::Ordinary, 4), seen("payments", TopicRole::Ordinary, 1)]).await;
+    let workers = vec![member("worker-a", "orders", &[0, 1]), member("worker-b<b>", "orders", &[2, 3])];
+    let groups = [
+        group("shipping", Some(workers), &[("orders", 0, 1_090), ("orders", 1, 600), ("payments", 0, 40)]),
+        group("done", Some(Vec::new()), &[("orders", 0, 1_100)]),
+        group("closed", None, &[("payments", 0, 1_000)]),
+        group(ODD, Some(Vec::new()), &[]),
+    ];
+    let names: Vec<_> = groups.iter().map(|group| group.name.clone()).collect();
+    site.store.record_consumer_groups(&"prod".into(), &groups, Some(&names), Timestamp::now()).await.unwrap();
+    (site, mara)
+}
+
+#[tokio::test]
+async fn groups_are_listed_with_the_most_to_read_first() {
+    let (site, mara) = full(&[(Capability::DescribeGroups, "Describe is denied")]).await;
+    let page = site.get("/buses/prod/consumer-groups").by(&mara).send().await;
+    let shown = text(&page);
+    assert!(shown.contains("2 of 4 groups have records left to read"), "{shown}");
+    assert!(shown.contains("60 records were deleted before 1 group had read them."), "{shown}");
+    assert!(shown.contains("reads orders, payments , 3 partitions with a commit 1,510 60 0 2 consumer (KIP-848)"), "{shown}");
+    let places: Vec<_> = ["shipping", "closed", "done"].map(|name| shown.find(&format!(" {name} ")).unwrap()).into();
+    assert!(places.is_sorted(), "{shown}");
+    assert!(shown.contains("Members are not known: Describe is denied") && shown.contains("no committed offset"), "{shown}");
+    assert!(!page.text.contains("<img src=x"), "{}", page.text);
+    let filtered = text(&site.get("/buses/prod/consumer-groups?q=SHIP&topic=payments").by(&mara).send().await);
+    assert!(filtered.contains("1 to 1 of 1 consumer groups") && filtered.contains(" 1,000 60 "), "lag on this topic alone: {filtered}");
+    let none = text(&site.get("/buses/prod/consumer-groups?q=nobody").by(&mara).send().await);
+    assert!(none.contains("No consumer groups match"), "{none}");
+}
+
+#[tokio::test]
+async fn one_group_tells_lag_deleted_records_and_partitions_without_a_commit() {
+    let (site, mara) = full(&[]).await;
+    let page = site.get("/buses/prod/consumer-groups/shipping").by(&mara).send().await;
+    let shown = text(&page);
+    assert!(shown.contains("1,510 records left to read on 3 partitions of 2 topics. 2 members."), "{shown}");
+    assert!(shown.contains("60 records were deleted before this group had read them."), "{shown}");
+    assert!(shown.contains("orders 4 partitions, lag 510, 2 without a commit"), "{shown}");
+    assert!(shown.contains("1 600 100 1,100 500 0 worker-a"), "{shown}");
+    assert!(shown.contains("2 No commit 100 1,100 unknown 0 worker-b"), "{shown}");
+    assert!(shown.contains("0 40 100 1,100 1,000 60 nobody"), "{shown}");
+    assert!(!page.text.contains("worker-b<b>"));
+    let unknown = text(&site.get("/buses/prod/consumer-groups/closed").by(&mara).send().await);
+    assert!(unknown.contains("Members are not known"), "{unknown}");
+    let odd = site.get(&format!("/buses/prod/consumer-groups/{}", redrive::web::address::encode(ODD))).by(&mara).send().await;
+    assert!(odd.status == 200 && !odd.text.contains("<img src=x") && text(&odd).contains("No committed offset."), "{}", odd.text);
+}
+
+#[tokio::test]
+async fn a_topic_shows_its_groups_with_their_lag_on_it_alone() {
+    let (site, mara) = full(&[]).await;
+    let shown = text(&site.get("/buses/prod/topics/payments?tab=consumer_groups").by(&mara).send().await);
+    assert!(shown.contains("shipping 1,000 60 2 1") && shown.contains("closed 100 0 unknown 1"), "{shown}");
+    let lists = text(&site.get("/buses/prod/topics").by(&mara).send().await);
+    assert!(lists.contains("payments 1 1,000 0 2"), "{lists}");
+}
+
+#[tokio::test]
+async fn the_api_tells_what_one_sample_can_tell() {
+    let (site, mara) = full(&[(Capability::DescribeGroups, "Describe is denied")]).await;
+    let list = site.get("/api/v1/buses/prod/consumer-groups?topic=payments").by(&mara).send().await.json();
+    assert_eq!(list["items"].as_array().unwrap().iter().map(|g| g["group"].as_str().unwrap()).collect::<Vec<_>>(), ["closed", "shipping"]);
+    let group = site.get("/api/v1/buses/prod/consumer-groups/shipping").by(&mara).send().await.json();
+    assert_eq!(
+        (group["type"].as_str(), group["state"].as_str(), group["status"].as_str()),
+        (Some("consumer"), Some("Stable"), Some("data_loss"))
+    );
+    assert_eq!(group["members"][0]["assignment"][0], serde_json::json!({"topic": "orders", "partitions": [0, 1]}));
+    let partitions = group["partitions"].as_array().unwrap();
+    let found = |topic: &str, number: i64| partitions.iter().find(|p| p["topic"] == topic && p["partition"] == number).unwrap();
+    let lost = found("payments", 0);
+    assert_eq!(
+        (lost["raw_lag_messages"].as_i64(), lost["lag_messages"].as_i64(), lost["deleted_messages"].as_i64()),
+        (Some(1_060), Some(1_000), Some(60))
+    );
+    assert_eq!((found("orders", 2)["status"].as_str(), found("orders", 2)["committed"].as_i64()), (Some("no_commit"), None));
+    let closed = site.get("/api/v1/buses/prod/consumer-groups/closed").by(&mara).send().await.json();
+    assert!(closed["members"].is_null());
+    assert_eq!((closed["members_reason"].as_str(), closed["status"].as_str()), (Some("Describe is denied"), Some("unknown")));
+}
+
+#[tokio::test]
+async fn where_groups_cannot_be_listed_the_page_says_what_to_do() {
+    let (site, mara) = site(Duration::from_secs(5), &[(Capability::ListGroups, "ListGroups is denied")]).await;
+    let shown = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
+    assert!(shown.contains("Groups of this bus cannot be listed") && shown.contains("ListGroups is denied"), "{shown}");
+}

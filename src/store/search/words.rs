@@ -13,7 +13,9 @@ pub(in crate::store) fn lower_into(out: &mut Vec<u8>, bytes: &[u8]) {
     }
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars().flat_map(char::to_lowercase) {
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            // The sigma at the end of a word is the same letter.
+            let folded = if character == 'ς' { 'σ' } else { character };
+            out.extend_from_slice(folded.encode_utf8(&mut [0; 4]).as_bytes());
         }
         out.extend_from_slice(chunk.invalid());
     }

@@ -1,6 +1,8 @@
 //! Custody: our own copy of a record, byte for byte. Lists of values with their lengths, compressed; the frames of a stack trace,
 //! which thousands of dead letters share, are cut out and stored once.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 
 use super::StoreError;
@@ -22,6 +24,11 @@ const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
 /// What is kept of a record that is not in custody.
 const REMAINS_BYTES: usize = 256 * 1024;
+
+thread_local! {
+    /// A search unpacks thousands of small bodies; making this state would take longer than unpacking one.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// What custody holds of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +122,11 @@ pub(super) fn decompress(body: &[u8]) -> Result<Vec<u8>, StoreError> {
         Some((&ZSTD, packed)) => {
             let mut reader = Reader::new(packed);
             let length = reader.varint().and_then(|length| usize::try_from(length).ok()).ok_or_else(|| contradiction("custody"))?;
-            zstd::bulk::decompress(reader.rest(), length).map_err(|error| contradiction(format!("custody: {error}")))
+            let unpacked = DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
+                Some(decompressor) => decompressor.decompress(reader.rest(), length),
+                None => decompressor.insert(zstd::bulk::Decompressor::new()?).decompress(reader.rest(), length),
+            });
+            unpacked.map_err(|error| contradiction(format!("custody: {error}")))
         }
         _ => Err(contradiction("custody")),
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::dead_letters::select::{Bounds, Key, Plan, Selection};
 use super::error::contradiction;
@@ -34,6 +34,8 @@ const FEW: u64 = 2_000;
 const FIRST_BLOCKS: i64 = 16;
 /// Blocks per step later: a few MiB of signatures.
 const MOST_BLOCKS: i64 = 512;
+/// A step that takes longer is followed by a smaller one, so that the deadline is kept.
+const QUICK: Duration = Duration::from_millis(150);
 
 /// What a search looks for, and where.
 #[derive(Clone, Copy)]
@@ -122,6 +124,7 @@ impl Store {
         let Search { bounds, limit, deadline, .. } = search;
         let (mut found, mut before, mut step) = (Vec::new(), (i64::MAX, i64::MAX), FIRST_BLOCKS);
         loop {
+            let began = Instant::now();
             let blocks: Vec<BlockRow> = read!(self, |pool| sqlx::query_as(BLOCKS)
                 .bind(bounds.after.0)
                 .bind(bounds.until)
@@ -152,7 +155,8 @@ impl Store {
                 return Ok(Selection { keys: found, next, searched_back_to: Some(last.0), complete: false });
             }
             before = last;
-            step = (step * 2).min(MOST_BLOCKS);
+            // Signatures that let nearly everything pass cost much more per block than those that do not.
+            step = if began.elapsed() < QUICK { (step * 2).min(MOST_BLOCKS) } else { (step / 2).max(FIRST_BLOCKS) };
         }
     }
 
@@ -169,12 +173,19 @@ impl Store {
                     && plan.facets.as_ref().is_none_or(|facets| facets.contains_key(facet))
             });
             let keys: Vec<Key> = wanted.map(|(failed_at, id, facet_id, _)| Key { failed_at, id, facet_id }).collect();
-            for some in keys.chunks(STEP) {
-                let some = self.with_presence(some.to_vec(), &filter.presence).await?;
-                found.extend(self.with_words(&some, words).await?);
+            // Two steps at once: one reads while the other unpacks.
+            for some in keys.chunks(2 * STEP) {
+                let (one, two) = some.split_at(some.len().min(STEP));
+                let (one, two) = tokio::try_join!(self.look_at(one, filter, words), self.look_at(two, filter, words))?;
+                found.extend(one.into_iter().chain(two));
             }
         }
         Ok(found)
+    }
+
+    async fn look_at(&self, keys: &[Key], filter: &DeadLetterFilter, words: &Words) -> Result<Vec<Key>, StoreError> {
+        let keys = self.with_presence(keys.to_vec(), &filter.presence).await?;
+        self.with_words(&keys, words).await
     }
 
     /// Those of some keys whose content holds all words, in their order.

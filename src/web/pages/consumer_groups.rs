@@ -86,6 +86,8 @@ struct Row {
 struct Totals {
     groups: u64,
     behind: u64,
+    /// Groups whose lag nobody can tell.
+    unknown: u64,
     without_members: u64,
     deleted: u64,
     deleted_groups: u64,
@@ -98,6 +100,7 @@ impl Totals {
             let is_behind = group.lag_messages.is_some_and(|lag| lag > 0);
             totals.groups += 1;
             totals.behind += u64::from(is_behind);
+            totals.unknown += u64::from(group.lag_messages.is_none());
             totals.without_members += u64::from(is_behind && group.members == Some(0));
             totals.deleted += group.deleted_messages;
             totals.deleted_groups += u64::from(group.deleted_messages > 0);

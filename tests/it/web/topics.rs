@@ -132,7 +132,7 @@ async fn one_topic_tells_its_partitions_and_what_is_wrong_with_them() {
     let config = text(&site.get("/buses/prod/topics/orders?tab=configuration").by(&mara).send().await);
     assert!(config.contains("retention.ms 604800000") && config.contains("id-orders"), "{config}");
     let part = site.get("/buses/prod/topics/orders").by(&mara).header("hx-request", "true").header("hx-target", "topic").send().await;
-    assert!(part.text.trim_start().starts_with("<div id=\"topic\""), "{}", part.text);
+    assert!(part.text.trim_start().starts_with("<div class=\"page\" id=\"topic\""), "{}", part.text);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod bus;
 mod dead_letters;
 mod demo;
 mod harness;
+mod letters;
 mod operations;
 mod process;
 mod store;

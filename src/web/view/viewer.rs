@@ -4,6 +4,7 @@ use super::address::Address;
 use super::bytes::{Body, BytesView, TEXT_WINDOW_BYTES, View};
 use super::filter_bar::Choice;
 use super::number::{grouped, size};
+use crate::web::filters::visible_text;
 
 /// A viewer, ready for its template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,11 +66,12 @@ impl Viewer {
     }
 }
 
-/// Text that a copy button gives; longer ones and bytes are downloaded.
+/// Text that a copy button gives. Bytes, longer text, and text with characters that HTML cannot carry or nobody would see are
+/// downloaded instead.
 #[must_use]
 pub fn copyable(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= TEXT_WINDOW_BYTES)?;
-    Some(text.to_owned())
+    (visible_text(text) == text).then(|| text.to_owned())
 }
 
 fn facts(shown: &BytesView) -> String {
@@ -127,6 +129,14 @@ mod tests {
         let last = viewer(Some(&bytes), &here.and("value_at", "196608"));
         assert_eq!((last.after, last.window.as_str()), (None, "Bytes 196,609 to 200,000 of 200,000 are shown."));
         assert!(last.before.is_some());
+    }
+
+    #[test]
+    fn only_text_that_a_page_carries_unchanged_is_copied() {
+        assert_eq!(copyable(b"{\"a\":\t1}\n").as_deref(), Some("{\"a\":\t1}\n"));
+        for other in [&b""[..], b"a\0b", b"\xff", "\u{202e}x".as_bytes(), b"line\r\n", &[b'x'; 70_000]] {
+            assert_eq!(copyable(other), None);
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ mod api;
 mod bad_input;
 mod export;
 mod hostile;
-mod look;
 mod pages;
 
 /// A shop on one bus: an incident that began half an hour ago, older trouble, and a letter nobody can decode.

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn only_text_that_a_page_carries_unchanged_is_copied() {
         assert_eq!(copyable(b"{\"a\":\t1}\n").as_deref(), Some("{\"a\":\t1}\n"));
-        for other in [&b""[..], b"a\0b", b"\xff", "\u{202e}x".as_bytes(), b"line\r\n", &[b'x'; 70_000]] {
+        for other in [&b""[..], b"a\0b", b"\xff", "\u{202e}x".as_bytes(), b"line\r\n", &vec![b'x'; 70_000]] {
             assert_eq!(copyable(other), None);
         }
     }

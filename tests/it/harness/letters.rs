@@ -159,7 +159,8 @@ impl Seeded {
     /// Adds a bus that was just read, with these dead-letter topics.
     pub(crate) async fn bus(mut self, id: &str, topics: &[&str]) -> Self {
         let bus = BusId::from(id);
-        self.config += &format!("[[bus]]\nid = \"{id}\"\nkind = \"kafka\"\nbootstrap_servers = \"127.0.0.1:9\"\n");
+        let section = format!("[[bus]]\nid = \"{id}\"\nkind = \"kafka\"\nbootstrap_servers = \"127.0.0.1:9\"\n");
+        self.config.push_str(&section);
         let topic = |name: &&str| SeenTopic {
             topic: (*name).into(),
             topic_id: Some(format!("{id}-{name}-1")),
@@ -172,15 +173,15 @@ impl Seeded {
         };
         self.seen.insert(bus.clone(), topics.iter().map(topic).collect());
         let buses: Vec<_> = self.seen.keys().map(|bus| (bus.clone(), BusKind::Kafka)).collect();
-        self.store.register_buses(&buses).await.unwrap();
+        self.store.register_buses(&buses).await.expect("the harness works");
         self.reached(id).await;
-        let stored = self.store.record_topics(&bus, &self.seen[&bus], self.now).await.unwrap();
+        let stored = self.store.record_topics(&bus, &self.seen[&bus], self.now).await.expect("the harness works");
         for topic in stored {
             let partition = &topic.partitions[0];
             let offsets = SeenOffsets { partition_id: partition.id, log_start: 0, end: 1_000_000, last_stable: None };
-            self.store.record_offsets(&[offsets], self.now).await.unwrap();
+            self.store.record_offsets(&[offsets], self.now).await.expect("the harness works");
             let start = PartitionPosition { partition_id: partition.id, next: 0, backlog_below: 0 };
-            self.store.start_positions(&[start]).await.unwrap();
+            self.store.start_positions(&[start]).await.expect("the harness works");
             let name = topic.generation.topic.to_string();
             self.topics.insert((bus.clone(), name), Position { partition_id: partition.id, next: 0 });
         }
@@ -190,19 +191,19 @@ impl Seeded {
     /// The bus answers now.
     pub(crate) async fn reached(&self, id: &str) {
         let reached = SweepResult::Reached { cluster_id: Some(format!("cluster-{id}")), brokers: 3, capabilities: Capabilities::default() };
-        self.store.record_sweep(&id.into(), &reached, self.now).await.unwrap();
+        self.store.record_sweep(&id.into(), &reached, self.now).await.expect("the harness works");
     }
 
     /// The bus has stopped to answer.
     pub(crate) async fn unreachable(&self, id: &str, error: &str) {
-        self.store.record_sweep(&id.into(), &SweepResult::Failed(error.to_owned()), self.now).await.unwrap();
+        self.store.record_sweep(&id.into(), &SweepResult::Failed(error.to_owned()), self.now).await.expect("the harness works");
     }
 
     /// The broker now keeps only what lies at or above this offset.
     pub(crate) async fn log_start(&self, bus: &str, topic: &str, log_start: i64) {
         let partition_id = self.topics[&(BusId::from(bus), topic.to_owned())].partition_id;
         let offsets = SeenOffsets { partition_id, log_start, end: 1_000_000, last_stable: None };
-        self.store.record_offsets(&[offsets], self.now).await.unwrap();
+        self.store.record_offsets(&[offsets], self.now).await.expect("the harness works");
     }
 
     /// Records that were gone before they were read.
@@ -212,7 +213,7 @@ impl Seeded {
         let advance = Advance { partition_id: position.partition_id, expected: from, next: to, gap: Some((from, to)) };
         position.next = to;
         let batch = IndexBatch { bus: bus.into(), advances: vec![advance], letters: Vec::new() };
-        self.store.record_index_batch(batch, self.now).await.unwrap();
+        self.store.record_index_batch(batch, self.now).await.expect("the harness works");
     }
 
     /// Indexes dead letters of one bus as the indexer does; their ids follow in order.
@@ -256,7 +257,7 @@ impl Seeded {
             letters.push((position.partition_id, letter));
         }
         let batch = IndexBatch { bus: bus.into(), advances: advances.into_values().collect(), letters };
-        let outcome = self.store.record_index_batch(batch, self.now).await.unwrap();
+        let outcome = self.store.record_index_batch(batch, self.now).await.expect("the harness works");
         assert!(matches!(outcome, IndexOutcome::Written(_)), "{outcome:?}");
     }
 
@@ -322,15 +323,15 @@ impl App {
     /// Asks for a part of a page, as its script does.
     pub(crate) async fn part(&self, path: &str, id: &str) -> Answer {
         let mut request = self.request(path);
-        request.headers_mut().insert("hx-request", "true".parse().unwrap());
-        request.headers_mut().insert("hx-target", id.parse().unwrap());
+        request.headers_mut().insert("hx-request", "true".parse().expect("the harness works"));
+        request.headers_mut().insert("hx-target", id.parse().expect("the harness works"));
         self.send(request).await
     }
 
     /// Asks with one more header.
     pub(crate) async fn get_with(&self, path: &str, name: header::HeaderName, value: &str) -> Answer {
         let mut request = self.request(path);
-        request.headers_mut().insert(name, value.parse().unwrap());
+        request.headers_mut().insert(name, value.parse().expect("the harness works"));
         self.send(request).await
     }
 

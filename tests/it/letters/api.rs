@@ -15,10 +15,10 @@ fn shape(value: &Value) -> String {
             Value::Object(fields) => {
                 out.push_str("{\n");
                 for (name, value) in fields {
-                    write!(out, "{pad}  {name}: ").unwrap();
+                    write!(out, "{pad}  {name}: ").expect("a string takes it");
                     walk(out, value, depth + 1);
                 }
-                writeln!(out, "{pad}}}").unwrap();
+                writeln!(out, "{pad}}}").expect("a string takes it");
             }
             Value::Array(items) => match items.first() {
                 None => out.push_str("[]\n"),
@@ -28,8 +28,8 @@ fn shape(value: &Value) -> String {
                 }
             },
             Value::String(text) if text.len() == 24 && text.ends_with('Z') => out.push_str("time\n"),
-            Value::String(text) => writeln!(out, "{:?}", text.chars().take(40).collect::<String>()).unwrap(),
-            other => writeln!(out, "{other}").unwrap(),
+            Value::String(text) => writeln!(out, "{:?}", text.chars().take(40).collect::<String>()).expect("a string takes it"),
+            other => writeln!(out, "{other}").expect("a string takes it"),
         }
     }
     let mut out = String::new();
@@ -60,13 +60,13 @@ async fn a_failure_group_has_this_shape() {
     let app = shop().await.app();
     let list = json(&app, "/api/v1/failure-groups?limit=1&range=1h").await;
     let mut group = list["items"][0].clone();
-    assert_eq!(group["per_bucket"].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>(), 60);
-    let fingerprint = group["fingerprint"].as_str().unwrap().to_owned();
+    assert_eq!(group["per_bucket"].as_array().expect("a string takes it").iter().filter_map(Value::as_u64).sum::<u64>(), 60);
+    let fingerprint = group["fingerprint"].as_str().expect("a string takes it").to_owned();
     let mut one = json(&app, &format!("/api/v1/buses/prod/failure-groups/{fingerprint}?range=1h")).await;
     for value in [&mut group, &mut one] {
         value["per_bucket"] = Value::Array(Vec::new());
     }
-    one.as_object_mut().unwrap().remove("buckets");
+    one.as_object_mut().expect("a string takes it").remove("buckets");
     assert_eq!(group, one, "the group alone is the group of the list");
     insta::assert_snapshot!(shape(&group));
 }
@@ -91,7 +91,7 @@ async fn cursors_walk_the_whole_list_once() {
     let mut path = "/api/v1/dead-letters?limit=20".to_owned();
     loop {
         let page = json(&app, &path).await;
-        ids.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+        ids.extend(page["items"].as_array().expect("a string takes it").iter().map(|item| item["id"].as_str().unwrap().to_owned()));
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("/api/v1/dead-letters?limit=20&cursor={cursor}"),
             None => break,
@@ -106,8 +106,9 @@ async fn cursors_walk_the_whole_list_once() {
 #[tokio::test]
 async fn repeated_fields_are_alternatives_and_status_is_any_unless_given() {
     let app = shop().await.app();
-    let count =
-        async |query: &str| json(&app, &format!("/api/v1/dead-letters?limit=1000&{query}")).await["items"].as_array().unwrap().len();
+    let count = async |query: &str| {
+        json(&app, &format!("/api/v1/dead-letters?limit=1000&{query}")).await["items"].as_array().expect("a string takes it").len()
+    };
     assert_eq!(count("").await, 95);
     assert_eq!(count("topic=email.outbound-dlt&topic=orders.placed-dlq").await, 10);
     assert_eq!(count("status=resolved").await, 0);
@@ -122,7 +123,7 @@ async fn repeated_fields_are_alternatives_and_status_is_any_unless_given() {
 async fn a_search_says_that_it_is_complete() {
     let app = shop().await.app();
     let found = json(&app, "/api/v1/dead-letters?q=greylisted%20451").await;
-    assert_eq!(found["items"].as_array().unwrap().len(), 9);
+    assert_eq!(found["items"].as_array().expect("a string takes it").len(), 9);
     assert_eq!(found["search_complete"], true);
     assert!(found["searched_back_to"].is_string(), "{found}");
     let plain = json(&app, "/api/v1/dead-letters?limit=1").await;

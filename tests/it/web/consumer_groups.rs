@@ -45,7 +45,7 @@ async fn full(lacks: &[(Capability, &str)]) -> (Site, String) {
         group(ODD, Some(Vec::new()), &[]),
     ];
     let names: Vec<_> = groups.iter().map(|group| group.name.clone()).collect();
-    site.store.record_consumer_groups(&"prod".into(), &groups, Some(&names), Timestamp::now()).await.unwrap();
+    site.store.record_consumer_groups(&"prod".into(), &groups, Some(&names), Timestamp::now()).await.expect("groups are stored");
     (site, mara)
 }
 

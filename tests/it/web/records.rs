@@ -44,7 +44,7 @@ async fn with(bus: MemoryBus) -> (Site, String, Arc<MemoryBus>) {
     let bus = Arc::new(bus);
     let buses: HashMap<_, _> = std::iter::once((bus.id().clone(), Arc::clone(&bus) as Arc<dyn Bus>)).collect();
     let site = Site::with_operations(Operations::new(buses).with_deadline(Duration::from_millis(300))).await;
-    site.store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.unwrap();
+    site.store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.expect("the bus is registered");
     fill(&site, &[seen("orders", TopicRole::Ordinary, 2)]).await;
     let mara = site.person("mara", Role::Viewer).await;
     (site, mara, bus)
@@ -55,10 +55,18 @@ const API: &str = "/api/v1/buses/prod/topics/orders/records";
 
 /// Where a link of these words leads.
 fn link(answer: &Answer, words: &str) -> String {
-    let before = answer.text.split(&format!(">{words}")).next().unwrap();
+    let before = answer.text.split(&format!(">{words}")).next().expect("a link is an anchor with an address");
     assert!(before.len() < answer.text.len(), "no link {words:?}: {}", answer.text);
-    let anchor = before.rsplit("<a ").next().unwrap();
-    anchor.split("href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&")
+    let anchor = before.rsplit("<a ").next().expect("a link is an anchor with an address");
+    anchor
+        .split("href=\"")
+        .nth(1)
+        .expect("a link is an anchor with an address")
+        .split('"')
+        .next()
+        .expect("a link is an anchor with an address")
+        .replace("&#38;", "&")
+        .replace("&amp;", "&")
 }
 
 #[tokio::test]

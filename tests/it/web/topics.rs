@@ -29,10 +29,10 @@ pub(super) fn seen(topic: &str, role: TopicRole, partitions: i32) -> SeenTopic {
 /// A site with a bus that was read `ago`, and somebody who looks.
 pub(super) async fn site(ago: Duration, lacks: &[(Capability, &str)]) -> (Site, String) {
     let site = Site::new().await;
-    site.store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.unwrap();
+    site.store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.expect("the store takes it");
     let unavailable = lacks.iter().map(|(what, why)| (*what, (*why).to_owned())).collect();
     let reached = SweepResult::Reached { cluster_id: Some("c-1".into()), brokers: 3, capabilities: Capabilities { unavailable } };
-    site.store.record_sweep(&"prod".into(), &reached, Timestamp::now().minus(ago)).await.unwrap();
+    site.store.record_sweep(&"prod".into(), &reached, Timestamp::now().minus(ago)).await.expect("the store takes it");
     let mara = site.person("mara", Role::Viewer).await;
     (site, mara)
 }
@@ -40,7 +40,7 @@ pub(super) async fn site(ago: Duration, lacks: &[(Capability, &str)]) -> (Site, 
 /// Stores topics whose partitions hold the offsets 100 to 1,100, with an open transaction over the last 10 of partition 1.
 pub(super) async fn fill(site: &Site, topics: &[SeenTopic]) {
     let now = Timestamp::now();
-    let stored = site.store.record_topics(&"prod".into(), topics, now).await.unwrap();
+    let stored = site.store.record_topics(&"prod".into(), topics, now).await.expect("the store takes it");
     let partitions = stored.iter().flat_map(|topic| &topic.partitions);
     let offsets: Vec<SeenOffsets> = partitions
         .map(|p| SeenOffsets {
@@ -50,7 +50,7 @@ pub(super) async fn fill(site: &Site, topics: &[SeenTopic]) {
             last_stable: Some(if p.partition == 1 { 1_090 } else { 1_100 }),
         })
         .collect();
-    site.store.record_offsets(&offsets, now).await.unwrap();
+    site.store.record_offsets(&offsets, now).await.expect("the store takes it");
 }
 
 async fn full() -> (Site, String) {

@@ -11,6 +11,9 @@ use crate::model::names::TopicPartition;
 use crate::model::{BusId, BusKind, Capabilities, GroupName, Record, Timestamp, TopicName};
 
 pub mod kafka;
+pub mod sending;
+
+pub use sending::{Outgoing, SendError, SendFailure, Sender, SenderSettings, TopicRights};
 
 /// What went wrong on a bus, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -236,6 +239,26 @@ pub trait Bus: Send + Sync {
     async fn read(&self, partition: &TopicPartition, from: ReadFrom, limit: usize) -> Result<ReadRecords, BusError>;
     /// Opens a reader for indexing; `memory_bytes` bounds what is prefetched.
     async fn open_reader(&self, memory_bytes: usize) -> Result<Box<dyn Reader>, BusError>;
+    /// What we may do on topics, as far as the bus tells; topics that could not be asked are left out.
+    async fn topic_rights(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, TopicRights>, BusError> {
+        let _ = topics;
+        Err(BusError::Unsupported("telling access rules".to_owned()))
+    }
+    /// Opens a sender. With transactions: fences earlier senders of the same name and ends their open transaction first.
+    async fn open_sender(&self, settings: &SenderSettings) -> Result<Box<dyn Sender>, BusError> {
+        let _ = settings;
+        Err(BusError::Unsupported("sending records".to_owned()))
+    }
+    /// Deletes a consumer group of ours; not finding it is success.
+    async fn delete_group(&self, group: &GroupName) -> Result<(), BusError> {
+        let _ = group;
+        Err(BusError::Unsupported("deleting consumer groups".to_owned()))
+    }
+    /// Removes the records below an offset, partition by partition; answers each one's new log start or why it was refused.
+    async fn delete_records(&self, cuts: &[(TopicPartition, i64)]) -> Result<HashMap<TopicPartition, Result<i64, BusError>>, BusError> {
+        let _ = cuts;
+        Err(BusError::Unsupported("deleting records".to_owned()))
+    }
     /// Joins the group that shares indexing between instances.
     async fn join(&self, group: &str, client_id: &str) -> Result<Box<dyn Membership>, BusError>;
 }

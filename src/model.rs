@@ -9,6 +9,8 @@ pub mod failure_group;
 pub mod names;
 pub mod page;
 pub mod record;
+pub mod replay;
+pub mod selection;
 pub mod time;
 
 pub use access::{Actor, AuditEntry, Role};
@@ -19,4 +21,5 @@ pub use failure_group::Fingerprint;
 pub use names::{BusId, GroupName, TopicName};
 pub use page::{Cursor, Page, PageRequest};
 pub use record::{Header, Record};
+pub use selection::Selection;
 pub use time::Timestamp;

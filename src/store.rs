@@ -22,6 +22,7 @@ pub mod indexing;
 pub mod instances;
 mod open;
 mod presence;
+pub mod replays;
 pub mod retention;
 mod rows;
 pub mod search;
@@ -131,6 +132,8 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         indexing::write::STATEMENTS,
         instances::STATEMENTS,
         open::STATEMENTS,
+        replays::STATEMENTS,
+        replays::sending::STATEMENTS,
         retention::STATEMENTS,
         search::STATEMENTS,
         search::compact::STATEMENTS,

@@ -9,7 +9,8 @@ use super::failure_group::FingerprintParts;
 use super::{BusId, Convention, Failure, Fingerprint, GroupName, Header, Origin, Record, Timestamp, TopicName};
 
 /// Our own id of a dead letter; ascending in the order of indexing on one instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct DeadLetterId(pub i64);
 
 impl fmt::Display for DeadLetterId {
@@ -85,6 +86,13 @@ macro_rules! words {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
     };
@@ -170,7 +178,8 @@ impl StatusCounts {
 }
 
 /// What a list of dead letters is restricted to. Empty lists restrict nothing; values in one list are alternatives.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct DeadLetterFilter {
     /// Buses.
     pub bus: Vec<BusId>,

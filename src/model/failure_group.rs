@@ -26,6 +26,19 @@ impl fmt::Display for Fingerprint {
 #[error("not a fingerprint; expected v1- and 16 hexadecimal digits")]
 pub struct InvalidFingerprint;
 
+impl serde::Serialize for Fingerprint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Fingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl FromStr for Fingerprint {
     type Err = InvalidFingerprint;
 

@@ -78,6 +78,13 @@ macro_rules! write_one {
     };
 }
 
+/// Runs one statement that stands for itself on the writer, and answers how many rows it touched.
+macro_rules! touched {
+    ($store:expr, $query:expr) => {
+        write_one!($store, |pool| $query.execute(pool).await.map(|done| done.rows_affected()))?
+    };
+}
+
 /// Declares the statements of a file, and lists them for the test that prepares each on both engines.
 macro_rules! statements {
     ($($(#[$doc:meta])* const $name:ident = $text:expr;)+) => {

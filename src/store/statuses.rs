@@ -8,7 +8,7 @@ use crate::model::{DeadLetterId, Status, Timestamp};
 
 statements! {
     const CHANGE = "update dead_letters set status = $2, status_at = $3 \
-        where id in (select cast(value as bigint) from json_each(cast($1 as text))) and status = $4 returning facet_id";
+        where id in (select cast(value as bigint) from json_each(cast($1 as text))) and status = $4 returning id, facet_id";
     const COUNT = "update facets set \
         open = open + case when $2 = 0 then $3 else 0 end, replaying = replaying + case when $2 = 1 then $3 else 0 end, \
         replayed = replayed + case when $2 = 2 then $3 else 0 end, resolved = resolved + case when $2 = 3 then $3 else 0 end, \
@@ -25,26 +25,46 @@ impl Store {
         let mut changed = 0;
         for some in ids.chunks(STEP) {
             let ids: Vec<i64> = some.iter().map(|id| id.0).collect();
-            changed += write_on!(self, change(&ids, from, to, now));
+            changed += write_on!(self, change(&ids, from, to, now)).len() as u64;
         }
         Ok(changed)
     }
 }
 
+/// Moves dead letters inside a transaction.
+pub(in crate::store) trait ChangeStatus {
+    /// Moves those that stand at `from`; answers their ids.
+    async fn change_status(&mut self, ids: &[i64], from: Status, to: Status, now: Timestamp) -> Result<Vec<i64>, StoreError>;
+}
+
+impl ChangeStatus for sqlx::SqliteConnection {
+    async fn change_status(&mut self, ids: &[i64], from: Status, to: Status, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+        on_sqlite::change(self, ids, from, to, now).await
+    }
+}
+
+impl ChangeStatus for sqlx::PgConnection {
+    async fn change_status(&mut self, ids: &[i64], from: Status, to: Status, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+        on_postgres::change(self, ids, from, to, now).await
+    }
+}
+
 engines! {
-    pub(in crate::store) async fn change(tx: &mut Connection, ids: &[i64], from: Status, to: Status, now: Timestamp) -> Result<u64, StoreError> {
-        let since = (to != Status::Open).then_some(now.as_millis());
-        let rows: Vec<(i64,)> =
+    /// Answers the ids of those that moved.
+    pub(in crate::store) async fn change(tx: &mut Connection, ids: &[i64], from: Status, to: Status, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+        // What is on its way has no status that ends: only those count for retention.
+        let since = (!matches!(to, Status::Open | Status::Replaying)).then_some(now.as_millis());
+        let rows: Vec<(i64, i64)> =
             sqlx::query_as(CHANGE).bind(id_list(ids)).bind(to.code()).bind(since).bind(from.code()).fetch_all(&mut *tx).await?;
         let mut facets: BTreeMap<i64, i64> = BTreeMap::new();
-        for (facet,) in &rows {
+        for (_, facet) in &rows {
             *facets.entry(*facet).or_default() += 1;
         }
         for (facet, letters) in facets {
             count(tx, facet, from, -letters).await?;
             count(tx, facet, to, letters).await?;
         }
-        Ok(rows.len() as u64)
+        Ok(rows.into_iter().map(|(id, _)| id).collect())
     }
 
     /// Adds to a facet's counter of one status.

@@ -14,6 +14,7 @@ mod dead_letters;
 mod failure_groups;
 mod overview;
 mod records;
+pub(super) mod selection;
 mod topics;
 
 /// All routes of the API.

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use super::{
     Bus, BusError, BusSettings, GroupDescription, GroupListing, Membership, Metadata, PartitionOffsets, ReadFrom, ReadRecords, Reader,
+    Sender, SenderSettings,
 };
 use crate::model::bus::Capability;
 use crate::model::names::TopicPartition;
@@ -25,6 +26,7 @@ mod membership;
 mod names;
 mod random;
 mod reader;
+mod sender;
 mod topics;
 mod watch;
 
@@ -159,6 +161,11 @@ impl Bus for KafkaBus {
     async fn open_reader(&self, memory_bytes: usize) -> Result<Box<dyn Reader>, BusError> {
         let settings = self.shared.get().settings.clone();
         client::blocking(move || Ok(Box::new(reader::KafkaReader::open(&settings, memory_bytes)?) as Box<dyn Reader>)).await
+    }
+
+    async fn open_sender(&self, settings: &SenderSettings) -> Result<Box<dyn Sender>, BusError> {
+        let (shared, settings) = (self.shared.share(), settings.clone());
+        client::blocking(move || Ok(Box::new(sender::KafkaSender::open(shared, settings)?) as Box<dyn Sender>)).await
     }
 
     async fn join(&self, group: &str, client_id: &str) -> Result<Box<dyn Membership>, BusError> {

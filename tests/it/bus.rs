@@ -17,6 +17,7 @@ mod lesser;
 mod membership;
 mod outages;
 mod reading;
+mod sending;
 mod topics;
 
 /// A bus of the shared broker.

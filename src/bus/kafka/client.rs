@@ -168,6 +168,58 @@ pub(super) fn reading(settings: &BusSettings, memory_bytes: usize) -> ClientConf
     config
 }
 
+/// How long the coordinator lets a transaction stand open: a dead owner holds up the target's readers for no longer.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Below it, so that the batch fails while its transaction can still be aborted.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A producer for one owner: idempotent, in transactions when it has a transactional id. What an operator sets for consumers never
+/// breaks it, nor does what an idempotent producer refuses.
+pub(super) fn writing(settings: &BusSettings, transactional_id: Option<&str>) -> ClientConfig {
+    let mut config = base(settings);
+    // Other names of what is set below: which of two names wins would be chance.
+    let others = ["delivery.timeout.ms", "queue.buffering.max.ms", "message.send.max.retries", "request.required.acks"];
+    for other in others.into_iter().chain(["max.in.flight.requests.per.connection", "queue.buffering.backpressure.threshold"]) {
+        config.remove(other);
+    }
+    let least = |property: &str, most: u64| config.get(property).and_then(|v| v.parse().ok()).map_or(most, |v: u64| v.min(most));
+    let in_flight = least("max.in.flight", 5);
+    // librdkafka refuses more than the transaction's.
+    let socket_timeout = least("socket.timeout.ms", 10_000);
+    let delivery_timeout = settings.request_timeout.clamp(Duration::from_secs(1), DELIVERY_TIMEOUT);
+    if config.get("compression.type").is_none() && config.get("compression.codec").is_none() {
+        config.set("compression.type", "lz4");
+    }
+    let ours = [
+        ("acks", "all"),
+        ("enable.idempotence", "true"),
+        ("enable.gapless.guarantee", "false"),
+        ("retries", "2147483647"),
+        ("queuing.strategy", "fifo"),
+        // A batch is flushed when it is whole: this only keeps its first records from going alone.
+        ("linger.ms", "5"),
+        ("delivery.report.only.error", "false"),
+        // What is too large is the broker's to say.
+        ("message.max.bytes", "1000000000"),
+        // A batch is bounded by its owner.
+        ("queue.buffering.max.messages", "10000000"),
+        ("queue.buffering.max.kbytes", "2147483647"),
+        // How long a topic that metadata do not show may be new: 30 s otherwise, beyond every deadline here.
+        ("topic.metadata.propagation.max.ms", "2000"),
+    ];
+    for (property, value) in ours {
+        config.set(property, value);
+    }
+    config.set("max.in.flight", in_flight.to_string());
+    config.set("socket.timeout.ms", socket_timeout.to_string());
+    config.set("message.timeout.ms", delivery_timeout.as_millis().to_string());
+    if let Some(id) = transactional_id {
+        config.set("transactional.id", id);
+        config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+    }
+    config
+}
+
 /// Makes a client whose logs are named by the bus.
 pub(super) fn make(config: &ClientConfig, report_errors: bool, watch: &Arc<Watch>) -> Result<Client, BusError> {
     Client::new(config, report_errors, Arc::<Watch>::clone(watch)).map_err(BusError::Configuration)
@@ -253,6 +305,35 @@ mod tests {
             let made = make(&reading(&settings, memory_bytes), false, &Arc::new(Watch::silent()));
             assert!(made.is_ok(), "{memory_bytes} {size:?}: {:?}", made.err());
         }
+    }
+
+    #[test]
+    fn a_sender_can_be_made_whatever_is_set_and_keeps_its_guarantees() {
+        let set = [
+            ("socket.timeout.ms", "60000"),
+            ("max.in.flight.requests.per.connection", "1000"),
+            ("max.in.flight", "1000"),
+            ("retries", "0"),
+            ("queuing.strategy", "lifo"),
+            ("linger.ms", "900000"),
+            ("queue.buffering.max.ms", "800000"),
+            ("delivery.timeout.ms", "300000"),
+            ("queue.buffering.backpressure.threshold", "10"),
+            ("enable.gapless.guarantee", "true"),
+            ("delivery.report.only.error", "true"),
+            ("transaction.timeout.ms", "60000"),
+            ("fetch.max.bytes", "100000"),
+            ("session.timeout.ms", "900000"),
+            ("compression.codec", "gzip"),
+        ];
+        for (id, some) in [Some("redrive-1"), None].into_iter().flat_map(|id| [&set[..], &[]].map(|some| (id, some))) {
+            let config = writing(&settings(some), id);
+            let made = super::super::ffi::Producer::new(&config, Arc::new(Watch::silent()));
+            assert!(made.is_ok(), "{:?}", made.err());
+            assert_eq!((config.get("acks"), config.get("enable.idempotence")), (Some("all"), Some("true")));
+            assert_eq!(config.get("transactional.id"), id);
+        }
+        assert_eq!(writing(&settings(&set), None).get("compression.codec"), Some("gzip"));
     }
 
     fn settings(client: &[(&str, &str)]) -> BusSettings {

@@ -138,7 +138,7 @@ impl Shared {
     /// Why a partition has no offsets.
     fn absence(&self, partition: &TopicPartition) -> BusError {
         let place = place(&partition.topic, partition.partition);
-        match self.describe_one(&partition.topic) {
+        match self.describe_one(&partition.topic, self.settings.request_timeout) {
             Some(Ok(topic)) => match topic.partitions.get(&partition.partition) {
                 None => BusError::NotFound(format!("{place} does not exist")),
                 Some(None) => BusError::Unreachable(format!("{place} has no leader")),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
+use std::time::Duration;
 
 use rdkafka::Offset;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -78,8 +79,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn describe_one(&self, topic: &TopicName) -> Option<Result<TopicDescription, Failure>> {
-        self.describe(&names::topics([topic])).ok()?.pop().map(|(_, topic)| topic)
+    /// One topic, asked for no longer than this; `None` when nobody answers.
+    pub(super) fn describe_one(&self, topic: &TopicName, timeout: Duration) -> Option<Result<TopicDescription, Failure>> {
+        self.client.describe_topics(&names::topics([topic]), timeout).ok()?.pop().map(|(_, topic)| topic)
     }
 
     fn describe(&self, topics: &[CString]) -> Result<ByName<TopicDescription>, Failure> {

@@ -48,6 +48,8 @@ pub(crate) enum Resource<'a> {
     Topic(&'a str),
     /// A consumer group, or `*`.
     Group(&'a str),
+    /// A transactional id, or `*`.
+    TransactionalId(&'a str),
     /// The cluster.
     Cluster,
 }
@@ -57,6 +59,7 @@ pub(crate) enum Resource<'a> {
 pub(crate) enum Operation {
     Read,
     Write,
+    Delete,
     Describe,
     DescribeConfigs,
 }
@@ -69,11 +72,13 @@ impl Kafka {
         let (kind, name) = match resource {
             Resource::Topic(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name),
             Resource::Group(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_GROUP, name),
+            Resource::TransactionalId(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TRANSACTIONAL_ID, name),
             Resource::Cluster => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER, "kafka-cluster"),
         };
         let operation = match operation {
             Operation::Read => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ,
             Operation::Write => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE,
+            Operation::Delete => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DELETE,
             Operation::Describe => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE,
             Operation::DescribeConfigs => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
         };

@@ -1,0 +1,130 @@
+//! A bus that goes away or freezes while something is sent.
+
+use std::time::{Duration, Instant};
+
+use redrive::bus::kafka::KafkaBus;
+use redrive::bus::{Bus, BusSettings, SendError, SenderSettings};
+
+use super::{open, owner, record, records, values};
+use crate::bus::settings;
+use crate::harness::kafka::{Kafka, Options, PATIENCE};
+
+fn bus(kafka: &Kafka) -> KafkaBus {
+    let settings = BusSettings { request_timeout: Duration::from_secs(4), ..settings(&kafka.bootstrap(), &[]) };
+    KafkaBus::connect(settings).expect("a valid configuration")
+}
+
+async fn start() -> Kafka {
+    tokio::task::spawn_blocking(|| Kafka::start(&Options::default())).await.expect("no panic")
+}
+
+/// Opens a sender as soon as the bus is back.
+async fn reopen(bus: &KafkaBus, owner: &SenderSettings) -> Box<dyn redrive::bus::Sender> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match bus.open_sender(owner).await {
+            Ok(sender) => return sender,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_killed_while_batches_are_sent_leaves_a_next_sender_to_decide() {
+    let kafka = start().await;
+    kafka.create_topic("target", 1, &[]).await;
+    let (bus, owner) = (bus(&kafka), owner("target"));
+    let mut sender = open(&bus, &owner).await;
+    let (stop, mut sent) = (Duration::from_millis(700), 0);
+    let killing = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(stop);
+        kafka.kill();
+        kafka
+    });
+    let error = loop {
+        let value = format!("v{sent}");
+        match sender.send(vec![record("target", 0, &value); 50], sent + 1).await {
+            Ok(_) => sent += 1,
+            Err(failure) => break failure.error,
+        }
+    };
+    assert!(matches!(error, SendError::Unreachable(_) | SendError::Undecided(_)), "{error:?}");
+    assert!(sent > 0, "something was sent before");
+    let error = sender.send(records("target", &["more"]), sent + 1).await.expect_err("it is of no more use").error;
+    assert!(matches!(error, SendError::Other(_)), "{error:?}");
+    let refused = bus.open_sender(&owner).await.err().expect("nobody answers");
+    assert!(matches!(&refused, redrive::bus::BusError::Unreachable(_)), "{refused}");
+
+    let kafka = killing.await.expect("no panic");
+    let kafka = tokio::task::spawn_blocking(move || {
+        kafka.start_again();
+        kafka
+    });
+    let _kafka = kafka.await.expect("no panic");
+    let mut next = reopen(&bus, &owner).await;
+    let progress = next.progress().await.expect("it is back").expect("something was committed");
+    assert!(progress == sent || progress == sent + 1, "{progress} after {sent}");
+    for value in progress..sent + 3 {
+        next.send(vec![record("target", 0, &format!("v{value}")); 50], value + 1).await.expect("sent");
+    }
+    let expected: Vec<String> = (0..sent + 3).flat_map(|value| vec![format!("v{value}"); 50]).collect();
+    let mut found = Vec::new();
+    let mut reader = bus.open_reader(8 << 20).await.expect("a reader");
+    reader.assign(vec![(super::place("target", 0), 0)]).await.expect("assigned");
+    let deadline = Instant::now() + PATIENCE;
+    while found.len() < expected.len() {
+        assert!(Instant::now() < deadline, "{} of {}", found.len(), expected.len());
+        let batch = reader.next_batch(crate::bus::limits()).await.expect("a batch");
+        found.extend(batch.records.into_iter().map(|r| String::from_utf8_lossy(&r.value.expect("a value")).into_owned()));
+    }
+    assert!(found == expected, "each batch once and in order");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_frozen_keeps_nobody_waiting_and_nothing_counts_twice() {
+    let kafka = start().await;
+    kafka.create_topic("target", 1, &[]).await;
+    let (bus, owner) = (bus(&kafka), owner("target"));
+    let mut sender = open(&bus, &owner).await;
+    sender.send(records("target", &["before"]), 1).await.expect("sent");
+    kafka.freeze();
+    let begun = Instant::now();
+    let error = sender.send(records("target", &["meanwhile"]), 2).await.expect_err("nobody answers").error;
+    assert!(matches!(error, SendError::Unreachable(_)), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    let refused = bus.open_sender(&owner).await.err().expect("nobody answers");
+    assert!(matches!(&refused, redrive::bus::BusError::Unreachable(_)), "{refused}");
+    kafka.thaw();
+    let mut next = reopen(&bus, &owner).await;
+    assert_eq!(next.progress().await.expect("it is back"), Some(1));
+    next.send(records("target", &["meanwhile"]), 2).await.expect("sent");
+    assert_eq!(values(&bus, "target").await, ["before", "meanwhile"]);
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_keeps_the_next_one_from_sending_beside_it() {
+    let kafka = start().await;
+    kafka.create_topic("target", 1, &[]).await;
+    let (bus, owner) = (bus(&kafka), owner("target"));
+    let mut sender = open(&bus, &owner).await;
+    kafka.freeze();
+    let given_up = tokio::time::timeout(Duration::from_millis(100), sender.send(records("target", &["a"]), 1)).await;
+    assert!(given_up.is_err());
+    kafka.thaw();
+    sender.send(records("target", &["b"]), 2).await.expect("after the one before");
+    assert_eq!(values(&bus, "target").await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn without_transactions_silence_leaves_the_batch_undecided() {
+    let kafka = start().await;
+    kafka.create_topic("target", 1, &[]).await;
+    let (bus, owner) = (bus(&kafka), SenderSettings { transactional_id: None, ..owner("target") });
+    let mut sender = open(&bus, &owner).await;
+    sender.send(records("target", &["before"]), 1).await.expect("sent");
+    kafka.freeze();
+    let failure = sender.send(records("target", &["meanwhile"]), 2).await.expect_err("nobody answers");
+    assert!(matches!(failure.error, SendError::Undecided(_)), "{failure:?}");
+    assert_eq!(failure.delivered, [None]);
+    kafka.thaw();
+}

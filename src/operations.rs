@@ -11,6 +11,7 @@ use crate::bus::Bus;
 use crate::model::{BusId, Capabilities};
 
 pub mod records;
+pub mod replay;
 
 pub use crate::bus::{ReadFrom, ReadRecords};
 pub use records::{OpenRecordsError, RecordLimit};

@@ -133,6 +133,8 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         instances::STATEMENTS,
         open::STATEMENTS,
         replays::STATEMENTS,
+        replays::outcome::STATEMENTS,
+        replays::planning::STATEMENTS,
         replays::sending::STATEMENTS,
         retention::STATEMENTS,
         search::STATEMENTS,

@@ -64,6 +64,7 @@ use crate::config::values::PublicUrl;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
 use crate::operations::Operations;
+use crate::operations::replay::Replays;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -102,6 +103,8 @@ pub struct WebParts {
     pub access: Access,
     /// Explicit acts on a bus.
     pub operations: Operations,
+    /// Plans, starts and steers replays.
+    pub replays: Replays,
     /// What changed, for live pages.
     pub changes: Changes,
     /// The configuration.
@@ -164,6 +167,12 @@ impl WebState {
     #[must_use]
     pub fn operations(&self) -> &Operations {
         &self.inner.parts.operations
+    }
+
+    /// Plans, starts and steers replays.
+    #[must_use]
+    pub fn replays(&self) -> &Replays {
+        &self.inner.parts.replays
     }
 
     /// The configuration.

@@ -65,17 +65,6 @@ create table replay_routes (
     primary key (replay_id, route)
 );
 
--- A plan in the making, in the order of sending; emptied when positions are given.
-create table replay_drafts (
-    replay_id bigint not null references replays (id) on delete cascade,
-    origin bytea not null,
-    origin_partition bigint not null,
-    origin_offset bigint not null,
-    dead_letter_id bigint not null,
-    facet_id bigint not null,
-    primary key (replay_id, origin, origin_partition, origin_offset, dead_letter_id)
-);
-
 create table replay_items (
     replay_id bigint not null,
     position bigint not null,

@@ -12,6 +12,7 @@ use crate::jobs;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
 use crate::operations::Operations;
+use crate::operations::replay::{ReplayParts, Replays};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::web::{self, WebParts, WebState};
@@ -28,16 +29,27 @@ pub(super) async fn start(config: Config, lifecycle: &Lifecycle, store: Store, l
     let buses = watching::connect_all(&config)?;
     let access = Access::new(store.clone(), config.auth.mode, context.changes.clone());
     first_start::announce(&access, &config).await.context("looking for users")?;
+    let replays = Replays::new(ReplayParts {
+        store: store.clone(),
+        buses: watching::replay_buses(&config, &buses)?,
+        changes: context.changes.clone(),
+        life: lifecycle.clone(),
+        holder: Arc::clone(&context.instance.client_id),
+        shared: context.instance.shared,
+    });
     let config = Arc::new(config);
     let state = WebState::new(WebParts {
         store,
         access,
         operations: Operations::new(buses.clone()),
+        replays: replays.clone(),
         changes: context.changes.clone(),
         config: Arc::clone(&config),
         metrics: context.metrics.clone(),
         lifecycle: lifecycle.clone(),
     });
     lifecycle.spawn("web", web::serve(listener, state));
-    watching::start(&config, &context, &buses).await
+    watching::start(&config, &context, &buses).await?;
+    replays.spawn();
+    Ok(())
 }

@@ -11,9 +11,10 @@ use crate::bus::kafka::KafkaBus;
 use crate::bus::{Bus, BusSettings};
 use crate::config::{BusConfig, Config};
 use crate::dead_letters::indexer::work::Backoff;
-use crate::dead_letters::indexer::{BusWork, health};
+use crate::dead_letters::indexer::{BusWork, decoder, health};
 use crate::jobs::{self, Retention};
 use crate::model::{BusId, BusKind};
+use crate::operations::replay::ReplayBus;
 use crate::store::StoreError;
 
 /// Deadline of one request to a bus.
@@ -38,6 +39,17 @@ pub fn connect(config: &BusConfig) -> anyhow::Result<Arc<dyn Bus>> {
 /// Prepares every configured bus.
 pub(super) fn connect_all(config: &Config) -> anyhow::Result<HashMap<BusId, Arc<dyn Bus>>> {
     config.buses.iter().map(|bus| Ok((bus.id.clone(), connect(bus)?))).collect()
+}
+
+/// The buses as replays need them.
+pub(super) fn replay_buses(config: &Config, buses: &HashMap<BusId, Arc<dyn Bus>>) -> anyhow::Result<HashMap<BusId, ReplayBus>> {
+    let with_rules = config.buses.iter().filter_map(|bus| Some((bus, buses.get(&bus.id)?)));
+    with_rules
+        .map(|(config, bus)| {
+            let (decoder, id_prefix) = (decoder(config)?, config.id_prefix.clone());
+            Ok((config.id.clone(), ReplayBus { bus: Arc::clone(bus), decoder, id_prefix }))
+        })
+        .collect()
 }
 
 /// Starts the background tasks: those of the house, and a sampler and an indexer for each bus.

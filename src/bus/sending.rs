@@ -45,6 +45,15 @@ pub struct Outgoing {
     pub headers: Vec<Header>,
 }
 
+impl Outgoing {
+    /// Bytes of key, value and headers together.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|header| header.name.len() + header.value.as_ref().map_or(0, Bytes::len)).sum();
+        headers + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 /// Why a batch was not sent. With transactions nothing of it is visible to consumers that read committed, except after
 /// [`SendError::Undecided`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

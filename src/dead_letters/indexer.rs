@@ -27,7 +27,7 @@ mod share;
 pub mod work;
 
 pub use plan::another_cluster;
-pub use rules::InvalidRules;
+pub use rules::{InvalidRules, decoder};
 pub use work::{BusWork, Context, Instance, Periods, Signals};
 
 /// Why work on a bus begins again from the stored positions.

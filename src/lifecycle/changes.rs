@@ -25,11 +25,13 @@ pub enum Noun {
     ConsumerGroups,
     /// The audit.
     Audit,
+    /// Replays and their items.
+    Replays,
 }
 
 impl Noun {
     /// Every noun.
-    pub const ALL: &'static [Self] = &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit];
+    pub const ALL: &'static [Self] = &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays];
 
     /// The word used in the event stream and in the store's revisions.
     #[must_use]
@@ -40,6 +42,7 @@ impl Noun {
             Self::Topics => "topics",
             Self::ConsumerGroups => "consumer_groups",
             Self::Audit => "audit",
+            Self::Replays => "replays",
         }
     }
 

@@ -297,6 +297,9 @@ pub struct ReplaySettings {
     pub on_failed: OnFailed,
     /// Whether replayed and resolved ones are sent again.
     pub again: bool,
+    /// Repeated failures, and results in all, that a person has accepted by saying "go on": they count in no limit any more.
+    #[serde(default)]
+    pub accepted: (u64, u64),
 }
 
 impl Default for ReplaySettings {
@@ -311,6 +314,7 @@ impl Default for ReplaySettings {
             attempt_limit: 3,
             on_failed: OnFailed::SkipKey,
             again: false,
+            accepted: (0, 0),
         }
     }
 }

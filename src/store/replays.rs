@@ -7,6 +7,8 @@ use crate::model::replay::{
 };
 use crate::model::{Actor, BusId, Cursor, DeadLetterId, Page, PageRequest, Timestamp};
 
+pub mod outcome;
+pub mod planning;
 mod rows;
 pub mod sending;
 
@@ -48,7 +50,7 @@ statements! {
     const LIST = replay_sql!("where r.id < $1 and (cast($2 as text) is null or b.bus = $2) \
         and (cast($3 as text) is null or r.state in (select cast(value as bigint) from json_each(cast($3 as text)))) \
         and (cast($4 as bigint) is null or r.policy_id = $4) order by r.id desc limit $5");
-    const AT_WORK = replay_sql!("where r.state in (0, 2, 3) order by r.id");
+    const AT_WORK = replay_sql!("where r.state in (0, 2, 3) or (not r.group_deleted and r.sent_total > 0 and r.watch_until is not null) order by r.id");
     const WATCHED = replay_sql!("where (r.state in (2, 3) or r.watch_until > $1) and r.sent_total > 0 order by r.id");
     const ROUTES = "select route, target, target_topic_id, target_partitions, partition_kept_from, consumer_group, inferred, settle_ms, items \
         from replay_routes where replay_id = $1 order by route";
@@ -65,7 +67,7 @@ statements! {
         started_at = case when $3 = 2 and started_at is null then $6 else started_at end, \
         started_by = case when $3 = 2 and started_by is null then $7 else started_by end, \
         ended_at = case when $3 > 3 then $6 else ended_at end \
-        where replay_id = $1 and state = $2";
+        where replay_id = $1 and state = $2 and (cast($8 as bigint) is null or epoch = $8)";
     const REQUEST = "update replays set request = $2, requested_by = $3 where replay_id = $1 and state in (0, 2, 3) \
         and (request is null or request < $2)";
     const UNDECIDED = "update replays set undecided = $2 where replay_id = $1";
@@ -150,6 +152,8 @@ pub struct StateChange {
     pub text: Option<String>,
     /// Who.
     pub actor: String,
+    /// The owner's epoch, when an owner says it; nothing happens once another has taken over.
+    pub epoch: Option<i64>,
 }
 
 impl Store {
@@ -257,6 +261,7 @@ impl Store {
                 .bind(change.text.as_deref().map(clean))
                 .bind(now.as_millis())
                 .bind(clean(&change.actor))
+                .bind(change.epoch)
         );
         Ok(moved > 0)
     }

@@ -8,7 +8,9 @@ use super::{Store, StoreError};
 use crate::model::{Status, Timestamp};
 
 statements! {
-    const ENDED = "select id from dead_letters where status_at < $1 and status in (2, 3, 4, 5) order by status_at limit $2";
+    const ENDED = "select d.id from dead_letters d where d.status_at < $1 and d.status in (2, 3, 4, 5) \
+        and not exists (select 1 from replay_items i join replays r on r.id = i.replay_id where i.dead_letter_id = d.id \
+        and (r.state in (0, 1, 2, 3) or r.watch_until is not null)) order by d.status_at limit $2";
     const OLDEST_OF = "select id from dead_letters where status = $1 order by failed_at, id limit $2";
     const REMOVE = "delete from dead_letters where id in (select cast(value as bigint) from json_each(cast($1 as text))) \
         and status in (select cast(value as bigint) from json_each(cast($2 as text))) returning id, facet_id, status";

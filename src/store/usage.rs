@@ -86,6 +86,11 @@ impl Store {
     }
 
     /// [`StoreError::Full`] when the configured size is reached.
+    pub async fn check_space(&self) -> Result<(), StoreError> {
+        self.check_fullness().await
+    }
+
+    /// See [`Self::check_space`].
     pub(super) async fn check_fullness(&self) -> Result<(), StoreError> {
         let fullness = &self.inner.fullness;
         if fullness.max_bytes.is_none() {

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bus", &["model", "config", "lifecycle", "telemetry"]),
     ("store", &["model", "config", "lifecycle", "telemetry"]),
     ("access", &["model", "store", "config", "lifecycle", "telemetry"]),
-    ("operations", &["model", "bus", "store", "config", "lifecycle", "telemetry"]),
+    ("operations", &["model", "bus", "store", "config", "lifecycle", "telemetry", "dead_letters::decode", "dead_letters::conventions"]),
     ("jobs", &["model", "bus", "store", "dead_letters", "operations", "access", "config", "lifecycle", "telemetry"]),
     (
         "web",

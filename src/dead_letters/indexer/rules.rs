@@ -27,11 +27,7 @@ impl BusWork {
         let wrong = |reason: String| InvalidRules { bus: config.id.to_string(), reason };
         let rules = &config.dead_letters;
         let discovery = Discovery::new(&rules.patterns, &rules.topics, &rules.exclude).map_err(|error| wrong(error.to_string()))?;
-        let mappings = rules.mappings.iter().map(mapping).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        if let Some(problem) = Decoder::problems(&mappings).first() {
-            return Err(wrong(problem.to_string()));
-        }
-        let (decoder, packages) = (Decoder::new(&mappings), rules.application_packages.clone());
+        let (decoder, packages) = (decoder(config)?, rules.application_packages.clone());
         Ok(Self {
             bus,
             decode: Box::new(move |record, topic| {
@@ -46,6 +42,19 @@ impl BusWork {
             periods: Periods::default(),
             signals: Signals::default(),
         })
+    }
+}
+
+/// The decoder of a configured bus.
+///
+/// # Errors
+/// When a pattern, field or encoding of its mappings is not known.
+pub fn decoder(config: &BusConfig) -> Result<Decoder, InvalidRules> {
+    let wrong = |reason: String| InvalidRules { bus: config.id.to_string(), reason };
+    let mappings = config.dead_letters.mappings.iter().map(mapping).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    match Decoder::problems(&mappings).first() {
+        Some(problem) => Err(wrong(problem.to_string())),
+        None => Ok(Decoder::new(&mappings)),
     }
 }
 

@@ -6,9 +6,10 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 
 use super::{Advance, IndexBatch};
-use crate::model::Timestamp;
 use crate::model::dead_letter::NewDeadLetter;
 use crate::model::record::TimestampKind;
+use crate::model::replay::{MessageId, ReplayId};
+use crate::model::{Header, Timestamp};
 use crate::store::StoreError;
 use crate::store::caches::Key;
 use crate::store::custody::{self, Encoder, frames, wire};
@@ -72,6 +73,28 @@ pub(in crate::store) struct LetterRow {
     pub(in crate::store) custody_problem: Option<String>,
     pub(in crate::store) frames: Option<Key>,
     pub(in crate::store) body: Vec<u8>,
+    pub(in crate::store) returned: Option<Returned>,
+}
+
+/// What the headers of a replayed message tell when it comes back as a dead letter.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::store) struct Returned {
+    pub(in crate::store) message_id: [u8; 16],
+    pub(in crate::store) attempt: i32,
+    pub(in crate::store) replay_id: Option<String>,
+}
+
+impl Returned {
+    fn read(headers: &[Header]) -> Option<Self> {
+        let text = |name: &str| {
+            let header = headers.iter().rev().find(|header| header.name == name.as_bytes())?;
+            std::str::from_utf8(header.value.as_deref()?).ok()
+        };
+        let message_id = text("redrive-message-id")?.parse::<MessageId>().ok()?.0;
+        let attempt = text("redrive-attempt")?.parse().ok().filter(|attempt| *attempt > 0)?;
+        let replay_id = text("redrive-replay-id").and_then(ReplayId::parse).map(|id| id.to_string());
+        Some(Self { message_id, attempt, replay_id })
+    }
 }
 
 /// Frames of stack traces that are to be stored once.
@@ -269,6 +292,7 @@ impl<'a> PartEncoder<'a> {
             custody_problem: letter.custody_problem.as_deref().map(clean),
             frames,
             body,
+            returned: Returned::read(&record.headers),
         }
     }
 

@@ -30,6 +30,8 @@ statements! {
         on conflict (facet_id, minute) do update set letters = arrivals.letters + excluded.letters";
     const ADD_FRAMES = "insert into stack_traces (hash, uses, body) values ($1, 0, $2) on conflict (hash) do nothing";
     const FIND_FRAMES = "select id from stack_traces where hash = $1";
+    const ADD_RETURN = "insert into returns (dead_letter_id, message_id, attempt, replay_id, seen) values ($1, $2, $3, $4, false) \
+        on conflict (dead_letter_id) do nothing";
     const USE_FRAMES = "update stack_traces set uses = uses + $2 where id = $1";
 }
 
@@ -264,6 +266,17 @@ engines! {
                     }
                 })
                 .collect();
+            for row in &rows {
+                if let Some(returned) = &row.draft.returned {
+                    sqlx::query(ADD_RETURN)
+                        .bind(row.id)
+                        .bind(returned.message_id.as_slice())
+                        .bind(returned.attempt)
+                        .bind(returned.replay_id.as_deref())
+                        .execute(&mut *tx)
+                        .await?;
+                }
+            }
             tx.insert_letters(rows, now.as_millis()).await?;
             tx.insert_blocks(blocks).await?;
         }

@@ -24,6 +24,7 @@ statements! {
     const HAD_RECORDS = "update partitions set had_records = true where generation_id = $1 and next is null";
     const ADD_PARTITION = "insert into partitions (generation_id, number, leader, had_records, backlog_below) \
         values ($1, $2, $3, $4, 0) on conflict (generation_id, number) do nothing";
+    const PARTITIONS_CHANGED = "update topic_generations set partitions_changed_at = $2 where id = $1";
     const LEADER = "update partitions set leader = $3 where generation_id = $1 and number = $2";
     const SHRUNK = "select g.id from partitions p join topic_generations g on g.id = p.generation_id where p.id = $1 \
         and g.topic_id is null and g.gone_at is null and $2 < p.end_offset and $2 < p.next";
@@ -139,6 +140,10 @@ engines! {
                 None => begin(tx, bus_id, seen, now).await?,
             };
             let known = leaders.remove(&generation).unwrap_or_default();
+            let grown = !known.is_empty() && seen.topic.partitions.keys().any(|number| !known.contains_key(number));
+            if grown {
+                sqlx::query(PARTITIONS_CHANGED).bind(generation).bind(now.as_millis()).execute(&mut *tx).await?;
+            }
             partitions(tx, seen, generation, &known, first_read && stored.is_none()).await?;
         }
         for gone in living.values() {

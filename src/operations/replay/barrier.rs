@@ -1,0 +1,67 @@
+//! "Nothing came back" can only be said once every dead-letter topic where it would have come back was read past the end that it had then.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{ReplayBus, Replays};
+use crate::bus::BusError;
+use crate::model::bus::TopicRole;
+use crate::model::names::TopicPartition;
+use crate::model::replay::{Replay, Route};
+use crate::model::{Timestamp, TopicName};
+use crate::store::StoreError;
+
+/// Ends of the dead-letter topics that matter, at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct Barrier {
+    /// When they were read.
+    pub(super) at: Timestamp,
+    /// Our id of each partition with its end.
+    ends: Vec<(i64, i64)>,
+    /// The first topic that could not be read, and why.
+    pub(super) unreadable: Option<String>,
+}
+
+impl Barrier {
+    /// Reads the ends now.
+    pub(super) async fn raise(replays: &Replays, bus: &ReplayBus, replay: &Replay, routes: &[Route]) -> Result<Self, StoreError> {
+        let at = Timestamp::now();
+        let store = replays.store();
+        let mut names: BTreeSet<TopicName> = BTreeSet::new();
+        for route in routes {
+            if let (Some(group), Some(target)) = (&route.consumer_group, &route.target) {
+                names.extend(store.list_topics_of_failures(&replay.bus, group, target).await?);
+            }
+        }
+        let topics = store.list_stored_topics(&replay.bus).await?;
+        let mut partitions: HashMap<TopicPartition, i64> = HashMap::new();
+        for topic in topics.iter().filter(|topic| topic.generation.role == TopicRole::DeadLetter && names.contains(&topic.generation.topic))
+        {
+            for partition in &topic.partitions {
+                partitions.insert(TopicPartition { topic: topic.generation.topic.clone(), partition: partition.partition }, partition.id);
+            }
+        }
+        let asked: Vec<TopicPartition> = partitions.keys().cloned().collect();
+        let mut barrier = Self { at, ends: Vec::new(), unreadable: None };
+        match bus.bus.offsets(&asked).await {
+            Ok(offsets) => {
+                for (partition, id) in &partitions {
+                    match offsets.get(partition) {
+                        Some(offsets) => barrier.ends.push((*id, offsets.end)),
+                        None => barrier.unreadable = Some(format!("the dead-letter topic {} cannot be read", partition.topic)),
+                    }
+                }
+            }
+            Err(error @ BusError::Unreachable(_)) => barrier.unreadable = Some(format!("the dead-letter topics cannot be read: {error}")),
+            Err(error) => barrier.unreadable = Some(format!("the dead-letter topics cannot be read: {error}")),
+        }
+        Ok(barrier)
+    }
+
+    /// Whether indexing has passed every end.
+    pub(super) async fn is_passed(&self, replays: &Replays) -> Result<bool, StoreError> {
+        let ids: Vec<i64> = self.ends.iter().map(|(id, _)| *id).collect();
+        let positions = replays.store().list_positions(&ids).await?;
+        let next: HashMap<i64, i64> = positions.into_iter().map(|position| (position.partition_id, position.next)).collect();
+        Ok(self.unreadable.is_none() && self.ends.iter().all(|(id, end)| next.get(id).is_some_and(|next| next >= end)))
+    }
+}

@@ -14,6 +14,7 @@ mod dead_letters;
 mod failure_groups;
 mod overview;
 mod records;
+pub(super) mod replays;
 pub(super) mod selection;
 mod topics;
 
@@ -30,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(topics::routes())
         .merge(records::routes())
         .merge(consumer_groups::routes())
+        .merge(replays::routes())
 }
 
 /// `GET /api/v1/openapi.json`: this API, described.

@@ -117,7 +117,8 @@ async fn list(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(pairs
 )]
 async fn detail(State(state): State<WebState>, _: Viewer, Path(id): Path<i64>) -> Result<axum::Json<item::Detail>, Error> {
     let letter = state.store().find_dead_letter(DeadLetterId(id), &DeadLetterFilter::default()).await?;
-    letter.map(|letter| axum::Json(letter.into())).ok_or(Error::NotFound("dead letter"))
+    let letter: item::Detail = letter.ok_or(Error::NotFound("dead letter"))?.into();
+    Ok(axum::Json(letter.with_replays(state.store().list_replays_of_letter(DeadLetterId(id)).await?)))
 }
 
 /// The value's bytes as stored.

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
@@ -21,6 +21,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         expect_kind(request.headers(), "application/json")?;
         let body = read(request, state).await?;
         parse_json(&body).map(Self)
+    }
+}
+
+/// A JSON body that may be left out: nothing was sent, or nothing but a content type.
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Error> {
+        let named = request.headers().get(header::CONTENT_TYPE).is_some();
+        let kind = if named { expect_kind(request.headers(), "application/json") } else { Ok(()) };
+        let body = read(request, state).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        kind?;
+        parse_json(&body).map(|value| Some(Self(value)))
     }
 }
 

@@ -5,8 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::super::replays::LetterReplayItem;
 use crate::model::dead_letter::{DeadLetterDetail, DeadLetterSummary};
 use crate::model::{Header, Origin, Timestamp};
+use crate::store::replays::LetterReplay;
 use crate::web::view::headers::name_text;
 
 /// A dead letter in a list.
@@ -105,7 +107,7 @@ pub(super) struct HeaderItem {
 }
 
 /// One dead letter with everything that is kept of it.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DeadLetterDetail)]
 pub(super) struct Detail {
     #[serde(flatten)]
@@ -120,14 +122,10 @@ pub(super) struct Detail {
     stage: Option<String>,
     /// What could not be decoded, in words.
     decode_problem: Option<String>,
-    /// Replays it was part of.
-    replays: Vec<ReplayItem>,
+    /// What replays did with it, newest first; not in exports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replays: Option<Vec<LetterReplayItem>>,
 }
-
-/// A replay that a dead letter was part of.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = ReplayOfDeadLetter)]
-pub(super) struct ReplayItem {}
 
 impl From<DeadLetterSummary> for Item {
     fn from(letter: DeadLetterSummary) -> Self {
@@ -162,6 +160,13 @@ impl From<DeadLetterSummary> for Item {
     }
 }
 
+impl Detail {
+    /// With what replays did with it.
+    pub(super) fn with_replays(self, replays: Vec<LetterReplay>) -> Self {
+        Self { replays: Some(replays.into_iter().map(LetterReplayItem::from).collect()), ..self }
+    }
+}
+
 impl From<DeadLetterDetail> for Detail {
     fn from(letter: DeadLetterDetail) -> Self {
         let mut summary = letter.summary;
@@ -174,7 +179,7 @@ impl From<DeadLetterDetail> for Detail {
             stack_trace: letter.stack_trace,
             stage: letter.stage,
             decode_problem: letter.decode_problem,
-            replays: Vec::new(),
+            replays: None,
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Section {
     DeadLetters,
     /// Buses, their state and what they can do.
     Buses,
+    /// Replays.
+    Replays,
     /// Topics and their records.
     Topics,
     /// Consumer groups.
@@ -52,6 +54,7 @@ impl Section {
             Self::Overview => "overview",
             Self::DeadLetters => "dead_letters",
             Self::Buses => "buses",
+            Self::Replays => "replays",
             Self::Topics => "topics",
             Self::ConsumerGroups => "consumer_groups",
             Self::Audit => "audit",
@@ -275,6 +278,7 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role) -> Vec<NavItem> {
     let mut items = vec![
         item(Section::Overview, "/", "Overview", "layout-dashboard", "O"),
         item(Section::DeadLetters, "/failure-groups", "Dead letters", "inbox", "D"),
+        item(Section::Replays, "/replays", "Replays", "redo-2", "R"),
         list(Section::Topics, "topics", "Topics", "rows-3", "T"),
         list(Section::ConsumerGroups, "consumer-groups", "Consumer groups", "users", "C"),
         NavItem { address: "/buses".to_owned(), ..item(Section::Buses, "", "Buses", "plug-zap", "B") },

@@ -14,6 +14,8 @@ mod failure_groups;
 mod help;
 pub(super) mod login;
 pub(super) mod overview;
+mod replay;
+mod replays;
 mod settings;
 mod topic;
 mod topics;
@@ -26,6 +28,8 @@ pub(super) fn routes() -> Routes {
         .and(failure_group::routes())
         .and(dead_letters::routes())
         .and(dead_letter::routes())
+        .and(replays::routes())
+        .and(replay::routes())
         .and(login::routes())
         .and(buses::routes())
         .and(help::routes())

@@ -16,6 +16,7 @@ pub mod look;
 pub mod number;
 pub mod query;
 pub mod range;
+pub mod replay;
 pub mod stack;
 pub mod text;
 pub mod time;

@@ -21,7 +21,8 @@ use super::super::view::viewer::{Viewer as BytesViewer, copyable};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::dead_letter::DeadLetterDetail;
 use crate::model::failure_group::FailureGroup;
-use crate::model::{DeadLetterId, Timestamp};
+use crate::model::{DeadLetterId, Role, Status, Timestamp};
+use crate::store::replays::LetterReplay;
 use about::{About, Event, Fact, about, events};
 
 mod about;
@@ -60,6 +61,7 @@ struct DeadLetterPage {
     events: Vec<Event>,
     same_origin: Vec<LetterRow>,
     show_bus: bool,
+    replayable: Status,
 }
 
 /// The failure group and its share.
@@ -123,6 +125,7 @@ async fn dead_letter(
     let packages = application_packages(&state, letter.summary.bus.as_str());
     let page = DeadLetterPage::new(layout, &letter, group.as_ref(), &here, &packages)
         .with_same_origin(same_origin.iter().map(|row| LetterRow::new(row, &Address::new("").and("status", "all"))).collect())
+        .with_replays(&store.list_replays_of_letter(DeadLetterId(id)).await?)
         .among(state.config().buses.len());
     render(&page, &partial)
 }
@@ -162,6 +165,7 @@ impl DeadLetterPage {
             events: events(letter, layout.now),
             same_origin: Vec::new(),
             show_bus: false,
+            replayable: summary.status,
             layout: layout
                 .crumb("Dead letters", "/failure-groups")
                 .crumb(class.map_or_else(|| summary.fingerprint.to_string(), |class| short(class, 60)), group_href)
@@ -174,6 +178,32 @@ impl DeadLetterPage {
     fn with_same_origin(mut self, rows: Vec<LetterRow>) -> Self {
         self.same_origin = rows;
         self
+    }
+
+    /// What replays did with it comes first, and whether it may be replayed now.
+    fn with_replays(mut self, replays: &[LetterReplay]) -> Self {
+        let mut events = about::replay_events(replays, self.layout.now);
+        events.append(&mut self.events);
+        self.events = events;
+        self
+    }
+
+    /// Why it cannot be replayed, when it cannot.
+    fn against_replay(&self) -> Option<&'static str> {
+        if !self.layout.may(Role::Operator) {
+            return Some("Replay needs the role operator");
+        }
+        match self.replayable {
+            Status::Replaying => Some("It is in a replay"),
+            Status::Discarded => Some("It is discarded"),
+            Status::FailedAgain => Some("It came back; replay its successor"),
+            Status::Open | Status::Replayed | Status::Resolved => None,
+        }
+    }
+
+    /// Whether it was replayed before.
+    fn again(&self) -> bool {
+        matches!(self.replayable, Status::Replayed | Status::Resolved)
     }
 
     fn among(mut self, buses: usize) -> Self {

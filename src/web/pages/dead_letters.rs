@@ -82,6 +82,8 @@ struct Selection {
     none_href: String,
     export_all_href: String,
     may_export: bool,
+    /// What matches, as a replay selects it.
+    filter: String,
 }
 
 impl Page for DeadLettersPage {
@@ -184,6 +186,7 @@ impl Selection {
             none_href: here.without(&["select"]).to_string(),
             export_all_href: api_query("/api/v1/dead-letters/export", &query.filter).to_string(),
             may_export,
+            filter: api_query("", &query.filter).to_string(),
         }
     }
 }

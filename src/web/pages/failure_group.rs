@@ -53,6 +53,8 @@ struct FailureGroupPage {
     export_href: String,
     export_count: String,
     may_export: bool,
+    /// The open ones, as a replay selects them.
+    replay_filter: String,
     figures: Vec<Figure>,
     ranges: Vec<Choice>,
     range: String,
@@ -173,6 +175,7 @@ impl FailureGroupPage {
             export_href: api_query("/api/v1/dead-letters/export", filter).to_string(),
             export_count: grouped(group.counts.total()),
             may_export: layout.may(Role::Operator),
+            replay_filter: api_query("", &DeadLetterFilter { status: vec![Status::Open], ..filter.clone() }).to_string(),
             figures: figures(group, range, layout.now),
             ranges: ranges(&here).into_iter().filter(|choice| choice.label != "All").collect(),
             range: range.words(),

@@ -8,6 +8,7 @@ use super::super::super::view::text::short;
 use super::super::super::view::time::{exact, exact_near};
 use crate::model::dead_letter::DeadLetterDetail;
 use crate::model::{BusId, FailedAtSource, Timestamp};
+use crate::store::replays::LetterReplay;
 
 /// One fact.
 pub(super) struct About {
@@ -42,6 +43,8 @@ pub(super) struct Event {
     pub(super) note: String,
     pub(super) at: Option<Timestamp>,
     pub(super) shown: String,
+    /// Where more is to be seen.
+    pub(super) href: Option<String>,
 }
 
 /// The page of a topic.
@@ -123,6 +126,7 @@ pub(super) fn events(letter: &DeadLetterDetail, now: Timestamp) -> Vec<Event> {
         note,
         at,
         shown: at.map(|at| exact_near(at, now)).unwrap_or_default(),
+        href: None,
     };
     let later = summary.indexed_at.as_millis().saturating_sub(summary.failed_at.as_millis());
     let lag = if (0..86_400_000).contains(&later) {
@@ -151,6 +155,30 @@ pub(super) fn events(letter: &DeadLetterDetail, now: Timestamp) -> Vec<Event> {
         events.push(event("idle", "arrow-right", sent, String::new(), summary.origin.timestamp));
     }
     events
+}
+
+/// What replays did with it, newest first.
+pub(super) fn replay_events(replays: &[LetterReplay], now: Timestamp) -> Vec<Event> {
+    let event = |replay: &LetterReplay| {
+        let look = super::super::super::view::replay::result(replay.item.result);
+        let place = match (&replay.target, replay.item.partition, replay.item.offset) {
+            (Some(topic), Some(partition), Some(offset)) => {
+                format!(" to {} / {partition} / {}", short(topic, 249), grouped(offset.unsigned_abs()))
+            }
+            _ => String::new(),
+        };
+        let at = replay.item.result_at.unwrap_or(replay.created_at);
+        Event {
+            tone: look.tone,
+            icon: look.icon,
+            what: format!("{} in replay {}{place}", look.word, short(&replay.name, 80)),
+            note: replay.item.successor_id.map_or_else(String::new, |id| format!("it came back as dead letter {id}")),
+            at: Some(at),
+            shown: exact_near(at, now),
+            href: Some(format!("/replays/{}", replay.replay)),
+        }
+    };
+    replays.iter().map(event).collect()
 }
 
 /// The exact time in the form of a tooltip.

@@ -11,5 +11,6 @@ mod harness;
 mod letters;
 mod operations;
 mod process;
+mod replay;
 mod store;
 mod web;

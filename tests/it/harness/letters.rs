@@ -20,6 +20,7 @@ use redrive::model::bus::{BusKind, Capabilities, TopicRole};
 use redrive::model::dead_letter::NewDeadLetter;
 use redrive::model::{BusId, FailedAtSource, Header, Record, Role, Timestamp};
 use redrive::operations::Operations;
+use redrive::operations::replay::{ReplayParts, Replays};
 use redrive::store::buses::SweepResult;
 use redrive::store::indexing::{Advance, IndexBatch, IndexOutcome, PartitionPosition};
 use redrive::store::topics::{SeenOffsets, SeenTopic};
@@ -289,12 +290,25 @@ impl Seeded {
             store: self.store.clone(),
             access: Access::new(self.store.clone(), config.auth.mode, changes.clone()),
             operations: Operations::new(HashMap::new()),
+            replays: without_buses(&self.store, &changes, &self.lifecycle),
             changes,
             config: Arc::new(config),
             metrics: Metrics::new(),
             lifecycle: self.lifecycle.clone(),
         })
     }
+}
+
+/// Replays on a store without any bus: enough for pages.
+pub(crate) fn without_buses(store: &Store, changes: &Changes, life: &Lifecycle) -> Replays {
+    Replays::new(ReplayParts {
+        store: store.clone(),
+        buses: HashMap::new(),
+        changes: changes.clone(),
+        life: life.clone(),
+        holder: "test".into(),
+        shared: false,
+    })
 }
 
 /// Pages and API, asked in memory.

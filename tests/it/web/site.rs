@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::harness::letters::without_buses;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -58,6 +59,7 @@ impl Site {
             store: store.clone(),
             access: access.clone(),
             operations,
+            replays: without_buses(&store, &changes, &lifecycle),
             changes: changes.clone(),
             config: Arc::new(config),
             metrics: Metrics::new(),

@@ -1,0 +1,6 @@
+//! Replay on a real Kafka, through the real binary: what arrives is compared with the test's own ledger.
+
+mod control;
+mod exactly_once;
+mod outcome;
+mod scene;

@@ -85,6 +85,7 @@ create table replay_items (
 create index replay_items_by_result on replay_items (replay_id, result, position);
 create index replay_items_by_dead_letter on replay_items (dead_letter_id);
 create index replay_items_by_message on replay_items (message_id);
+create index replay_items_by_successor on replay_items (successor_id) where successor_id is not null;
 create index replay_items_by_place on replay_items (sent_offset, sent_partition) where sent_offset is not null;
 
 -- Dead letters whose headers say that they are a replayed message come back. `seen` once the replay was told.

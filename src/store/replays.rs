@@ -62,14 +62,14 @@ statements! {
         from replay_items i join replays r on r.id = i.replay_id \
         left join replay_routes ro on ro.replay_id = i.replay_id and ro.route = i.route \
         where i.dead_letter_id = $1 order by r.id desc limit 100";
-    const MOVE = "update replays set state = $3, state_reason = $4, state_text = $5, state_at = $6, \
-        request = case when $3 > 3 or ($3 = 3 and request = 0) then null else request end, \
-        started_at = case when $3 = 2 and started_at is null then $6 else started_at end, \
-        started_by = case when $3 = 2 and started_by is null then $7 else started_by end, \
-        ended_at = case when $3 > 3 then $6 else ended_at end \
+    const MOVE = "update replays set state = cast($3 as smallint), state_reason = $4, state_text = $5, state_at = $6, \
+        request = case when cast($3 as smallint) > 3 or (cast($3 as smallint) = 3 and request = 0) then null else request end, \
+        started_at = case when cast($3 as smallint) = 2 and started_at is null then $6 else started_at end, \
+        started_by = case when cast($3 as smallint) = 2 and started_by is null then $7 else started_by end, \
+        ended_at = case when cast($3 as smallint) > 3 then $6 else ended_at end \
         where replay_id = $1 and state = $2 and (cast($8 as bigint) is null or epoch = $8)";
-    const REQUEST = "update replays set request = $2, requested_by = $3 where replay_id = $1 and state in (0, 2, 3) \
-        and (request is null or request < $2)";
+    const REQUEST = "update replays set request = cast($2 as smallint), requested_by = $3 where replay_id = $1 and state in (0, 2, 3) \
+        and (request is null or request < cast($2 as smallint))";
     const UNDECIDED = "update replays set undecided = $2 where replay_id = $1";
     const SET_SETTINGS = "update replays set settings = $2 where replay_id = $1 and state < 4";
     const SET_CHECKS = "update replays set checks = $2, checked_at = $3 where replay_id = $1";

@@ -193,9 +193,7 @@ pub(super) fn writing(settings: &BusSettings, transactional_id: Option<&str>) ->
     let ours = [
         ("acks", "all"),
         ("enable.idempotence", "true"),
-        ("enable.gapless.guarantee", "false"),
         ("retries", "2147483647"),
-        ("queuing.strategy", "fifo"),
         // A batch is flushed when it is whole: this only keeps its first records from going alone.
         ("linger.ms", "5"),
         ("delivery.report.only.error", "false"),

@@ -349,11 +349,24 @@ impl<'a> Session<'a> {
                 self.blocked.entry(key).or_insert(item.position);
             }
             self.replays.stepped();
-            return Ok(None);
+        } else {
+            // Halved until the refused record is alone; the others go out.
+            self.most = u32::try_from(items.len() / 2).unwrap_or(BATCH).max(1);
         }
-        // Halved until the refused record is alone; the others go out.
-        self.most = u32::try_from(items.len() / 2).unwrap_or(BATCH).max(1);
-        Ok(None)
+        // After a refusal the client's sequence numbers have a gap: a new sender of the same name begins with a new epoch.
+        Ok(self.open_again().await)
+    }
+
+    async fn open_again(&mut self) -> Option<Rest> {
+        let routes: Vec<Route> = self.routes.values().cloned().collect();
+        let settings = sender_settings(self.bus, &self.replay, &routes)?;
+        match self.bus.bus.open_sender(&settings).await {
+            Ok(sender) => {
+                self.sender = sender;
+                None
+            }
+            Err(error) => Some(pause_for(&error)),
+        }
     }
 
     /// Where the target partitions end: a recovered batch is found from there on.

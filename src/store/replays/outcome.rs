@@ -47,7 +47,7 @@ statements! {
         join replay_items i on i.sent_offset = d.origin_offset and i.sent_partition = d.origin_partition \
         join replays r on r.id = i.replay_id and r.bus_id = f.bus_id \
         join replay_routes ro on ro.replay_id = i.replay_id and ro.route = i.route \
-        where d.id > $1 and d.id <= $2 and d.origin_offset is not null and i.successor_id is null and i.dead_letter_id <> d.id \
+        where d.id > $1 and d.id <= $2 and d.origin_offset is not null and i.successor_id is null and d.id > r.upper_id \
         and d.indexed_at >= i.sent_at - 5000";
     const WATCHING = "select count(*) from replays where (state in (2, 3) or watch_until > $1) and sent_total > 0";
     const PLACES = "select distinct i.route, i.sent_partition from replay_items i where i.replay_id = $1 and i.result in (3, 7) and i.sent_offset is not null";

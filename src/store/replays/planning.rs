@@ -23,6 +23,8 @@ statements! {
     const EARLIER = "select i.dead_letter_id, i.message_id, i.attempt, i.result, r.state from replay_items i join replays r on r.id = i.replay_id \
         where i.dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text))) and i.replay_id <> $2 \
         and (i.result in (3, 4, 5, 6, 7) or (i.result = 0 and r.state in (2, 3)))";
+    const CAME_BACK = "select i.successor_id, i.message_id, i.attempt from replay_items i \
+        where i.successor_id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const BUSES_OF = "select distinct b.bus from dead_letters d join facets f on f.id = d.facet_id join buses b on b.id = f.bus_id \
         where d.id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const OWN = "update replays set epoch = epoch where id = $1 and epoch = $2";
@@ -198,6 +200,16 @@ impl Store {
         let mut facts = HashMap::with_capacity(rows.len());
         for row in rows {
             facts.insert(DeadLetterId(row.id), row.into_facts()?);
+        }
+        // What came back without its headers is the same message all the same.
+        let came_back: Vec<(i64, Vec<u8>, i32)> = read!(self, |pool| sqlx::query_as(CAME_BACK).bind(&list).fetch_all(pool).await?)?;
+        for (id, message_id, attempt) in came_back {
+            if let Some(facts) = facts.get_mut(&DeadLetterId(id))
+                && attempt >= facts.attempts
+            {
+                facts.attempts = attempt;
+                facts.message_id = message_id.try_into().ok().map(MessageId);
+            }
         }
         for (id, message_id, attempt, result, _) in earlier {
             let Some(facts) = facts.get_mut(&DeadLetterId(id)) else { continue };

@@ -40,7 +40,9 @@ async fn what_matches_is_exported_whole_and_audited() {
     assert!(answer.header("content-disposition").starts_with("attachment; filename=\"dead-letters-"));
     let exported = lines(&answer);
     assert_eq!(exported.len(), 25);
-    let one = app.get(&format!("/api/v1/dead-letters/{}", exported[0]["id"].as_str().unwrap())).await.json();
+    let mut one = app.get(&format!("/api/v1/dead-letters/{}", exported[0]["id"].as_str().unwrap())).await.json();
+    // What replays did with it is looked up for one dead letter, not for millions.
+    assert!(one.as_object_mut().unwrap().remove("replays").is_some());
     assert_eq!(exported[0], one, "a line is the dead letter as the API has it");
     let entry = audited(&shop).await;
     assert_eq!((entry.count, entry.result.as_str()), (Some(25), "done"));

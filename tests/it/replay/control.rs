@@ -37,6 +37,18 @@ async fn a_replay_is_paused_slowed_and_resumed() {
     scene.compare(kafka);
 }
 
+/// Bytes that no compression makes smaller.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let next = |state: &mut u64| {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..bytes).map(|_| next(&mut state)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_the_broker_refuses_fails_alone_and_its_key_waits() {
     let kafka = kafka::shared();
@@ -48,7 +60,7 @@ async fn a_record_that_the_broker_refuses_fails_alone_and_its_key_waits() {
             partition: 0,
             key: Some(key.as_bytes().to_vec()),
             value: Some(b"{}".to_vec()),
-            headers: vec![("blob".to_owned(), Some(vec![7; bytes]))],
+            headers: vec![("blob".to_owned(), Some(noise(bytes)))],
         };
         scene.dead_letter(&known, offset)
     };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::harness::kafka::{Kafka, Outgoing, unique};
 use super::super::harness::redrive::{Redrive, Setup};
 
-pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A message as its producer knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +160,7 @@ pub(super) fn spring(record: Outgoing, topic: &str, partition: i32, offset: i64,
         .header("kafka_dlt-original-topic", topic)
         .header("kafka_dlt-original-partition", partition.to_be_bytes().to_vec())
         .header("kafka_dlt-original-offset", offset.to_be_bytes().to_vec())
-        .header("kafka_dlt-original-timestamp", 1_760_000_000_000_i64.to_be_bytes().to_vec())
+        .header("kafka_dlt-original-timestamp", redrive::model::Timestamp::now().as_millis().to_be_bytes().to_vec())
         .header("kafka_dlt-original-timestamp-type", "CreateTime")
         .header("kafka_dlt-original-consumer-group", group)
 }
@@ -248,14 +248,15 @@ pub(super) async fn find(redrive: &Redrive, replay: &Value) -> Option<Value> {
 
 /// Waits for something about a replay.
 pub(super) async fn until(redrive: &Redrive, replay: &Value, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let mut last = replay.clone();
-    redrive
-        .wait_until(what, PATIENCE, async || {
-            if let Some(found) = find(redrive, replay).await {
-                last = found;
-            }
-            holds(&last)
-        })
-        .await;
-    last
+    let (mut last, begun) = (replay.clone(), std::time::Instant::now());
+    loop {
+        if let Some(found) = find(redrive, replay).await {
+            last = found;
+        }
+        if holds(&last) {
+            return last;
+        }
+        assert!(begun.elapsed() < PATIENCE, "after {PATIENCE:?} still not: {what}\n{last:#}\n{}", redrive.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -12,6 +12,7 @@ use crate::config::{Checks, Config, Problems};
 use crate::dead_letters::conventions::{Encoding, Field};
 use crate::dead_letters::discovery::glob::Glob;
 use crate::lifecycle::Lifecycle;
+use crate::lifecycle::switch::Switch;
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Wishes};
 
@@ -64,13 +65,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::new();
     let listener = listen(config.http.listen).await?;
     warn_of_plain_http(&config);
-    let ended = run(config, &lifecycle, listener, &mut signals).await;
+    let ended = run(config, &lifecycle, listener, &mut signals, None).await;
     // Flushing blocks; by now nothing else needs this thread.
     let _ = tokio::task::spawn_blocking(move || telemetry.end()).await;
     ended
 }
 
-async fn run(config: Config, lifecycle: &Lifecycle, listener: TcpListener, signals: &mut Signals) -> anyhow::Result<()> {
+async fn run(
+    config: Config,
+    lifecycle: &Lifecycle,
+    listener: TcpListener,
+    signals: &mut Signals,
+    demo: Option<Switch>,
+) -> anyhow::Result<()> {
     let (store, listener) = tokio::select! {
         opened = opening::open(&config, lifecycle.readiness(), listener) => opened?,
         signal = signals.next() => {
@@ -79,7 +86,7 @@ async fn run(config: Config, lifecycle: &Lifecycle, listener: TcpListener, signa
         }
     };
     let started = tokio::select! {
-        started = parts::start(config, lifecycle, store.clone(), listener) => started,
+        started = parts::start(config, lifecycle, store.clone(), listener, demo) => started,
         signal = signals.next() => {
             tracing::info!(signal, "ending: not everything had started yet");
             lifecycle.soft().cancel();

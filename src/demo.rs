@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::lifecycle::Lifecycle;
+use crate::lifecycle::switch::Switch;
 use crate::model::Timestamp;
 
 mod cluster;
@@ -37,6 +38,8 @@ pub struct DemoBus {
     pub in_process: bool,
     /// The shop's consumer groups, for a bus that cannot list them.
     pub consumer_groups: Vec<&'static str>,
+    /// Whether the fix of the payment service is deployed.
+    pub fixed: Switch,
     _cluster: Option<cluster::InProcess>,
 }
 
@@ -46,6 +49,7 @@ struct Shop {
     bootstrap_servers: String,
     outlet: outlet::Outlet,
     opened_at: Timestamp,
+    fixed: Switch,
 }
 
 impl Shop {
@@ -68,13 +72,13 @@ pub async fn start(lifecycle: &Lifecycle, bus: Option<String>) -> anyhow::Result
         let cluster = cluster::InProcess::start().await.context("the in-process cluster does not start")?;
         (cluster.bootstrap_servers().to_owned(), Some(cluster))
     };
-    let outlet = outlet::Outlet::new(&bootstrap_servers)?;
-    let shop = Arc::new(Shop { bootstrap_servers: bootstrap_servers.clone(), outlet, opened_at: Timestamp::now() });
+    let (outlet, fixed) = (outlet::Outlet::new(&bootstrap_servers)?, Switch::default());
+    let shop = Arc::new(Shop { bootstrap_servers: bootstrap_servers.clone(), outlet, opened_at: Timestamp::now(), fixed: fixed.clone() });
     history::write(&shop).await.context("the failures of the demo's past cannot be written")?;
     for service in services::SERVICES {
         lifecycle.spawn(service.task, worker::run(Arc::clone(&shop), service, lifecycle.soft().clone()));
     }
     lifecycle.spawn("demo: storefront", storefront::run(shop, lifecycle.soft().clone()));
     let consumer_groups = services::SERVICES.iter().map(|service| service.group).collect();
-    Ok(DemoBus { bootstrap_servers, in_process: cluster.is_some(), consumer_groups, _cluster: cluster })
+    Ok(DemoBus { bootstrap_servers, in_process: cluster.is_some(), consumer_groups, fixed, _cluster: cluster })
 }

@@ -63,6 +63,7 @@ use crate::config::Config;
 use crate::config::values::PublicUrl;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
+use crate::lifecycle::switch::Switch;
 use crate::operations::Operations;
 use crate::operations::replay::Replays;
 use crate::store::Store;
@@ -105,6 +106,8 @@ pub struct WebParts {
     pub operations: Operations,
     /// Plans, starts and steers replays.
     pub replays: Replays,
+    /// Deploys the fix of the simulated shop; only in the demo.
+    pub demo: Option<Switch>,
     /// What changed, for live pages.
     pub changes: Changes,
     /// The configuration.
@@ -173,6 +176,11 @@ impl WebState {
     #[must_use]
     pub fn replays(&self) -> &Replays {
         &self.inner.parts.replays
+    }
+
+    /// The simulated shop's fix; only in the demo.
+    fn demo(&self) -> Option<&Switch> {
+        self.inner.parts.demo.as_ref()
     }
 
     /// The configuration.

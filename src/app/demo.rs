@@ -46,7 +46,7 @@ async fn open_and_watch(options: &DemoOptions, folder: &Path, lifecycle: &Lifecy
     };
     let config = configuration(options, folder, Some(&shop))?;
     println!("Redrive watches the simulated shop: http://{}  (no login; Ctrl-C ends it, and nothing stays behind)", listener.local_addr()?);
-    let ended = run(config, lifecycle, listener, signals).await;
+    let ended = run(config, lifecycle, listener, signals, Some(shop.fixed.clone())).await;
     // The in-process cluster outlives everybody who talks to it.
     drop(shop);
     ended

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::jobs;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
+use crate::lifecycle::switch::Switch;
 use crate::operations::Operations;
 use crate::operations::replay::{ReplayParts, Replays};
 use crate::store::Store;
@@ -18,7 +19,13 @@ use crate::telemetry::Metrics;
 use crate::web::{self, WebParts, WebState};
 
 /// Starts everything; returns as soon as it runs. Nothing here waits for a bus.
-pub(super) async fn start(config: Config, lifecycle: &Lifecycle, store: Store, listener: TcpListener) -> anyhow::Result<()> {
+pub(super) async fn start(
+    config: Config,
+    lifecycle: &Lifecycle,
+    store: Store,
+    listener: TcpListener,
+    demo: Option<Switch>,
+) -> anyhow::Result<()> {
     let context = jobs::Context {
         store: store.clone(),
         changes: Changes::new(),
@@ -43,6 +50,7 @@ pub(super) async fn start(config: Config, lifecycle: &Lifecycle, store: Store, l
         access,
         operations: Operations::new(buses.clone()),
         replays: replays.clone(),
+        demo,
         changes: context.changes.clone(),
         config: Arc::clone(&config),
         metrics: context.metrics.clone(),

@@ -73,8 +73,8 @@ async fn work_until_done(shop: &Shop, service: &Service, message: &BorrowedMessa
     tokio::time::sleep(service.pace).await;
     let value = message.payload().unwrap_or_default();
     let order: Option<Order> = serde_json::from_slice(value).ok();
-    let again = headers.iter().any(|(name, _)| name == "retry_topic-attempts");
-    let task = Task { value, order: order.as_ref(), open_for: shop.open_for(), chance: chance(message), again };
+    let again = headers.iter().any(|(name, _)| name == "retry_topic-attempts" || name == "redrive-attempt");
+    let task = Task { value, order: order.as_ref(), open_for: shop.open_for(), chance: chance(message), again, fixed: shop.fixed.is_on() };
     loop {
         let arrived = match (service.work)(&task) {
             Ok(next) => go_on(shop, message, &headers, next).await,

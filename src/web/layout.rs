@@ -42,6 +42,8 @@ pub enum Section {
     Audit,
     /// Users and tokens.
     Settings,
+    /// The simulated shop.
+    Demo,
     /// None of them.
     #[default]
     Nowhere,
@@ -59,6 +61,7 @@ impl Section {
             Self::ConsumerGroups => "consumer_groups",
             Self::Audit => "audit",
             Self::Settings => "settings",
+            Self::Demo => "demo",
             Self::Nowhere => "nowhere",
         }
     }
@@ -244,7 +247,7 @@ impl FromRequestParts<WebState> for Layout {
             theme: state.cookies().theme(&parts.headers),
             via: viewer.identity.via,
             path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-            nav: nav(bus.as_ref(), shell.open, viewer.identity.role),
+            nav: nav(bus.as_ref(), shell.open, viewer.identity.role, state.demo().is_some()),
             buses: shell.buses.iter().map(|state| bus_item(state, bus.as_ref(), path)).collect(),
             fresh: freshness(&shell, bus.as_ref(), context.now()),
             flash: state.cookies().flash(&parts.headers),
@@ -267,7 +270,7 @@ fn bus_of(path: &str, query: &str) -> Option<BusId> {
     named.next().is_none().then(|| BusId::from(first))
 }
 
-fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role) -> Vec<NavItem> {
+fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<NavItem> {
     let query = address::query(bus.iter().map(|bus| ("bus", bus.as_str())));
     let item =
         |section, path: &str, label, icon, key| NavItem { section, address: format!("{path}{query}"), label, icon, key, count: None };
@@ -286,6 +289,9 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role) -> Vec<NavItem> {
     ];
     if role == Role::Admin {
         items.push(NavItem { address: "/settings/users".to_owned(), ..item(Section::Settings, "", "Settings", "shield-check", "S") });
+    }
+    if demo {
+        items.push(NavItem { address: "/demo".to_owned(), ..item(Section::Demo, "", "Demo", "play", "M") });
     }
     items[1].count = open.filter(|open| *open > 0);
     items

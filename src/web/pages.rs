@@ -8,6 +8,7 @@ mod consumer_group;
 mod consumer_groups;
 mod dead_letter;
 mod dead_letters;
+mod demo;
 pub(super) mod error;
 mod failure_group;
 mod failure_groups;
@@ -28,6 +29,7 @@ pub(super) fn routes() -> Routes {
         .and(failure_group::routes())
         .and(dead_letters::routes())
         .and(dead_letter::routes())
+        .and(demo::routes())
         .and(replays::routes())
         .and(replay::routes())
         .and(login::routes())

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::model::Timestamp;
 
-/// A replay's public id: a UUIDv7 in its usual form, so that ids sort by time and restored stores never give one twice.
+/// A replay's public id: a `UUIDv7` in its usual form, so that ids sort by time and restored stores never give one twice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplayId(String);
 
@@ -35,7 +35,7 @@ impl fmt::Display for ReplayId {
     }
 }
 
-/// A UUIDv7 of this moment.
+/// A `UUIDv7` of this moment.
 #[must_use]
 pub fn uuid_v7(now: Timestamp) -> uuid::Uuid {
     let millis = now.as_millis().max(0).unsigned_abs();
@@ -43,7 +43,7 @@ pub fn uuid_v7(now: Timestamp) -> uuid::Uuid {
     uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, nanos))
 }
 
-/// A message's id over all of its replays: UUIDv7, given at the first replay (header `redrive-message-id`).
+/// A message's id over all of its replays: `UUIDv7`, given at the first replay (header `redrive-message-id`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub [u8; 16]);
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{ReplayBus, Replays};
-use crate::bus::BusError;
 use crate::model::bus::TopicRole;
 use crate::model::names::TopicPartition;
 use crate::model::replay::{Replay, Route};
@@ -51,7 +50,6 @@ impl Barrier {
                     }
                 }
             }
-            Err(error @ BusError::Unreachable(_)) => barrier.unreadable = Some(format!("the dead-letter topics cannot be read: {error}")),
             Err(error) => barrier.unreadable = Some(format!("the dead-letter topics cannot be read: {error}")),
         }
         Ok(barrier)

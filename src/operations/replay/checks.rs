@@ -161,11 +161,11 @@ async fn permission(bus: &ReplayBus, replay: &Replay, routes: &[Route]) -> Resul
     match bus.bus.open_sender(&settings).await {
         Ok(mut sender) => match sender.rehearse().await {
             Ok(()) => {
-                checks.push(check("permission", CheckLevel::Passed, 0, "Transactions are allowed: each message is sent exactly once."))
+                checks.push(check("permission", CheckLevel::Passed, 0, "Transactions are allowed: each message is sent exactly once."));
             }
             Err(SendError::Unreachable(reason)) => return Err(BusError::Unreachable(reason).into()),
             Err(error) => {
-                checks.push(check("permission", CheckLevel::Blocked, waiting, &format!("The bus refuses a transaction: {error}.")))
+                checks.push(check("permission", CheckLevel::Blocked, waiting, &format!("The bus refuses a transaction: {error}.")));
             }
         },
         Err(BusError::Unsupported(_)) => {

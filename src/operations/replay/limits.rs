@@ -132,22 +132,18 @@ impl Canary {
             let text = format!("{failed} of the first {} messages failed again; nothing more was sent", replay.sent_total);
             return Ok(Err(Verdict::Stop(StateReason::FailedAgainLimit, text)));
         }
-        match self.wait(replays, bus, replay, routes, now).await? {
-            Some(text) => {
-                if self.said.as_ref() != Some(&text) {
-                    replays.store().set_replay_reason(owner, Some(StateReason::CanarySettling), Some(&text)).await??;
-                    replays.stepped();
-                    self.said = Some(text);
-                }
-                Ok(Err(Verdict::Go))
-            }
-            None => {
-                replays.store().set_replay_canary(owner, replay.canary_sent_at.or(Some(now)), true).await??;
-                replays.store().set_replay_reason(owner, None, None).await??;
+        if let Some(text) = self.wait(replays, bus, replay, routes, now).await? {
+            if self.said.as_ref() != Some(&text) {
+                replays.store().set_replay_reason(owner, Some(StateReason::CanarySettling), Some(&text)).await??;
                 replays.stepped();
-                Ok(Ok(None))
+                self.said = Some(text);
             }
+            return Ok(Err(Verdict::Go));
         }
+        replays.store().set_replay_canary(owner, replay.canary_sent_at.or(Some(now)), true).await??;
+        replays.store().set_replay_reason(owner, None, None).await??;
+        replays.stepped();
+        Ok(Ok(None))
     }
 
     /// What the canary still waits for, in words.

@@ -104,6 +104,9 @@ async fn collect(replays: &Replays, replay: &Replay, selection: &Selection) -> R
     Ok(keys)
 }
 
+/// Target, and the group that failed with whether it was inferred.
+type RouteKey = (Option<TopicName>, Option<(String, bool)>);
+
 /// Gives positions, routes and reasons.
 struct Planner<'a> {
     replays: &'a Replays,
@@ -113,7 +116,7 @@ struct Planner<'a> {
     topics: HashMap<TopicName, (Option<String>, usize)>,
     targets: HashMap<TopicName, Option<Target>>,
     routes: Vec<Route>,
-    route_numbers: HashMap<(Option<TopicName>, Option<(String, bool)>), usize>,
+    route_numbers: HashMap<RouteKey, usize>,
     position: i64,
     last: Option<Placed>,
     messages: HashMap<MessageId, i64>,

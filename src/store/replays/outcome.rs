@@ -59,6 +59,12 @@ statements! {
         (select 1 from replay_items i where i.message_id = r.message_id and i.successor_id = r.dead_letter_id) order by r.dead_letter_id desc limit $2";
 }
 
+/// Dead letter, message id, attempt, replay, its group, whether that was inferred.
+type ReturnRow = (i64, Vec<u8>, i32, Option<String>, Option<Vec<u8>>, bool);
+
+/// Dead letter, its origin topic, its group, whether that was inferred, target, the group that failed before, replay, position.
+type PlaceRow = (i64, Option<Vec<u8>>, Option<Vec<u8>>, bool, Option<String>, Option<Vec<u8>>, i64, i64);
+
 /// Items moved in one transaction.
 const STEP: i64 = 1_000;
 /// Dead letters compared with what was sent, in one look.
@@ -98,8 +104,7 @@ impl Store {
     /// Links dead letters that came back, by the message id in their headers, with the items that were sent. Answers how many were
     /// looked at.
     pub async fn link_returns(&self) -> Result<u64, StoreError> {
-        type Row = (i64, Vec<u8>, i32, Option<String>, Option<Vec<u8>>, bool);
-        let rows: Vec<Row> = read!(self, |pool| sqlx::query_as(UNSEEN).bind(STEP).fetch_all(pool).await?)?;
+        let rows: Vec<ReturnRow> = read!(self, |pool| sqlx::query_as(UNSEEN).bind(STEP).fetch_all(pool).await?)?;
         let looked = rows.len() as u64;
         if looked > 0 {
             write_on!(self, link(&rows));
@@ -111,11 +116,10 @@ impl Store {
     /// below the newest are looked at again next time, where instances commit out of order.
     pub async fn link_by_place(&self, behind: i64) -> Result<u64, StoreError> {
         let (last, newest): (i64, i64) = read!(self, |pool| sqlx::query_as(CURSOR).fetch_one(pool).await?)?;
-        type Row = (i64, Option<Vec<u8>>, Option<Vec<u8>>, bool, Option<String>, Option<Vec<u8>>, i64, i64);
         let (mut from, mut linked) = (last, 0);
         while from < newest {
             let to = newest.min(from.saturating_add(COMPARED));
-            let rows: Vec<Row> = read!(self, |pool| sqlx::query_as(BY_PLACE).bind(from).bind(to).fetch_all(pool).await?)?;
+            let rows: Vec<PlaceRow> = read!(self, |pool| sqlx::query_as(BY_PLACE).bind(from).bind(to).fetch_all(pool).await?)?;
             let matching: Vec<(i64, i64, i64)> = rows
                 .into_iter()
                 .filter(|(_, origin, group, inferred, target, failed, ..)| {
@@ -292,7 +296,7 @@ fn same_group(returned: Option<&[u8]>, inferred: bool, failed: Option<&[u8]>) ->
 }
 
 engines! {
-    pub(in crate::store) async fn link(tx: &mut Connection, rows: &[(i64, Vec<u8>, i32, Option<String>, Option<Vec<u8>>, bool)]) -> Result<(), StoreError> {
+    pub(in crate::store) async fn link(tx: &mut Connection, rows: &[ReturnRow]) -> Result<(), StoreError> {
         for (id, message_id, attempt, replay, group, inferred) in rows {
             let found: Option<(i64, i64, i64, Option<Vec<u8>>)> =
                 sqlx::query_as(BY_MESSAGE).bind(message_id.as_slice()).bind(attempt).bind(replay.as_deref()).fetch_optional(&mut *tx).await?;

@@ -291,6 +291,7 @@ impl Seeded {
             access: Access::new(self.store.clone(), config.auth.mode, changes.clone()),
             operations: Operations::new(HashMap::new()),
             replays: without_buses(&self.store, &changes, &self.lifecycle),
+            demo: None,
             changes,
             config: Arc::new(config),
             metrics: Metrics::new(),

@@ -84,9 +84,9 @@ impl Scene {
     /// As Spring Kafka writes it.
     pub(super) fn dead_letter(&self, known: &Known, offset: i64) -> Outgoing {
         let mut record = Outgoing::to(self.dead_letters.as_str()).partition(known.partition);
-        record.key = known.key.clone();
-        record.value = known.value.clone();
-        record.headers = known.headers.clone();
+        record.key.clone_from(&known.key);
+        record.value.clone_from(&known.value);
+        record.headers.clone_from(&known.headers);
         spring(record, &self.origin, known.partition, offset, &self.group)
     }
 

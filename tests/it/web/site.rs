@@ -60,6 +60,7 @@ impl Site {
             access: access.clone(),
             operations,
             replays: without_buses(&store, &changes, &lifecycle),
+            demo: None,
             changes: changes.clone(),
             config: Arc::new(config),
             metrics: Metrics::new(),

@@ -123,8 +123,8 @@ struct Inner {
     limits: limit::LoginLimits,
     first_start: first_start::FirstStart,
     has_users: AtomicBool,
-    /// One change of users at a time, so that two cannot remove the last two administrators together.
-    changing_users: tokio::sync::Mutex<()>,
+    /// One first start at a time, so that its code makes one administrator.
+    starting: tokio::sync::Mutex<()>,
     changes: Changes,
 }
 
@@ -139,7 +139,7 @@ impl Access {
             limits: limit::LoginLimits::new(),
             first_start: first_start::FirstStart::default(),
             has_users: AtomicBool::new(false),
-            changing_users: tokio::sync::Mutex::new(()),
+            starting: tokio::sync::Mutex::new(()),
             changes,
         };
         Self { inner: Arc::new(inner) }

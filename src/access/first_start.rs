@@ -59,7 +59,7 @@ impl Access {
         now: Timestamp,
     ) -> Result<User, FirstStartError> {
         self.inner.limits.check("first start", address).map_err(FirstStartError::TooMany)?;
-        let _one_at_a_time = self.inner.changing_users.lock().await;
+        let _one_at_a_time = self.inner.starting.lock().await;
         if self.has_users().await? {
             return Err(FirstStartError::Over);
         }

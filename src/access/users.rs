@@ -3,6 +3,7 @@
 use super::{Access, AccessError, check_name, password};
 use crate::model::access::User;
 use crate::model::{Actor, Role, Timestamp};
+use crate::store::access::UserOutcome;
 
 /// What changes about a user; `None` stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,20 +32,13 @@ impl Access {
         if let Some(password) = &change.password {
             password::check(password)?;
         }
-        let _one_at_a_time = self.inner.changing_users.lock().await;
         let user = self.get_user(id).await?;
-        let stays_admin = change.role.unwrap_or(user.role) == Role::Admin && !change.disabled.unwrap_or(user.disabled_at.is_some());
-        if !stays_admin {
-            self.check_admin_remains(&user).await?;
-        }
         let hash = match &change.password {
             Some(password) => Some(self.inner.hasher.hash(password).await),
             None => None,
         };
         let disabled_at = change.disabled.map(|disabled| disabled.then_some(user.disabled_at.unwrap_or(now)));
-        if !self.inner.store.update_user(id, hash.as_deref(), change.role, disabled_at).await? {
-            return Err(AccessError::NotFound("user"));
-        }
+        made(self.inner.store.update_user(id, hash.as_deref(), change.role, disabled_at).await?)?;
         self.audit(actor, "user.change", &describe(&user.username, &change), "done", now).await;
         self.get_user(id).await
     }
@@ -67,19 +61,15 @@ impl Access {
             return Err(AccessError::WrongPassword);
         }
         let hash = self.inner.hasher.hash(password).await;
-        self.inner.store.update_user(user.id, Some(&hash), None, None).await?;
+        made(self.inner.store.update_user(user.id, Some(&hash), None, None).await?)?;
         self.audit(actor, "user.change", &format!("{username} (new password)"), "done", now).await;
         Ok(())
     }
 
     /// Deletes a user and ends their sessions.
     pub async fn delete_user(&self, actor: &Actor, id: i64, now: Timestamp) -> Result<(), AccessError> {
-        let _one_at_a_time = self.inner.changing_users.lock().await;
         let user = self.get_user(id).await?;
-        self.check_admin_remains(&user).await?;
-        if !self.inner.store.delete_user(id).await? {
-            return Err(AccessError::NotFound("user"));
-        }
+        made(self.inner.store.delete_user(id).await?)?;
         self.audit(actor, "user.delete", &user.username, "done", now).await;
         Ok(())
     }
@@ -89,14 +79,13 @@ impl Access {
         let users = self.inner.store.list_users().await?;
         users.into_iter().find(|user| user.id == id).ok_or(AccessError::NotFound("user"))
     }
+}
 
-    /// Fails when `leaving` is the only active administrator.
-    async fn check_admin_remains(&self, leaving: &User) -> Result<(), AccessError> {
-        let is_active_admin = leaving.role == Role::Admin && leaving.disabled_at.is_none();
-        if is_active_admin && self.inner.store.count_active_admins().await? <= 1 {
-            return Err(AccessError::LastAdmin);
-        }
-        Ok(())
+fn made(outcome: UserOutcome) -> Result<(), AccessError> {
+    match outcome {
+        UserOutcome::Done => Ok(()),
+        UserOutcome::NotFound => Err(AccessError::NotFound("user")),
+        UserOutcome::LastAdmin => Err(AccessError::LastAdmin),
     }
 }
 

@@ -17,16 +17,42 @@ pub struct SessionRow {
     pub last_seen_at: Timestamp,
 }
 
+/// How a change of a user ended. An active administrator remains, whichever instances change users at the same time: such changes
+/// wait for each other on one row, because each statement alone would still see the administrator that another is taking away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserOutcome {
+    /// It was made.
+    Done,
+    /// There is no such user.
+    NotFound,
+    /// It would have taken away the last active administrator; nothing was changed.
+    LastAdmin,
+}
+
+impl UserOutcome {
+    const fn of(changed: u64, known: i64) -> Self {
+        match (changed, known) {
+            (0, 0) => Self::NotFound,
+            (0, _) => Self::LastAdmin,
+            _ => Self::Done,
+        }
+    }
+}
+
 statements! {
     const ADD_USER = "insert into users (username, username_key, password_hash, role, created_at) values ($1, $2, $3, $4, $5) returning id";
     const LIST_USERS = "select id, username, role, created_at, last_login_at, disabled_at from users order by username_key";
     const HAS_USERS = "select count(*) from (select 1 as one from users limit 1) u";
     const FIND_USER = "select id, username, role, created_at, last_login_at, disabled_at, password_hash from users where username_key = $1";
+    const ONE_AT_A_TIME = "update installation set id = id where id = 1";
     const UPDATE_USER = "update users set password_hash = coalesce($2, password_hash), role = coalesce($3, role), \
-        disabled_at = case when $4 then $5 else disabled_at end where id = $1";
+        disabled_at = case when $4 then $5 else disabled_at end where id = $1 and (\
+        role <> $6 or disabled_at is not null or (coalesce($3, role) = $6 and case when $4 then $5 else disabled_at end is null) \
+        or exists (select 1 from users o where o.id <> $1 and o.role = $6 and o.disabled_at is null))";
+    const IS_USER = "select count(*) from users where id = $1";
     const END_SESSIONS = "delete from sessions where user_id = $1";
-    const DELETE_USER = "delete from users where id = $1";
-    const ACTIVE_ADMINS = "select count(*) from users where role = $1 and disabled_at is null";
+    const DELETE_USER = "delete from users where id = $1 and (role <> $2 or disabled_at is not null \
+        or exists (select 1 from users o where o.id <> $1 and o.role = $2 and o.disabled_at is null))";
     const LOGIN = "update users set last_login_at = $2 where id = $1";
     const ADD_SESSION = "insert into sessions (secret_hash, user_id, created_at, last_seen_at) values ($1, $2, $3, $3)";
     const FIND_SESSION = "select u.id, u.username, u.role, u.created_at, u.last_login_at, u.disabled_at, s.created_at as began_at, \
@@ -149,34 +175,34 @@ impl Store {
         let row: Option<UserWithHash> = read!(self, |pool| sqlx::query_as(FIND_USER).bind(&key).fetch_optional(pool).await?)?;
         row.map(|row| Ok((row.user.into_user()?, row.password_hash))).transpose()
     }
-    /// Changes password, role or the disabled mark (`Some(None)` enables); ends the user's sessions. `false`: no such user.
-    /// Refuses, with `Ok(false)`, nothing else: the rule "one admin must remain" is checked by `access` inside [`Self::count_active_admins`].
+    /// Changes password, role or the disabled mark (`Some(None)` enables); ends the user's sessions.
     pub async fn update_user(
         &self,
         id: i64,
         password_hash: Option<&str>,
         role: Option<Role>,
         disabled_at: Option<Option<Timestamp>>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<UserOutcome, StoreError> {
         let (role, disabling, disabled_at) = (role.map(Role::code), disabled_at.is_some(), disabled_at.flatten().map(Timestamp::as_millis));
-        let changed = in_transaction!(self, |tx| {
+        Ok(in_transaction!(self, |tx| {
+            sqlx::query(ONE_AT_A_TIME).execute(&mut *tx).await?;
             let query = sqlx::query(UPDATE_USER).bind(id).bind(password_hash).bind(role).bind(disabling).bind(disabled_at);
-            let changed = query.execute(&mut *tx).await?.rows_affected();
-            sqlx::query(END_SESSIONS).bind(id).execute(&mut *tx).await?;
-            changed
-        });
-        Ok(changed > 0)
+            let changed = query.bind(Role::Admin.code()).execute(&mut *tx).await?.rows_affected();
+            let (known,): (i64,) = sqlx::query_as(IS_USER).bind(id).fetch_one(&mut *tx).await?;
+            if changed > 0 {
+                sqlx::query(END_SESSIONS).bind(id).execute(&mut *tx).await?;
+            }
+            UserOutcome::of(changed, known)
+        }))
     }
-    /// Deletes a user and the sessions. `false`: no such user.
-    pub async fn delete_user(&self, id: i64) -> Result<bool, StoreError> {
-        let deleted = write_one!(self, |pool| sqlx::query(DELETE_USER).bind(id).execute(pool).await.map(|done| done.rows_affected()))?;
-        Ok(deleted > 0)
-    }
-    /// Users that are admin and not disabled.
-    pub async fn count_active_admins(&self) -> Result<u64, StoreError> {
-        let admin = Role::Admin.code();
-        let (count,): (i64,) = read!(self, |pool| sqlx::query_as(ACTIVE_ADMINS).bind(admin).fetch_one(pool).await?)?;
-        Ok(count.unsigned_abs())
+    /// Deletes a user and the sessions.
+    pub async fn delete_user(&self, id: i64) -> Result<UserOutcome, StoreError> {
+        Ok(in_transaction!(self, |tx| {
+            sqlx::query(ONE_AT_A_TIME).execute(&mut *tx).await?;
+            let deleted = sqlx::query(DELETE_USER).bind(id).bind(Role::Admin.code()).execute(&mut *tx).await?.rows_affected();
+            let (known,): (i64,) = sqlx::query_as(IS_USER).bind(id).fetch_one(&mut *tx).await?;
+            UserOutcome::of(deleted, known)
+        }))
     }
     /// Notes a login.
     pub async fn record_login(&self, user_id: i64, now: Timestamp) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 use redrive::model::{Actor, AuditEntry, PageRequest, Role, Timestamp};
 use redrive::store::StoreError;
+use redrive::store::access::UserOutcome;
 use redrive::store::audit::AuditFilter;
 
 use super::{START, World, on_both_engines};
@@ -21,20 +22,60 @@ async fn users_are_unique_whatever_the_case(world: World) {
     assert_eq!(store.list_users().await.expect("users"), [ada.clone(), bob.clone()]);
     assert_eq!(store.find_user("ADA").await.expect("an answer"), Some((ada.clone(), "hash".to_owned())));
     assert_eq!(store.find_user("nobody").await.expect("an answer"), None);
-    assert_eq!(store.count_active_admins().await.expect("counted"), 1);
     store.record_login(ada.id, later(5)).await.expect("noted");
-    assert!(store.update_user(ada.id, Some("new"), Some(Role::Operator), None).await.expect("changed"));
+    store.add_user("cleo", "hash", Role::Admin, START).await.expect("added");
+    assert_eq!(store.update_user(ada.id, Some("new"), Some(Role::Operator), None).await.expect("changed"), UserOutcome::Done);
     let (changed, hash) = store.find_user("ada").await.expect("an answer").expect("is there");
     assert_eq!((changed.role, changed.last_login_at, changed.disabled_at, hash.as_str()), (Role::Operator, Some(later(5)), None, "new"));
-    assert_eq!(store.count_active_admins().await.expect("counted"), 0);
-    assert!(!store.update_user(999, None, None, None).await.expect("no error"));
-    assert!(store.delete_user(bob.id).await.expect("deleted"));
-    assert!(!store.delete_user(bob.id).await.expect("no error"));
+    assert_eq!(store.update_user(999, None, None, None).await.expect("no error"), UserOutcome::NotFound);
+    assert_eq!(store.delete_user(bob.id).await.expect("deleted"), UserOutcome::Done);
+    assert_eq!(store.delete_user(bob.id).await.expect("no error"), UserOutcome::NotFound);
+}
+
+async fn one_active_administrator_remains(world: World) {
+    let store = &world.store;
+    let ada = store.add_user("ada", "hash", Role::Admin, START).await.expect("added").id;
+    let eve = store.add_user("eve", "hash", Role::Admin, START).await.expect("added").id;
+    let disable = Some(Some(later(1)));
+    assert_eq!(store.update_user(eve, None, None, disable).await.expect("an answer"), UserOutcome::Done);
+    store.add_session(b"one", ada, START).await.expect("began");
+    for outcome in [
+        store.delete_user(ada).await,
+        store.update_user(ada, None, Some(Role::Operator), None).await,
+        store.update_user(ada, Some("new"), None, disable).await,
+    ] {
+        assert_eq!(outcome.expect("an answer"), UserOutcome::LastAdmin);
+    }
+    assert!(store.find_session(b"one").await.expect("an answer").is_some(), "nothing was changed");
+    assert_eq!(store.update_user(ada, Some("new"), Some(Role::Admin), Some(None)).await.expect("an answer"), UserOutcome::Done);
+    assert_eq!(store.update_user(eve, None, Some(Role::Viewer), None).await.expect("an answer"), UserOutcome::Done, "was disabled");
+    assert_eq!(store.delete_user(eve).await.expect("an answer"), UserOutcome::Done);
+    assert_eq!(store.find_user("ada").await.expect("an answer").map(|(_, hash)| hash).as_deref(), Some("new"));
+}
+
+async fn instances_cannot_take_away_the_last_two_administrators_together(world: World) {
+    let (here, there) = (world.store.clone(), world.beside().await);
+    for round in 0..20 {
+        let mut admins = Vec::new();
+        for user in here.list_users().await.expect("users") {
+            admins.push(user.id);
+        }
+        while admins.len() < 2 {
+            admins.push(here.add_user(&format!("admin-{round}-{}", admins.len()), "hash", Role::Admin, START).await.expect("added").id);
+        }
+        let (one, other) = tokio::join!(here.delete_user(admins[0]), there.update_user(admins[1], None, Some(Role::Viewer), None));
+        let mut outcomes = [one.expect("an answer"), other.expect("an answer")];
+        outcomes.sort_by_key(|outcome| *outcome == UserOutcome::LastAdmin);
+        assert_eq!(outcomes, [UserOutcome::Done, UserOutcome::LastAdmin], "round {round}");
+        for user in here.list_users().await.expect("users").into_iter().filter(|user| user.role == Role::Viewer) {
+            assert_eq!(here.delete_user(user.id).await.expect("deleted"), UserOutcome::Done);
+        }
+    }
 }
 
 async fn sessions_end_with_their_user_and_by_age(world: World) {
     let store = &world.store;
-    let ada = store.add_user("ada", "hash", Role::Admin, START).await.expect("added");
+    let ada = store.add_user("ada", "hash", Role::Viewer, START).await.expect("added");
     store.add_session(b"one", ada.id, START).await.expect("began");
     let session = store.find_session(b"one").await.expect("an answer").expect("is there");
     assert_eq!((session.user.id, session.created_at, session.last_seen_at), (ada.id, START, START));
@@ -51,12 +92,12 @@ async fn sessions_end_with_their_user_and_by_age(world: World) {
     assert_eq!(store.prune_sessions(later(50), later(150)).await.expect("pruned"), 2);
     assert!(store.find_session(b"good").await.expect("an answer").is_some());
 
-    assert!(store.update_user(ada.id, None, None, Some(Some(later(1)))).await.expect("disabled"));
+    assert_eq!(store.update_user(ada.id, None, None, Some(Some(later(1)))).await.expect("disabled"), UserOutcome::Done);
     assert_eq!(store.find_session(b"good").await.expect("an answer"), None);
-    assert!(store.update_user(ada.id, None, None, Some(None)).await.expect("enabled"));
+    assert_eq!(store.update_user(ada.id, None, None, Some(None)).await.expect("enabled"), UserOutcome::Done);
     assert_eq!(store.find_session(b"good").await.expect("an answer"), None, "sessions of a changed user have ended");
     store.add_session(b"last", ada.id, later(300)).await.expect("began");
-    assert!(store.delete_user(ada.id).await.expect("deleted"));
+    assert_eq!(store.delete_user(ada.id).await.expect("deleted"), UserOutcome::Done);
     assert_eq!(store.find_session(b"last").await.expect("an answer"), None);
 }
 
@@ -123,6 +164,8 @@ async fn the_audit_is_paged_and_filtered(world: World) {
 
 on_both_engines! {
     users_are_unique_whatever_the_case
+    one_active_administrator_remains
+    instances_cannot_take_away_the_last_two_administrators_together
     sessions_end_with_their_user_and_by_age
     tokens_keep_their_name_until_they_are_revoked
     the_audit_is_paged_and_filtered

@@ -59,6 +59,15 @@ impl Database {
         self.disconnect().await;
     }
 
+    /// Another database with the same content, as a restored backup. Nobody may be connected to this one.
+    pub(crate) async fn copy(&self) -> Self {
+        let name = unique("copy").replace('-', "_");
+        let server = self.url.rsplit_once('/').expect("a url has a path").0;
+        let copy = Self { url: format!("{server}/{name}"), name };
+        self.administer(format!("create database {} template {}", copy.name, self.name)).await;
+        copy
+    }
+
     /// Runs one statement in it and gives the rows as text, columns separated by `|`.
     pub(crate) async fn query(&self, statement: &str) -> String {
         psql(self.url.clone(), statement.to_owned()).await

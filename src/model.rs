@@ -8,6 +8,7 @@ pub mod failure;
 pub mod failure_group;
 pub mod names;
 pub mod page;
+pub mod partition_problem;
 pub mod record;
 pub mod replay;
 pub mod selection;

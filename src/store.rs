@@ -21,6 +21,7 @@ pub mod failure_groups;
 pub mod indexing;
 pub mod instances;
 mod open;
+pub mod partition_problems;
 mod presence;
 pub mod replays;
 pub mod retention;
@@ -132,6 +133,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         indexing::write::STATEMENTS,
         instances::STATEMENTS,
         open::STATEMENTS,
+        partition_problems::STATEMENTS,
         replays::STATEMENTS,
         replays::outcome::STATEMENTS,
         replays::planning::STATEMENTS,

@@ -20,6 +20,7 @@ use crate::store::buses::SweepResult;
 use crate::store::topics::{SeenOffsets, SeenTopic, StoredTopic};
 
 mod groups;
+mod problems;
 mod starts;
 
 /// Longer than a sweep's pause, shorter than anybody's patience when an instance has died.
@@ -62,6 +63,7 @@ struct Sampler {
     /// Offsets as the store has them, by its id of the partition.
     offsets: HashMap<i64, PartitionOffsets>,
     groups: groups::Groups,
+    problems: problems::Problems,
     said: Said,
 }
 
@@ -76,6 +78,7 @@ impl Sampler {
             configs_read: None,
             offsets: HashMap::new(),
             groups: groups::Groups::default(),
+            problems: problems::Problems::default(),
             said: Said::default(),
         }
     }
@@ -98,6 +101,7 @@ impl Sampler {
                     full_at = None;
                     self.offsets.clear();
                     self.groups = groups::Groups::default();
+                    self.problems = problems::Problems::default();
                 }
                 Err(trouble) => {
                     full_at = None;
@@ -146,6 +150,7 @@ impl Sampler {
         let offsets = self.read_offsets(&self.all_partitions()).await?;
         let started = starts::record(&self.context, &self.topics, &offsets).await?;
         self.record(&groups, &offsets, now).await?;
+        self.problems.look(&self.context, &work, &self.topics, &offsets, now).await?;
         let brokers = u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX);
         let reached = SweepResult::Reached { cluster_id: metadata.cluster_id, brokers, capabilities: work.bus.capabilities() };
         self.context.store.record_sweep(work.id(), &reached, now).await?;

@@ -11,7 +11,7 @@ use super::{Store, StoreError, custody};
 use crate::model::dead_letter::{DeadLetterDetail, DeadLetterSummary};
 use crate::model::{BusId, Cursor, DeadLetterFilter, DeadLetterId, PageRequest, Status, Timestamp};
 
-pub(super) mod count;
+pub mod count;
 pub(super) mod detail;
 pub(super) mod select;
 

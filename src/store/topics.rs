@@ -265,7 +265,7 @@ const fn role_code(role: TopicRole) -> i16 {
     }
 }
 
-fn role_of(code: i16) -> Result<TopicRole, StoreError> {
+pub(super) fn role_of(code: i16) -> Result<TopicRole, StoreError> {
     match code {
         0 => Ok(TopicRole::Ordinary),
         1 => Ok(TopicRole::DeadLetter),

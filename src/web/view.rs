@@ -14,6 +14,7 @@ pub mod letter_row;
 pub mod listing;
 pub mod look;
 pub mod number;
+pub mod partition_problem;
 pub mod query;
 pub mod range;
 pub mod replay;

@@ -4,11 +4,14 @@
 //! times as much.
 
 mod corpus;
+mod denied;
 mod exactly_once;
 mod facts;
 mod ledger;
+mod refused;
 mod scene;
 mod sharing;
+mod strangers;
 mod trouble;
 
 /// How much more than usual is asked for.

@@ -6,6 +6,7 @@ use crate::harness::letters::{Failing, Seeded};
 mod api;
 mod bad_input;
 mod export;
+mod first_page;
 mod hostile;
 mod pages;
 

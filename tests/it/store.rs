@@ -19,6 +19,7 @@ mod letters;
 mod lists;
 mod model;
 mod opening;
+mod partition_problems;
 mod retention;
 mod search;
 mod topics;

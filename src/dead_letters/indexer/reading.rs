@@ -14,6 +14,7 @@ use crate::bus::{BatchLimits, ReadBatch, Reader, ReaderEvent};
 use crate::lifecycle::changes::Noun;
 use crate::model::dead_letter::NewDeadLetter;
 use crate::model::names::TopicPartition;
+use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::{Failure, Record, Timestamp};
 use crate::store::StoreError;
 use crate::store::indexing::{Advance, EncodedBatch, IndexBatch, IndexOutcome};
@@ -202,7 +203,7 @@ impl Pipeline<'_> {
     /// Reads one batch. Answers it ready to be stored (nothing when nothing came), and whether the plan is in doubt.
     async fn read(&mut self, care: Care) -> Result<(Option<Prepared>, bool), Setback> {
         let batch = self.reader.next_batch(BatchLimits { records: care.records(LIMITS.records), ..LIMITS }).await?;
-        let mut doubt = self.hear(&batch.events);
+        let mut doubt = self.hear(&batch.events).await?;
         let read_at = Timestamp::now();
         let mut advances = self.advances(&batch);
         if advances.is_empty() {
@@ -263,7 +264,7 @@ impl Pipeline<'_> {
     }
 
     /// Says what the reader met; answers whether the plan is in doubt.
-    fn hear(&mut self, events: &[ReaderEvent]) -> bool {
+    async fn hear(&mut self, events: &[ReaderEvent]) -> Result<bool, Setback> {
         let bus = self.work.id();
         for event in events {
             if !self.said.is_news(&format!("{event:?}")) {
@@ -276,11 +277,17 @@ impl Pipeline<'_> {
                 }
                 ReaderEvent::PartitionError { partition, reason } => {
                     tracing::warn!(%bus, topic = %partition.topic, partition = partition.partition, reason, "a partition cannot be read");
+                    if let Some(track) = self.plan.tracks.get(partition) {
+                        let (id, kind) = (track.partition_id, PartitionProblemKind::Unreadable);
+                        self.context.store.record_partition_problems(&[id], kind, &[(id, reason.clone())], Timestamp::now()).await?;
+                        self.context.changes.publish(Noun::Topics);
+                        self.context.changes.publish(Noun::Buses);
+                    }
                 }
                 ReaderEvent::BusError(reason) => tracing::warn!(%bus, reason, "the bus cannot be read"),
             }
         }
-        events.iter().any(|event| matches!(event, ReaderEvent::PositionOutOfRange { .. }))
+        Ok(events.iter().any(|event| matches!(event, ReaderEvent::PositionOutOfRange { .. })))
     }
 
     async fn infer_groups(&mut self, letters: &mut [(i64, NewDeadLetter)]) -> Result<(), Setback> {

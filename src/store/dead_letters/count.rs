@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::select::Key;
 use super::{Status, Words, presence_sql, restricts_facets, statuses};
 use crate::model::dead_letter::StatusCounts;
-use crate::model::{DeadLetterFilter, DeadLetterId, Timestamp};
+use crate::model::{BusId, DeadLetterFilter, DeadLetterId, Timestamp};
 use crate::store::facets::FacetRow;
+use crate::store::indexing::id_list;
 use crate::store::rows::status;
 use crate::store::{Store, StoreError};
 
@@ -20,6 +21,8 @@ statements! {
         " in (select cast(value as bigint) from json_each(cast($3 as text))) group by d.facet_id, d.status");
     const NEWER = "select facet_id, status, count(*) from dead_letters where id > $1 and failed_at >= $2 and failed_at <= $3 \
         group by facet_id, status";
+    const BACKLOG = "select count(*) from (select 1 from dead_letters where backlog and failed_at >= $1 and failed_at < $2 \
+        and (cast($3 as text) is null or facet_id in (select cast(value as bigint) from json_each(cast($3 as text)))) limit $4) as counted";
     const NEWER_KEYS = "select failed_at, id, facet_id, status from dead_letters where id > $1 and failed_at >= $2 and failed_at <= $3 \
         order by id limit 2000";
 }
@@ -28,6 +31,9 @@ statements! {
 const FEW_FACETS: usize = 200;
 /// With a presence in the filter every row must be looked at: not beyond so many.
 const MOST_LOOKED_AT: u64 = 200_000;
+
+/// Backlog is counted up to so many: beyond, a number says no more to a person, and the first page would wait for it.
+pub const MOST_BACKLOG_COUNTED: u64 = 100_000;
 
 /// A facet with how many of its dead letters match, by status.
 pub(in crate::store) type FacetCounts = (FacetRow, StatusCounts);
@@ -83,6 +89,21 @@ impl Store {
         let keys = self.with_presence(keys, &filter.presence).await?;
         let Some(words) = filter.q.as_deref().and_then(Words::parse) else { return Ok(keys.len() as u64) };
         Ok(self.with_words(&keys, &words).await?.len() as u64)
+    }
+
+    /// Backlog of some buses (none means all) that failed from `from` (inclusive) to `to` (exclusive), up to [`MOST_BACKLOG_COUNTED`].
+    pub async fn count_backlog(&self, buses: &[BusId], from: Option<Timestamp>, to: Option<Timestamp>) -> Result<u64, StoreError> {
+        let facets = if buses.is_empty() {
+            None
+        } else {
+            let filter = DeadLetterFilter { bus: buses.to_vec(), ..DeadLetterFilter::default() };
+            Some(id_list(&self.resolve_facets(&filter).await?.into_iter().map(|facet| facet.id).collect::<Vec<_>>()))
+        };
+        let (from, to) = (from.map_or(i64::MIN, Timestamp::as_millis), to.map_or(i64::MAX, Timestamp::as_millis));
+        let most = MOST_BACKLOG_COUNTED.cast_signed();
+        let (count,): (i64,) =
+            read!(self, |pool| sqlx::query_as(BACKLOG).bind(from).bind(to).bind(&facets).bind(most).fetch_one(pool).await?)?;
+        Ok(count.unsigned_abs())
     }
 
     /// The facets that a filter (without `q`) selects with their matching dead letters; those without any are left out.

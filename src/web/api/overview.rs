@@ -15,6 +15,7 @@ use crate::web::WebState;
 use crate::web::error::{Error, Problem};
 use crate::web::extract::Viewer;
 use crate::web::pages::overview::{self, WatchedBus};
+use crate::web::view::partition_problem::TopicProblem;
 use crate::web::view::query::Pairs;
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
@@ -36,6 +37,8 @@ struct Overview {
     failure_groups: Vec<Item>,
     /// Records that the bus removed before they were read, newest first, at most 10.
     gaps: Vec<GapItem>,
+    /// Partitions of dead-letter topics that cannot be used, the longest standing first.
+    partition_problems: Vec<TopicProblemItem>,
     /// What is stored.
     store: Usage,
 }
@@ -82,6 +85,8 @@ struct DeadLetters {
     arrived: u64,
     /// Arrived in the same time before.
     arrived_before: u64,
+    /// Failed in the range, but was there before its bus or topic was first read; counted up to 100,000.
+    backlog: u64,
     /// Arrivals per bucket, oldest first.
     per_bucket: Vec<u64>,
     /// The time that `per_bucket` covers.
@@ -104,6 +109,36 @@ struct GapItem {
     /// When it was noticed.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
+}
+
+/// The same problem of some partitions of one topic.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewPartitionProblem)]
+struct TopicProblemItem {
+    bus: String,
+    topic: String,
+    partitions: Vec<i32>,
+    /// `leaderless`, `offsets_unread`, `unreadable` or `ends_early`.
+    code: &'static str,
+    /// What it is and why, in words.
+    text: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+}
+
+impl From<TopicProblem> for TopicProblemItem {
+    fn from(problem: TopicProblem) -> Self {
+        let why = if problem.reason.is_empty() { problem.meaning() } else { problem.reason.as_str() };
+        Self {
+            text: format!("{}: {why}", problem.headline()),
+            code: problem.kind.as_str(),
+            bus: problem.bus.to_string(),
+            topic: problem.topic.to_string(),
+            partitions: problem.partitions,
+            since: problem.since,
+        }
+    }
 }
 
 /// What is stored.
@@ -144,11 +179,13 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
             counts: figures.counts,
             arrived: figures.arrivals.total,
             arrived_before: figures.arrivals.before,
+            backlog: figures.backlog,
             per_bucket: figures.arrivals.per_bucket,
             buckets: figures.buckets.into(),
         },
         failure_groups: figures.groups.into_iter().map(Item::from).collect(),
         gaps: figures.gaps.into_iter().map(GapItem::from).collect(),
+        partition_problems: figures.problems.into_iter().map(TopicProblemItem::from).collect(),
         store: Usage {
             engine: figures.usage.engine,
             used_bytes: figures.usage.used_bytes,

@@ -13,6 +13,7 @@ use super::super::extract::{LimitParam, Path, Query, Viewer};
 use super::super::view::listing::{self, AfterParam};
 use super::super::view::topic::{RoleWord, role_word};
 use crate::model::bus::{Capability, Gap, PartitionState, TopicSummary};
+use crate::model::partition_problem::PartitionProblem;
 use crate::model::{BusId, PageRequest, Timestamp, TopicName};
 use crate::store::topics::TopicFilter;
 
@@ -86,11 +87,13 @@ async fn show(_: Viewer, State(state): State<WebState>, Path((bus, topic)): Path
     let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
     let (summary, partitions) = state.store().find_topic(&bus.id, &topic).await?.ok_or(Error::NotFound("topic"))?;
     let gaps = state.store().list_gaps(Some(&bus.id), Some(&topic), &PageRequest::first(GAPS)).await?;
+    let problems = state.store().list_partition_problems(Some(&bus.id), Some(&topic)).await?;
     Ok(Json(TopicDetail {
         config: summary.generation.config.clone(),
         config_reason: bus.capabilities.reason_against(Capability::ReadConfigs).map(str::to_owned),
         partitions: partitions.iter().map(Into::into).collect(),
         gaps: gaps.items.into_iter().map(Into::into).collect(),
+        problems: problems.into_iter().map(Into::into).collect(),
         topic: summary.into(),
     }))
 }
@@ -168,6 +171,8 @@ struct TopicDetail {
     config_reason: Option<String>,
     /// Ranges that the bus removed before we had read them, newest first, at most 100.
     gaps: Vec<TopicGap>,
+    /// What keeps its partitions from being used, the longest standing first.
+    problems: Vec<Problematic>,
 }
 
 /// A partition with its newest sample.
@@ -204,6 +209,27 @@ impl From<&PartitionState> for Partition {
             not_indexed: partition.not_indexed(),
             purged_below: partition.purged_below,
         }
+    }
+}
+
+/// A partition that cannot be used.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = PartitionProblem)]
+struct Problematic {
+    /// Its number.
+    partition: i32,
+    /// `leaderless`, `offsets_unread`, `unreadable` or `ends_early`.
+    code: &'static str,
+    /// Why, in the words of the bus; may be empty.
+    reason: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+}
+
+impl From<PartitionProblem> for Problematic {
+    fn from(problem: PartitionProblem) -> Self {
+        Self { partition: problem.partition, code: problem.kind.as_str(), reason: problem.reason, since: problem.since }
     }
 }
 

@@ -20,6 +20,7 @@ use super::super::view::time;
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::bus::Gap;
 use crate::model::{BusId, BusState, Timestamp};
+use crate::store::dead_letters::count::MOST_BACKLOG_COUNTED;
 use attention::{Attention, attention};
 
 mod attention;
@@ -61,6 +62,7 @@ struct OverviewPage {
     ranges: Vec<Choice>,
     calendar: Calendar,
     attention: Vec<Attention>,
+    calm: String,
     figures: Vec<Figure>,
     chart: BarChart,
     range: String,
@@ -172,7 +174,7 @@ impl OverviewPage {
         } else {
             here
         };
-        let attention = attention(figures, reasons, range);
+        let attention = attention(figures, reasons, range, &here.at("/failure-groups").to_string());
         let sparks = load::spark_buckets(range, figures.now);
         let groups_title =
             if figures.groups_are_recent { format!("What failed in {}", range.words()) } else { "Open failure groups".to_owned() };
@@ -184,6 +186,7 @@ impl OverviewPage {
             ranges: ranges(&here).into_iter().filter(|choice| choice.label != "All").collect(),
             calendar: Calendar { hidden: here.without(&["range", "from", "to"]).pairs().to_vec(), from: bound("from"), to: bound("to") },
             attention,
+            calm: calm(figures, range),
             figures: strip(figures, range, &here),
             chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets),
             range: range.words(),
@@ -233,17 +236,47 @@ impl Lede {
             };
             return Self { strong, rest };
         }
-        let (arrived, open) = (figures.arrivals.total, figures.counts.open);
+        let (arrived, backlog, open) = (figures.arrivals.total, figures.backlog, figures.counts.open);
         let letters = |count| counted(count, "dead letter", "dead letters");
         if arrived > 0 {
             let rest = most_of_them(figures).unwrap_or(watched);
+            let rest = if backlog == 0 { rest } else { format!("{}. {rest}", more_backlog(backlog)) };
             return Self { strong: format!("{} arrived in {when}.", letters(arrived)), rest };
+        }
+        if backlog > 0 {
+            let strong = format!("Nothing arrived in {when}, but {} of backlog failed then.", some(backlog));
+            return Self { strong, rest: format!("Backlog was there before Redrive looked and is in no arrival figure. {watched}") };
         }
         if open > 0 {
             return Self { strong: format!("Nothing failed in {when}."), rest: format!("{} wait from before. {watched}", letters(open)) };
         }
         Self { strong: "Nothing waits.".to_owned(), rest: watched }
     }
+}
+
+/// A count of backlog, which is not counted to its end.
+fn some(backlog: u64) -> String {
+    if backlog < MOST_BACKLOG_COUNTED { grouped(backlog) } else { format!("{} or more", grouped(MOST_BACKLOG_COUNTED)) }
+}
+
+fn more_backlog(backlog: u64) -> String {
+    let were = if backlog == 1 { "was" } else { "were" };
+    format!("{} more from that time {were} there before Redrive looked", some(backlog))
+}
+
+/// Why nothing needs a person, and what is there nevertheless.
+fn calm(figures: &load::Overview, range: Range) -> String {
+    let when = range.words();
+    let failed = figures.arrivals.total + figures.backlog;
+    let failed = match failed {
+        0 => format!("nothing failed in {when}"),
+        _ => format!("no dead letter that failed in {when} is open"),
+    };
+    let before = match figures.counts.open {
+        0 => String::new(),
+        open => format!(" {} open from before.", counted(open, "dead letter is", "dead letters are")),
+    };
+    format!("Every bus answers, {failed}, and no record was lost.{before} This page goes on looking.")
 }
 
 /// "214 of them failed with `NullPointerException` in payment-service, first seen 33 min ago."
@@ -280,7 +313,10 @@ fn strip(figures: &load::Overview, range: Range, here: &Address) -> Vec<Figure> 
         figure(
             format!("Arrived in {}", range.words()),
             grouped(arrivals.total),
-            format!("{} in the same time before", grouped(arrivals.before)),
+            match figures.backlog {
+                0 => format!("{} in the same time before", grouped(arrivals.before)),
+                backlog => format!("and {} of backlog", some(backlog)),
+            },
             here.at("/dead-letters").and("status", "all").to_string(),
         ),
         figure(

@@ -14,9 +14,11 @@ use super::super::view::address::{Address, segment};
 use super::super::view::bytes::{Body as BytesBody, View};
 use super::super::view::freshness::Freshness;
 use super::super::view::json::JsonLine;
+use super::super::view::partition_problem::{self, TopicProblem};
 use super::super::view::topic::cleanup_words;
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::bus::{Capability, Gap, PartitionState, TopicRole, TopicSummary};
+use crate::model::partition_problem::{PartitionProblem, PartitionProblemKind};
 use crate::model::{BusId, BusState, PageRequest, Timestamp, TopicName};
 
 mod groups;
@@ -112,17 +114,17 @@ struct TopicPage {
 /// What a person must know before anything else about this topic's partitions.
 #[derive(Debug, Default)]
 struct Trouble {
-    leaderless: Vec<i32>,
+    problems: Vec<TopicProblem>,
     held_by_transaction: Vec<i32>,
     gap_offsets: u64,
 }
 
 impl Trouble {
-    fn of(partitions: &[PartitionState], gaps: &[Gap]) -> Self {
-        let numbers = |wanted: fn(&PartitionState) -> bool| partitions.iter().filter(|p| wanted(p)).map(|p| p.partition).collect();
+    fn of(partitions: &[PartitionState], problems: &[PartitionProblem], gaps: &[Gap]) -> Self {
+        let held = partitions.iter().filter(|partition| partition.held_by_transaction() > 0);
         Self {
-            leaderless: numbers(|partition| partition.leader.is_none()),
-            held_by_transaction: numbers(|partition| partition.held_by_transaction() > 0),
+            problems: TopicProblem::of(problems),
+            held_by_transaction: held.map(|partition| partition.partition).collect(),
             gap_offsets: gaps.iter().map(Gap::offsets).sum(),
         }
     }
@@ -133,12 +135,10 @@ impl TopicPage {
         self.topic.generation.role == TopicRole::DeadLetter
     }
 
-    /// The first few numbers of partitions.
-    #[expect(clippy::unused_self, reason = "templates call methods of their page")]
-    fn numbers(&self, partitions: &[i32]) -> String {
-        let shown: Vec<String> = partitions.iter().take(8).map(ToString::to_string).collect();
-        let rest = partitions.len() - shown.len();
-        if rest > 0 { format!("{} and {rest} more", shown.join(", ")) } else { shown.join(", ") }
+    /// Why a partition is not read, where that is so.
+    fn unread(&self, partition: i32) -> Option<&TopicProblem> {
+        let stops = |kind| matches!(kind, PartitionProblemKind::Unreadable | PartitionProblemKind::EndsEarly);
+        self.trouble.problems.iter().find(|problem| stops(problem.kind) && problem.partitions.contains(&partition))
     }
 
     fn is_live(&self) -> bool {
@@ -168,7 +168,8 @@ pub(super) async fn show(
     let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
     let (topic, partitions) = state.store().find_topic(&bus.id, &name).await?.ok_or(Error::NotFound("topic"))?;
     let gaps = state.store().list_gaps(Some(&bus.id), Some(&name), &PageRequest::first(GAPS)).await?.items;
-    let trouble = Trouble::of(&partitions, &gaps);
+    let problems = state.store().list_partition_problems(Some(&bus.id), Some(&name)).await?;
+    let trouble = Trouble::of(&partitions, &problems, &gaps);
     let body = body(&state, &bus, &topic, partitions, gaps, &query).await?;
     let status = match &body {
         Body::Records(records) => records.status(),

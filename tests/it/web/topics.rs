@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redrive::model::bus::{Capability, TopicRole};
+use redrive::model::partition_problem::PartitionProblemKind;
 use redrive::model::{BusKind, Capabilities, Role, Timestamp};
 use redrive::store::buses::SweepResult;
 use redrive::store::topics::{SeenOffsets, SeenTopic};
@@ -123,9 +124,28 @@ async fn a_page_of_topics_never_ends_in_a_name_that_is_markup() {
 #[tokio::test]
 async fn one_topic_tells_its_partitions_and_what_is_wrong_with_them() {
     let (site, mara) = full().await;
+    let stored = site.store.list_stored_topics(&"prod".into()).await.expect("the store answers");
+    let partitions = &stored.iter().find(|topic| topic.generation.topic.as_str() == "orders-dlt").expect("lives").partitions;
+    let since = Timestamp::parse_rfc3339("2026-01-02T03:04:05Z").expect("a time");
+    for (partition, kind, reason) in
+        [(7, PartitionProblemKind::Leaderless, ""), (2, PartitionProblemKind::Unreadable, "not <b>allowed</b>")]
+    {
+        let id = partitions[partition].id;
+        site.store.record_partition_problems(&[id], kind, &[(id, reason.to_owned())], since).await.expect("the store takes it");
+    }
     let page = text(&site.get("/buses/prod/topics/orders-dlt").by(&mara).send().await);
     assert!(page.contains("Dead-letter topic") && page.contains("At most 8,000 records in 8 partitions."), "{page}");
-    assert!(page.contains("1 partition has no leader.") && page.contains("until a broker with a copy is back: 7."), "{page}");
+    assert!(
+        page.contains("1 partition has no leader: 7. First seen 2026-01-02 .") && page.contains("until a broker with a copy is back."),
+        "{page}"
+    );
+    let unreadable =
+        "1 partition cannot be read: 2. First seen 2026-01-02 . not &#60;b&#62;allowed&#60;/b&#62;. Dead letters on it are not seen";
+    assert!(page.contains(unreadable), "{page}");
+    let problems = site.get("/api/v1/buses/prod/topics/orders-dlt").by(&mara).send().await.json()["problems"].clone();
+    assert_eq!(problems[0]["since"], "2026-01-02T03:04:05.000Z");
+    let codes: Vec<_> = problems.as_array().expect("a list").iter().map(|p| (p["partition"].clone(), p["code"].clone())).collect();
+    assert_eq!(codes, [(2.into(), "unreadable".into()), (7.into(), "leaderless".into())]);
     assert!(page.contains("not begun") && page.contains("None. Every record"), "{page}");
     let ordinary = text(&site.get("/buses/prod/topics/orders").by(&mara).send().await);
     assert!(ordinary.contains("An open transaction holds up partition 1.") && !ordinary.contains("Indexed to"), "{ordinary}");

@@ -2,13 +2,16 @@
 
 use super::load::Overview;
 use crate::model::failure_group::FailureGroup;
+use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
 use crate::web::view::address::{Address, segment};
 use crate::web::view::group_row::{group_address, name_and_message};
 use crate::web::view::number::{counted, grouped, size};
+use crate::web::view::partition_problem::TopicProblem;
 use crate::web::view::range::Range;
 use crate::web::view::text::short;
+use crate::web::view::time;
 
 /// Rows of one kind; the page they lead to has the others.
 const MAX_OF_A_KIND: usize = 3;
@@ -53,12 +56,14 @@ impl Attention {
 }
 
 /// Everything that needs a person.
-pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range) -> Vec<Attention> {
+/// `groups_href` is the list of the failure groups that failed in the range.
+pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range, groups_href: &str) -> Vec<Attention> {
     let mut list: Vec<_> = reasons.iter().map(|(_, text)| not_ready(text)).collect();
     list.extend(figures.buses.iter().filter_map(|bus| bus_trouble(&bus.state, figures.now)));
     let fast = arrivals(figures, range);
-    list.extend(new_groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str())));
+    list.extend(groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str()), groups_href));
     list.extend(fast);
+    list.extend(partitions(&figures.problems));
     list.extend(gaps(figures));
     list.extend(store(&figures.usage));
     list.sort_by_key(|item| !item.is_bad());
@@ -129,27 +134,95 @@ fn arrivals(figures: &Overview, range: Range) -> Option<Attention> {
     })
 }
 
-/// Groups that began in the range, but the one that arrives fast, which is said already.
-fn new_groups(figures: &Overview, range: Range, said: Option<&str>) -> Vec<Attention> {
-    let (Some(from), _) = range.bounds(figures.now) else { return Vec::new() };
+/// Groups that failed in the range: those that began in it and those that go on, but the one that arrives fast, which is said already.
+fn groups(figures: &Overview, range: Range, said: Option<&str>, href: &str) -> Vec<Attention> {
     let is_said = |group: &FailureGroup| said.is_some_and(|href| href == group_address(&group.bus, group.fingerprint));
-    let new = figures.groups.iter().filter(|group| group.first_seen >= from && group.counts.open > 0 && !is_said(group));
-    new.take(MAX_OF_A_KIND)
-        .map(|group| {
-            let (name, place, message) = name_and_message(group);
-            let failed = counted(group.counts.open, "dead letter", "dead letters");
-            let what = if place.is_empty() { name } else { format!("{name} in {place}") };
-            Attention {
-                tone: "warn",
-                what: format!("New failure: {what}"),
-                evidence: if message.is_empty() { failed } else { format!("{failed}: {}", short(&message, 160)) },
-                place: group.consumer_groups.first().and_then(|(name, _, _)| name.as_deref()).map(|n| short(n, 80)).unwrap_or_default(),
-                since: Some(group.first_seen),
-                href: group_address(&group.bus, group.fingerprint),
-                action: "See failure group",
-            }
-        })
-        .collect()
+    let failing = figures.groups.iter().filter(|group| figures.groups_are_recent && group.counts.open > 0 && !is_said(group));
+    let from = range.bounds(figures.now).0;
+    let (new, old): (Vec<&FailureGroup>, Vec<_>) = failing.partition(|group| from.is_some_and(|from| group.first_seen >= from));
+    let mut list: Vec<Attention> =
+        new.iter().take(MAX_OF_A_KIND).map(|group| failing_group("New failure", group, figures, range)).collect();
+    list.extend(old.iter().take(MAX_OF_A_KIND).map(|group| failing_group("Still failing", group, figures, range)));
+    let rest: Vec<&FailureGroup> = new.into_iter().skip(MAX_OF_A_KIND).chain(old.into_iter().skip(MAX_OF_A_KIND)).collect();
+    list.extend(more_groups(&rest, figures.more_groups, range, href));
+    list
+}
+
+fn failing_group(what: &str, group: &FailureGroup, figures: &Overview, range: Range) -> Attention {
+    let (name, place, message) = name_and_message(group);
+    let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
+    let message = if message.is_empty() { String::new() } else { format!(": {}", short(&message, 160)) };
+    let failed = counted(group.counts.open, "dead letter", "dead letters");
+    Attention {
+        tone: "warn",
+        what: format!("{what}: {name}{place}"),
+        evidence: format!("{failed} in {}, the newest {} ago{message}", range.words(), time::age(group.last_seen, figures.now)),
+        place: group.consumer_groups.first().and_then(|(name, _, _)| name.as_deref()).map(|n| short(n, 80)).unwrap_or_default(),
+        since: Some(group.first_seen),
+        href: group_address(&group.bus, group.fingerprint),
+        action: "See failure group",
+    }
+}
+
+/// What is left over when the first few were named; `beyond` says that there are more than were read.
+fn more_groups(rest: &[&FailureGroup], beyond: bool, range: Range, href: &str) -> Option<Attention> {
+    let oldest = rest.iter().map(|group| group.first_seen).min();
+    if oldest.is_none() && !beyond {
+        return None;
+    }
+    let (groups, letters) = (rest.len() as u64, rest.iter().map(|group| group.counts.open).sum());
+    let what = match groups {
+        0 => "More failure groups are failing".to_owned(),
+        _ if beyond => format!("At least {} failing", counted(groups, "more failure group is", "more failure groups are")),
+        _ => format!("{} failing", counted(groups, "more failure group is", "more failure groups are")),
+    };
+    let from = range.words();
+    Some(Attention {
+        tone: "warn",
+        what,
+        evidence: match groups {
+            0 => format!("each has fewer open dead letters from {from} than those named here"),
+            _ if beyond => format!("{} in {from}, and those of the others", counted(letters, "open dead letter", "open dead letters")),
+            _ => format!("{} in {from}", counted(letters, "open dead letter", "open dead letters")),
+        },
+        place: String::new(),
+        since: oldest,
+        href: href.to_owned(),
+        action: "See failure groups",
+    })
+}
+
+/// Partitions of dead-letter topics that cannot be used. Figures that are merely old do no harm yet.
+fn partitions(problems: &[TopicProblem]) -> Vec<Attention> {
+    let row = |problem: &TopicProblem| Attention {
+        tone: if problem.kind == PartitionProblemKind::OffsetsUnread { "warn" } else { "bad" },
+        what: format!("{} on {}", problem.headline(), short(problem.topic.as_str(), 120)),
+        evidence: match problem.reason.as_str() {
+            "" => format!("{}: {}", problem.numbers(), problem.meaning()),
+            reason => format!("{}: {reason}. {}", problem.numbers(), problem.meaning()),
+        },
+        place: short(problem.bus.as_str(), 80),
+        since: Some(problem.since),
+        href: problem.href(),
+        action: "See topic",
+    };
+    let mut list: Vec<_> = problems.iter().take(MAX_OF_A_KIND).map(row).collect();
+    let rest = &problems[list.len()..];
+    if let Some(first) = rest.first() {
+        list.push(Attention {
+            tone: "bad",
+            what: format!(
+                "Partitions of {} cannot be used",
+                counted(rest.len() as u64, "more dead-letter topic", "more dead-letter topics")
+            ),
+            evidence: rest.iter().map(|problem| short(problem.topic.as_str(), 120)).collect::<Vec<_>>().join(", "),
+            place: short(first.bus.as_str(), 80),
+            since: Some(first.since),
+            href: Address::new("/topics").and("bus", first.bus.as_str()).to_string(),
+            action: "See topics",
+        });
+    }
+    list
 }
 
 fn gaps(figures: &Overview) -> Vec<Attention> {

@@ -3,10 +3,12 @@
 use crate::model::bus::{Gap, TopicRole};
 use crate::model::dead_letter::StatusCounts;
 use crate::model::failure_group::FailureGroup;
+use crate::model::partition_problem::PartitionProblem;
 use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Timestamp};
 use crate::store::failure_groups::{Arrivals, Buckets, FailureGroupSort};
 use crate::store::topics::TopicFilter;
 use crate::store::{Store, StoreError, StoreUsage};
+use crate::web::view::partition_problem::TopicProblem;
 use crate::web::view::range::Range;
 
 /// Failure groups shown.
@@ -29,6 +31,8 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) counts: StatusCounts,
     /// Arrivals over the range.
     pub(in crate::web) arrivals: Arrivals,
+    /// What failed in the range, but was there before its bus or topic was first read.
+    pub(in crate::web) backlog: u64,
     /// Failure groups with open dead letters that failed in the range, most first; where there are none, those with any.
     pub(in crate::web) groups: Vec<FailureGroup>,
     /// Whether these failed in the range.
@@ -39,6 +43,8 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) gaps: Vec<Gap>,
     /// Whether there are more.
     pub(in crate::web) more_gaps: bool,
+    /// What keeps partitions of dead-letter topics from being used, the longest standing first.
+    pub(in crate::web) problems: Vec<TopicProblem>,
     /// What lies in the store.
     pub(in crate::web) usage: StoreUsage,
 }
@@ -65,12 +71,14 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     let page = PageRequest::first(GROUPS);
     let one_bus = if let [bus] = buses { Some(bus) } else { None };
     let gap_page = PageRequest::first(GAPS);
-    let (states, counts, arrivals, mut groups, gaps, usage) = tokio::try_join!(
+    let (states, counts, arrivals, backlog, mut groups, gaps, problems, usage) = tokio::try_join!(
         store.list_buses(),
         store.count_by_status(&everything),
         store.list_arrivals(&everything, buckets),
+        store.count_backlog(buses, from, to),
         store.list_failure_groups(&recent, FailureGroupSort::Open, sparks, &page),
         store.list_gaps(one_bus, None, &gap_page),
+        store.list_partition_problems(one_bus, None),
         store.usage(),
     )?;
     let groups_are_recent = !groups.items.is_empty();
@@ -87,13 +95,20 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         buses: watched,
         counts,
         arrivals,
+        backlog,
         groups_are_recent,
         more_groups: groups.next_cursor.is_some(),
         groups: groups.items,
         more_gaps: gaps.next_cursor.is_some(),
         gaps: gaps.items,
+        problems: TopicProblem::of(&of_dead_letters(problems, buses)),
         usage,
     })
+}
+
+fn of_dead_letters(mut problems: Vec<PartitionProblem>, buses: &[BusId]) -> Vec<PartitionProblem> {
+    problems.retain(|problem| problem.role == TopicRole::DeadLetter && (buses.is_empty() || buses.contains(&problem.bus)));
+    problems
 }
 
 /// Buckets of the small drawings of [`Overview::groups`].

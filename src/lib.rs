@@ -12,7 +12,7 @@
 //! | [`dead_letters`] | conventions, decoder, fingerprint (pure), and the indexer from bus to store |
 //! | [`store`] | the only room that names a database |
 //! | [`jobs`] | background tasks: sampling, retention |
-//! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, export |
+//! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, replay |
 //! | [`access`] | passwords, sessions, roles, tokens |
 //! | [`web`] | pages and API; the only room that names the web framework |
 //! | [`demo`] | the simulated shop |

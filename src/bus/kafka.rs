@@ -33,6 +33,9 @@ mod watch;
 use ffi::Failure;
 use watch::Watch;
 
+/// How long a bus that failed lately may take to show that it is back.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A Kafka cluster.
 pub struct KafkaBus {
     shared: Aside<Shared>,
@@ -78,6 +81,18 @@ impl KafkaBus {
 impl Shared {
     fn deadline(&self) -> Instant {
         Instant::now() + self.settings.request_timeout
+    }
+
+    /// Whether the bus answers, asked only when connections have failed lately. Before every call that goes to a group's coordinator:
+    /// librdkafka (2.12) dies of an assertion (`rd_kafka_enq_once_del_source_return`) when such a call times out while it still waits
+    /// for a broker that is down.
+    fn is_there(&self) -> Result<(), BusError> {
+        if self.watch.recent_reason().is_none() {
+            return Ok(());
+        }
+        self.client.probe(PROBE).map_err(|failure| self.explain("reaching the bus", "a login", &failure))?;
+        self.watch.answered();
+        Ok(())
     }
 
     /// Explains a failure; see [`errors::explain`].

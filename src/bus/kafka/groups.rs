@@ -26,6 +26,7 @@ impl Shared {
         let act = "describing consumer groups";
         let mut all = Vec::with_capacity(groups.len());
         let named: Vec<_> = groups.iter().filter_map(|g| names::group(g).ok()).collect();
+        self.is_there()?;
         for some in named.chunks(GROUPS_PER_CALL) {
             let described = self.client.describe_groups(some, left(self.deadline()));
             let described = described.map_err(|f| self.explain(act, "DESCRIBE on the groups", &f))?;
@@ -45,6 +46,7 @@ impl Shared {
     pub(super) fn committed_offsets(&self, group: &GroupName) -> Result<Vec<(TopicPartition, i64)>, BusError> {
         let act = format!("reading the offsets of group {group}");
         let needs = format!("DESCRIBE on the group {group} and on its topics");
+        self.is_there()?;
         let offsets = self.client.group_offsets(&names::group(group)?, left(self.deadline()));
         let offsets = offsets.map_err(|f| self.explain(&act, &needs, &f))?;
         Ok(offsets.into_iter().filter(|(_, offset)| *offset >= 0).collect())

@@ -258,8 +258,8 @@ async fn move_on(
     }
     let change = StateChange { from: present.state, to, reason, text: text.clone(), actor: "system".to_owned(), epoch: Some(replay.epoch) };
     if (present.state == to || present.state.may_become(to)) && replays.store().move_replay(&replay.id, &change, now).await? {
-        let words =
-            [Some(to.to_string()), reason.map(|reason| reason.to_string()), text].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let why = text.or_else(|| reason.map(|reason| reason.as_str().replace('_', " ")));
+        let words = why.map_or_else(|| to.to_string(), |why| format!("{to}: {why}"));
         let event = ReplayEvent { at: now, actor: "system".to_owned(), text: words };
         replays.store().record_replay_event(&replay.id, &event).await?;
         if to.is_final() {

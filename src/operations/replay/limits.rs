@@ -156,8 +156,9 @@ impl Canary {
         now: Timestamp,
     ) -> Result<Option<String>, Stop> {
         let settle = replay.settings.settle().unwrap_or_default();
-        let knows_group = routes.values().any(|route| route.consumer_group.is_some() && route.items > 0);
-        if knows_group && replay.counts.sent > 0 {
+        // Where a group is unknown, "sent" is all that anybody will ever know.
+        let knows_groups = routes.values().filter(|route| route.items > 0).all(|route| route.consumer_group.is_some());
+        if knows_groups && replay.counts.sent > 0 {
             let text = format!("{} of the first {} messages are not consumed yet", replay.counts.sent, replay.sent_total);
             return Ok(Some(text));
         }

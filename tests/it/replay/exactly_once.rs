@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::harness::kafka::native::{Operation, Resource};
 use super::super::harness::kafka::{self, Kafka, Options};
 use super::super::harness::redrive::{Redrive, Setup, ended_by_signal};
 use super::scene::{PATIENCE, Scene, act, find, start, until};
@@ -159,4 +160,47 @@ async fn an_owner_that_was_frozen_past_its_lease_sends_nothing_when_it_wakes() {
     let after = until(&second, &plan, "it stays completed", |replay| replay["state"] == "completed").await;
     assert_eq!(after["sent_total"].as_u64(), Some(2_000), "{after}");
     scene.compare(kafka);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_away_in_the_middle_costs_time_and_nothing_else() {
+    let kafka = Kafka::start(&Options::default());
+    let mut scene = Scene::new(&kafka, 3).await;
+    scene.fail(&kafka, 30, 50).await;
+    let redrive = scene.setup(&kafka, Setup::new()).start().await;
+    scene.until_indexed(&redrive, 1_500).await;
+    let plan = scene.plan(&redrive, &json!({ "rate": 400 })).await;
+    start(&redrive, &plan).await;
+    until(&redrive, &plan, "something was sent", |replay| replay["sent_total"].as_u64() > Some(100)).await;
+    kafka.kill();
+    let waits = until(&redrive, &plan, "it waits for the bus", |replay| replay["state"] == "paused").await;
+    assert_eq!(waits["state_reason"], "bus_unreachable", "{waits}");
+    kafka.start_again();
+    finish(&redrive, &plan, &scene, 1_500).await;
+    scene.compare(&kafka);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bus_does_not_allow_is_said_by_the_plan_and_nothing_is_sent() {
+    let options = Options { sasl_users: vec![("narrow".to_owned(), "narrow-secret".to_owned())], ..Options::default() };
+    let kafka = Kafka::start(&options);
+    let mut scene = Scene::new(&kafka, 2).await;
+    scene.fail(&kafka, 4, 5).await;
+    for topic in [&scene.dead_letters, &scene.origin] {
+        kafka.allow("narrow", Operation::Read, Resource::Topic(topic));
+        kafka.allow("narrow", Operation::DescribeConfigs, Resource::Topic(topic));
+    }
+    kafka.allow("narrow", Operation::Read, Resource::Group("*"));
+    let login = "[bus.client]\n\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.mechanisms\" = \"PLAIN\"\n\
+                 \"sasl.username\" = \"narrow\"\n\"sasl.password\" = \"narrow-secret\"\n";
+    let lines = format!("{}{login}", super::scene::section(&[&scene.dead_letters]));
+    let redrive = Setup::new().without_login().bus_with("prod", &kafka.sasl_bootstrap(), &lines).start().await;
+    scene.until_indexed(&redrive, 20).await;
+    let plan = scene.plan(&redrive, &json!({})).await;
+    let blocked = plan["checks"].as_array().unwrap().iter().filter(|check| check["level"] == "blocked");
+    let blocked: Vec<&str> = blocked.filter_map(|check| check["code"].as_str()).collect();
+    assert!(blocked.contains(&"permission"), "{plan}");
+    let (status, answer) = act(&redrive, &plan, "start", &json!({})).await;
+    assert_eq!((status, answer["code"].as_str()), (422, Some("blocked")), "{answer}");
+    assert_eq!(super::scene::read(&kafka, &scene.origin, 2, "read_uncommitted").len(), 0);
 }

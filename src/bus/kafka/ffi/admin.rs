@@ -21,10 +21,28 @@ struct Call {
     queue: *mut rd::rd_kafka_queue_t,
 }
 
+/// librdkafka (2.12) dies of an assertion (`rd_kafka_enq_once_del_source_return`) when a call that waits for a group's coordinator times
+/// out: such a call gets the longest time there is, and we stop waiting for its answer ourselves.
+const COORDINATOR_PATIENCE: Duration = Duration::from_hours(1);
+
+fn goes_to_coordinator(operation: rd::rd_kafka_admin_op_t) -> bool {
+    matches!(
+        operation,
+        rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS
+            | rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS
+            | rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETEGROUPS
+    )
+}
+
 impl Client {
     /// Names of all topics we may see.
     pub(in crate::bus::kafka) fn topic_names(&self, timeout: Duration) -> Result<Vec<String>, Failure> {
         self.metadata(true, timeout)
+    }
+
+    /// Whether any broker answers.
+    pub(in crate::bus::kafka) fn probe(&self, timeout: Duration) -> Result<(), Failure> {
+        self.metadata(false, timeout).map(drop)
     }
 
     /// Asks any broker for its metadata, and remembers who answered.
@@ -305,7 +323,8 @@ impl Client {
             let options = Owned::new(rd::rd_kafka_AdminOptions_new(client, operation), rd::rd_kafka_AdminOptions_destroy);
             let queue = Owned::new(rd::rd_kafka_queue_new(client), rd::rd_kafka_queue_destroy);
             let (Some(options), Some(queue)) = (options, queue) else { return Err(Failure::timed_out()) };
-            rd::rd_kafka_AdminOptions_set_request_timeout(options.get(), millis(timeout), words.as_mut_ptr(), words.len());
+            let patience = if goes_to_coordinator(operation) { COORDINATOR_PATIENCE } else { timeout };
+            rd::rd_kafka_AdminOptions_set_request_timeout(options.get(), millis(patience), words.as_mut_ptr(), words.len());
             submit(&Call { client, options: options.get(), queue: queue.get() });
             // librdkafka answers at the timeout itself; a little longer, so that its words win over ours.
             let event = rd::rd_kafka_queue_poll(queue.get(), millis(timeout + Duration::from_millis(500)));

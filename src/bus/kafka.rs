@@ -5,6 +5,7 @@
 //! [`Capabilities`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 
 use super::{
     Bus, BusError, BusSettings, GroupDescription, GroupListing, Membership, Metadata, PartitionOffsets, ReadFrom, ReadRecords, Reader,
-    Sender, SenderSettings,
+    Sender, SenderSettings, TopicRights,
 };
 use crate::model::bus::Capability;
 use crate::model::names::TopicPartition;
@@ -24,6 +25,7 @@ mod ffi;
 mod groups;
 mod membership;
 mod names;
+mod purging;
 mod random;
 mod reader;
 mod sender;
@@ -48,6 +50,8 @@ struct Shared {
     client: ffi::Client,
     capabilities: Mutex<Capabilities>,
     readers: random::Pool,
+    /// Whether the brokers are known to know how to delete groups.
+    deletes_groups: AtomicBool,
 }
 
 impl KafkaBus {
@@ -56,7 +60,7 @@ impl KafkaBus {
         let watch = Arc::new(Watch::new(settings.id.clone()));
         let client = client::make(&client::base(&settings), false, &watch)?;
         let readers = random::Pool::new();
-        let shared = Shared { settings, watch, client, capabilities: Mutex::default(), readers };
+        let shared = Shared { settings, watch, client, capabilities: Mutex::default(), readers, deletes_groups: AtomicBool::new(false) };
         Ok(Self { shared: Aside::new(shared) })
     }
 
@@ -176,6 +180,21 @@ impl Bus for KafkaBus {
     async fn open_reader(&self, memory_bytes: usize) -> Result<Box<dyn Reader>, BusError> {
         let settings = self.shared.get().settings.clone();
         client::blocking(move || Ok(Box::new(reader::KafkaReader::open(&settings, memory_bytes)?) as Box<dyn Reader>)).await
+    }
+
+    async fn topic_rights(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, TopicRights>, BusError> {
+        let topics = topics.to_vec();
+        self.call(None, move |shared| shared.topic_rights(&topics)).await
+    }
+
+    async fn delete_group(&self, group: &GroupName) -> Result<(), BusError> {
+        let group = group.clone();
+        self.call(None, move |shared| shared.delete_group(&group)).await
+    }
+
+    async fn delete_records(&self, cuts: &[(TopicPartition, i64)]) -> Result<HashMap<TopicPartition, Result<i64, BusError>>, BusError> {
+        let cuts = cuts.to_vec();
+        self.call(Some(Capability::DeleteRecords), move |shared| shared.delete_records(&cuts)).await
     }
 
     async fn open_sender(&self, settings: &SenderSettings) -> Result<Box<dyn Sender>, BusError> {

@@ -16,6 +16,7 @@ mod groups;
 mod lesser;
 mod membership;
 mod outages;
+mod purging;
 mod reading;
 mod sending;
 mod topics;

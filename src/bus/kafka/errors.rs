@@ -1,8 +1,10 @@
 //! What librdkafka's errors mean for the caller.
 
+use std::time::{Duration, Instant};
+
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::ffi::Failure;
+use super::ffi::{Failure, Setback};
 use super::watch::Watch;
 use crate::bus::BusError;
 
@@ -53,9 +55,34 @@ pub(super) const fn is_unreachable(code: Code) -> bool {
             | Code::NotCoordinator
             | Code::WaitingForCoordinator
             | Code::InvalidFetchSessionEpoch
+            | Code::UnstableOffsetCommit
             | Code::WaitCache
             | Code::BrokerDestroy
     )
+}
+
+/// Between two tries of a call that may be made again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Makes a call until it succeeds, fails for good, or the time is over.
+pub(super) fn again<T>(deadline: Instant, mut call: impl FnMut() -> Result<T, Setback>) -> Result<T, Failure> {
+    loop {
+        match call() {
+            Ok(done) => return Ok(done),
+            Err(setback) if setback.retriable && Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(setback) => return Err(setback.failure),
+        }
+    }
+}
+
+/// A failure of a call that a group's coordinator answers, which librdkafka's administrative calls do not repeat: the coordinator has
+/// just moved, or a transaction that commits there has ended a moment ago.
+pub(super) const fn of_group(failure: Failure) -> Setback {
+    let retriable = matches!(
+        failure.code,
+        Code::CoordinatorLoadInProgress | Code::CoordinatorNotAvailable | Code::NotCoordinator | Code::UnstableOffsetCommit
+    );
+    Setback { failure, retriable }
 }
 
 fn is_login(reason: &str) -> bool {

@@ -30,7 +30,7 @@ mod admin;
 mod producer;
 mod values;
 
-pub(super) use producer::{Delivery, Producer, TransactionFailure};
+pub(super) use producer::{Delivery, Producer, Setback};
 use values::{outcome, record, text};
 
 /// Why a call failed, in librdkafka's terms.

@@ -13,6 +13,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, left};
+use super::errors::{again, of_group};
 use super::ffi::{Delivery, Failure, Producer, TransactionFailure};
 use super::{Aside, Shared, names};
 use crate::bus::{BusError, Outgoing, SendError, SendFailure, Sender, SenderSettings};
@@ -24,8 +25,6 @@ mod causes;
 
 use causes::{Meaning, Step, Trouble, cause};
 
-/// Between two tries of a call that may be made again.
-const PAUSE: Duration = Duration::from_millis(20);
 /// How long a flush waits before it is looked at why it lasts.
 const LOOK: Duration = Duration::from_millis(100);
 /// A batch that lasts longer makes us ask whether its target is still there: librdkafka waits for it to come back.
@@ -131,12 +130,7 @@ impl State {
         let deadline = self.deadline();
         let wanted = names::list([(&self.settings.progress, Offset::Invalid)]);
         self.shared.is_there()?;
-        let offsets = again(deadline, || {
-            self.shared.client.stable_group_offsets(&self.group, &wanted, left(deadline)).map_err(|failure| {
-                // A transaction that has ended a moment ago.
-                TransactionFailure { retriable: failure.code == Code::UnstableOffsetCommit, failure }
-            })
-        });
+        let offsets = again(deadline, || self.shared.client.stable_group_offsets(&self.group, &wanted, left(deadline)).map_err(of_group));
         let offsets = offsets.map_err(|failure| {
             let group = &self.settings.group;
             let needs = format!("DESCRIBE on the group {group} and on the topic {}", self.settings.progress.topic);
@@ -148,7 +142,7 @@ impl State {
     fn send(&self, batch: &[Outgoing], progress: i64) -> Result<Vec<i64>, SendFailure> {
         let mut usable = self.usable.lock().unwrap_or_else(PoisonError::into_inner);
         if !*usable {
-            return Err(whole(SendError::Other("this sender has failed before; a new one must be opened".to_owned())));
+            return Err(whole(ended()));
         }
         // Also when this thread should panic.
         *usable = false;
@@ -168,6 +162,9 @@ impl State {
             return Ok(());
         }
         let mut usable = self.usable.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*usable {
+            return Err(ended());
+        }
         *usable = false;
         let deadline = self.deadline();
         self.producer.expect(0);
@@ -334,7 +331,7 @@ impl State {
         {
             return Ok(offsets);
         }
-        let perhaps = deliveries.iter().any(|d| matches!(d, Some(Delivery::Failed { perhaps_written: true, .. })));
+        let perhaps = deliveries.iter().any(|d| matches!(d, None | Some(Delivery::Failed { perhaps_written: true, .. })));
         let delivered = deliveries.iter().map(|d| if let Some(Delivery::Written(offset)) = d { Some(*offset) } else { None }).collect();
         troubles.extend(failures(deliveries, batch));
         let found = cause(troubles).unwrap_or_else(|| Trouble::with_records(Failure::timed_out()));
@@ -394,17 +391,6 @@ impl State {
     }
 }
 
-/// Makes a call until it succeeds, fails for good, or the time is over.
-fn again<T>(deadline: Instant, mut call: impl FnMut() -> Result<T, TransactionFailure>) -> Result<T, Failure> {
-    loop {
-        match call() {
-            Ok(done) => return Ok(done),
-            Err(failed) if failed.retriable && Instant::now() < deadline => sleep(PAUSE),
-            Err(failed) => return Err(failed.failure),
-        }
-    }
-}
-
 /// The offset of every record, or the first reason why there is none.
 fn offsets(deliveries: Vec<Option<Delivery>>, batch: &[Outgoing]) -> Result<Vec<i64>, Trouble> {
     let all: Option<Vec<i64>> =
@@ -439,6 +425,10 @@ fn targets(batch: &[Outgoing]) -> String {
         [one] => format!("the topic {one}"),
         many => format!("the topics {}", many.join(", ")),
     }
+}
+
+fn ended() -> SendError {
+    SendError::Other("this sender has failed before; a new one must be opened".to_owned())
 }
 
 fn whole(error: SendError) -> SendFailure {

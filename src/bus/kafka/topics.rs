@@ -11,7 +11,7 @@ use super::client::left;
 use super::errors::is_unreachable;
 use super::ffi::{ByName, ConfigValue, Failure, TopicDescription};
 use super::{Shared, names};
-use crate::bus::{BusError, Metadata, PartitionOffsets, TopicMetadata};
+use crate::bus::{BusError, Metadata, PartitionOffsets, TopicMetadata, TopicRights};
 use crate::model::TopicName;
 use crate::model::names::TopicPartition;
 
@@ -79,12 +79,29 @@ impl Shared {
         }
     }
 
+    /// What we may do on topics. Whoever may read, write or delete may also describe: where that is refused, so is all.
+    pub(super) fn topic_rights(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, TopicRights>, BusError> {
+        let mut all = HashMap::with_capacity(topics.len());
+        for some in names::topics(topics).chunks(TOPICS_PER_CALL) {
+            let told = self.client.topic_rights(some, left(self.deadline()));
+            for (name, rights) in told.map_err(|f| self.explain("asking for access rules", NEEDS_DESCRIBE, &f))? {
+                let none = TopicRights { read: Some(false), write: Some(false), delete: Some(false) };
+                match rights {
+                    Ok(rights) => drop(all.insert(name.into(), rights)),
+                    Err(Failure { code: Code::TopicAuthorizationFailed, .. }) => drop(all.insert(name.into(), none)),
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(all)
+    }
+
     /// One topic, asked for no longer than this; `None` when nobody answers.
     pub(super) fn describe_one(&self, topic: &TopicName, timeout: Duration) -> Option<Result<TopicDescription, Failure>> {
         self.client.describe_topics(&names::topics([topic]), timeout).ok()?.pop().map(|(_, topic)| topic)
     }
 
-    fn describe(&self, topics: &[CString]) -> Result<ByName<TopicDescription>, Failure> {
+    pub(super) fn describe(&self, topics: &[CString]) -> Result<ByName<TopicDescription>, Failure> {
         let mut described = Vec::with_capacity(topics.len());
         for some in topics.chunks(TOPICS_PER_CALL) {
             described.extend(self.client.describe_topics(some, left(self.deadline()))?);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
 use redrive::bus::kafka::KafkaBus;
-use redrive::bus::{Bus, BusError, BusSettings, ReadFrom};
+use redrive::bus::{Bus, BusError, BusSettings, ReadFrom, SenderSettings, TopicRights};
 use redrive::model::bus::Capability;
 
 use super::{place, read_until, settings};
@@ -45,6 +45,7 @@ async fn what_a_cluster_cannot_do_becomes_a_reason_and_the_rest_works() {
         (Capability::ReadConfigs, bus.topic_configs(&["letters".into()]).await.err()),
         (Capability::ListGroups, bus.list_groups().await.err()),
         (Capability::DescribeGroups, bus.describe_groups(&["g".into()]).await.err()),
+        (Capability::DeleteRecords, bus.delete_records(&[(place("letters", 0), 1)]).await.err()),
     ];
     for (capability, failure) in failures {
         assert!(matches!(failure, Some(BusError::Unsupported(_))), "{capability:?}: {failure:?}");
@@ -57,6 +58,33 @@ async fn what_a_cluster_cannot_do_becomes_a_reason_and_the_rest_works() {
     reader.assign(vec![(place("letters", 0), 0)]).await.unwrap();
     assert_eq!(read_until(reader.as_mut(), |b| !b.records.is_empty()).await.records.len(), 1);
     assert_eq!(bus.read(&place("letters", 0), ReadFrom::Newest, 5).await.unwrap().records.len(), 1);
+}
+
+#[tokio::test]
+async fn a_cluster_without_access_rules_and_deletion_can_be_sent_to() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("target", 2, 1).unwrap();
+    let bus = bus(&cluster.bootstrap_servers());
+    let rights = bus.topic_rights(&["target".into()]).await.unwrap();
+    assert_eq!(rights[&"target".into()], TopicRights::default(), "nothing is told");
+    let error = bus.delete_group(&"redrive-owner".into()).await.unwrap_err();
+    assert!(matches!(error, BusError::Unsupported(_)), "{error}");
+
+    let owner =
+        SenderSettings { transactional_id: Some("redrive-owner".to_owned()), group: "redrive-owner".into(), progress: place("target", 0) };
+    let mut sender = bus.open_sender(&owner).await.unwrap();
+    assert_eq!(sender.progress().await.unwrap(), None);
+    let record = |value: &'static [u8]| redrive::bus::Outgoing {
+        topic: "target".into(),
+        partition: 1,
+        key: None,
+        value: Some(value.into()),
+        headers: vec![redrive::model::Header::new("h", "v")],
+    };
+    sender.rehearse().await.unwrap();
+    assert_eq!(sender.send(vec![record(b"a"), record(b"b")], 2).await, Ok(vec![0, 1]));
+    assert_eq!(sender.progress().await.unwrap(), None, "this cluster keeps no offsets of transactions");
+    assert_eq!(bus.read(&place("target", 1), ReadFrom::Newest, 5).await.unwrap().records.len(), 2);
 }
 
 async fn produce(bootstrap_servers: &str, record: &Outgoing) {

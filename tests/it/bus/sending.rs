@@ -111,6 +111,9 @@ async fn progress_moves_with_the_batch_and_with_nothing_else() {
     let mut next = open(&bus, &owner).await;
     assert_eq!(next.progress().await.unwrap(), Some(31), "a rehearsal leaves nothing");
     assert_eq!(values(&bus, &topic).await, ["a", "b", "c"]);
+    drop(next);
+    bus.delete_group(&owner.group).await.expect("deleted");
+    assert_eq!(open(&bus, &owner).await.progress().await.unwrap(), None, "it is gone with its group");
 }
 
 #[tokio::test]
@@ -208,6 +211,21 @@ async fn a_target_that_is_deleted_between_two_batches_is_said_soon() {
     let failure = sender.send(records(&topic, &["v"]), 2).await.expect_err("gone");
     assert!(matches!(&failure.error, SendError::TargetGone(words) if words.contains(&topic)), "{failure:?}");
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_transaction_waits_for_the_bus_alone() {
+    let (kafka, bus) = (shared(), bus());
+    let topic = kafka.topic("fast", 1, &[]).await;
+    let mut sender = open(&bus, &owner(&topic)).await;
+    let mut fastest = PATIENCE;
+    for progress in 1..=20 {
+        let begun = Instant::now();
+        sender.send(records(&topic, &["v"; 10]), progress).await.expect("sent");
+        fastest = fastest.min(begun.elapsed());
+    }
+    // A client that waits for its delivery reports by the clock needs 100 ms each time.
+    assert!(fastest < Duration::from_millis(80), "{fastest:?}");
 }
 
 #[tokio::test]

@@ -9,9 +9,10 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
 
 use super::values::{
-    array, configs, count, elements, error_of, group_description, group_kind, named, outcome, slice, text, topic_description,
+    array, configs, count, elements, error_of, group_description, group_kind, named, outcome, slice, text, topic_description, topic_rights,
 };
 use super::{ByName, Client, ConfigValue, Failure, Group, Owned, PartitionOutcome, TopicDescription, millis};
+use crate::bus::TopicRights;
 use crate::model::names::TopicPartition;
 
 /// What every administrative function wants.
@@ -89,19 +90,43 @@ impl Client {
         topics: &[CString],
         timeout: Duration,
     ) -> Result<ByName<TopicDescription>, Failure> {
+        // SAFETY: `topic_description` keeps nothing of what it reads.
+        unsafe { self.ask_topics(topics, false, timeout, topic_description) }
+    }
+
+    /// What we may do on topics.
+    pub(in crate::bus::kafka) fn topic_rights(&self, topics: &[CString], timeout: Duration) -> Result<ByName<TopicRights>, Failure> {
+        // SAFETY: `topic_rights` keeps nothing of what it reads.
+        unsafe { self.ask_topics(topics, true, timeout, topic_rights) }
+    }
+
+    /// # Safety
+    /// `read` must not keep what its argument owns.
+    unsafe fn ask_topics<T>(
+        &self,
+        topics: &[CString],
+        rights: bool,
+        timeout: Duration,
+        read: unsafe fn(*const rd::rd_kafka_TopicDescription_t) -> Result<T, Failure>,
+    ) -> Result<ByName<T>, Failure> {
         let mut names: Vec<*const c_char> = topics.iter().map(|t| t.as_ptr()).collect();
-        // SAFETY: see `admin`; the collection copies the names, and everything read belongs to the event.
+        // SAFETY: see `admin`; the collection copies the names, an error of the option is ours to destroy, and everything read belongs
+        // to the event.
         unsafe {
             let collection = rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
             let Some(collection) = Owned::new(collection, rd::rd_kafka_TopicCollection_destroy) else { return Ok(Vec::new()) };
             self.ask_any(
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
                 timeout,
-                |call| rd::rd_kafka_DescribeTopics(call.client, collection.get(), call.options, call.queue),
+                |call| {
+                    let set = rd::rd_kafka_AdminOptions_set_include_authorized_operations(call.options, c_int::from(rights));
+                    drop(Owned::new(set, rd::rd_kafka_error_destroy));
+                    rd::rd_kafka_DescribeTopics(call.client, collection.get(), call.options, call.queue);
+                },
                 |event| {
                     let result = rd::rd_kafka_event_DescribeTopics_result(event);
                     let topics = array(|n| rd::rd_kafka_DescribeTopics_result_topics(result, n));
-                    topics.iter().map(|topic| (text(rd::rd_kafka_TopicDescription_name(*topic)), topic_description(*topic))).collect()
+                    topics.iter().map(|topic| (text(rd::rd_kafka_TopicDescription_name(*topic)), read(*topic))).collect()
                 },
             )
         }
@@ -263,6 +288,52 @@ impl Client {
                         }
                     }
                     Ok(offsets)
+                },
+            )?
+        }
+    }
+
+    /// Removes the records below an offset in each partition; answers the new log starts.
+    pub(in crate::bus::kafka) fn delete_records(
+        &self,
+        cuts: &TopicPartitionList,
+        timeout: Duration,
+    ) -> Result<Vec<PartitionOutcome>, Failure> {
+        // SAFETY: see `admin`; the request copies the list, is copied by the call and destroyed after it; what is read belongs to the
+        // event.
+        unsafe {
+            let request = Owned::new(rd::rd_kafka_DeleteRecords_new(cuts.ptr()), rd::rd_kafka_DeleteRecords_destroy);
+            let Some(request) = request else { return Ok(Vec::new()) };
+            let mut requests = [request.get()];
+            self.admin(
+                rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETERECORDS,
+                timeout,
+                |call| rd::rd_kafka_DeleteRecords(call.client, requests.as_mut_ptr(), 1, call.options, call.queue),
+                |event| {
+                    let result = rd::rd_kafka_event_DeleteRecords_result(event);
+                    let each = elements(rd::rd_kafka_DeleteRecords_result_offsets(result)).iter();
+                    each.map(|element| (named(element), outcome(element.err).map(|()| element.offset))).collect()
+                },
+            )
+        }
+    }
+
+    /// Deletes a consumer group.
+    pub(in crate::bus::kafka) fn delete_group(&self, group: &CStr, timeout: Duration) -> Result<(), Failure> {
+        // SAFETY: as in `delete_records`.
+        unsafe {
+            let Some(request) = Owned::new(rd::rd_kafka_DeleteGroup_new(group.as_ptr()), rd::rd_kafka_DeleteGroup_destroy) else {
+                return Ok(());
+            };
+            let mut requests = [request.get()];
+            self.admin(
+                rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETEGROUPS,
+                timeout,
+                |call| rd::rd_kafka_DeleteGroups(call.client, requests.as_mut_ptr(), 1, call.options, call.queue),
+                |event| {
+                    let result = rd::rd_kafka_event_DeleteGroups_result(event);
+                    let groups = array(|n| rd::rd_kafka_DeleteGroups_result_groups(result, n));
+                    groups.iter().try_for_each(|group| error_of(rd::rd_kafka_group_result_error(*group)))
                 },
             )?
         }

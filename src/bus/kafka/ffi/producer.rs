@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::ptr;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,17 +29,16 @@ pub(in crate::bus::kafka) enum Delivery {
     },
 }
 
-/// Why a call of a transaction failed.
+/// Why a call failed, and whether the same call may be made again.
 #[derive(Debug, Clone)]
-pub(in crate::bus::kafka) struct TransactionFailure {
+pub(in crate::bus::kafka) struct Setback {
     pub failure: Failure,
-    /// The same call may be made again and goes on where it was.
     pub retriable: bool,
 }
 
 /// A client that writes. Its calls block; never make them, nor drop it, on a thread of the runtime. One batch at a time.
 pub(in crate::bus::kafka) struct Producer {
-    handle: Handle,
+    handle: Arc<Handle>,
 }
 
 impl Producer {
@@ -48,7 +48,7 @@ impl Producer {
             // SAFETY: the configuration lives during the call.
             unsafe { rd::rd_kafka_conf_set_dr_msg_cb(native, Some(on_delivery)) }
         })?;
-        Ok(Self { handle })
+        Ok(Self { handle: Arc::new(handle) })
     }
 
     /// Begins to note what becomes of a batch. Nothing of an earlier one may be under way.
@@ -115,13 +115,13 @@ impl Producer {
     }
 
     /// Takes the transactional id over: fences whoever had it and ends its open transaction.
-    pub(in crate::bus::kafka) fn init_transactions(&self, timeout: Duration) -> Result<(), TransactionFailure> {
+    pub(in crate::bus::kafka) fn init_transactions(&self, timeout: Duration) -> Result<(), Setback> {
         // SAFETY: the client is alive, the error is ours.
         unsafe { done(rd::rd_kafka_init_transactions(self.handle.get(), millis(timeout))) }
     }
 
     /// Begins a transaction.
-    pub(in crate::bus::kafka) fn begin_transaction(&self) -> Result<(), TransactionFailure> {
+    pub(in crate::bus::kafka) fn begin_transaction(&self) -> Result<(), Setback> {
         // SAFETY: the client is alive, the error is ours.
         unsafe { done(rd::rd_kafka_begin_transaction(self.handle.get())) }
     }
@@ -133,28 +133,39 @@ impl Producer {
     }
 
     /// Adds offsets of a consumer group that has no members to the open transaction.
-    pub(in crate::bus::kafka) fn send_offsets(
-        &self,
-        offsets: &TopicPartitionList,
-        group: &CStr,
-        timeout: Duration,
-    ) -> Result<(), TransactionFailure> {
-        // SAFETY: the client and the list are alive; both arguments are copied by the call.
-        unsafe {
-            let group = Owned::new(rd::rd_kafka_consumer_group_metadata_new(group.as_ptr()), rd::rd_kafka_consumer_group_metadata_destroy);
-            let group = group.as_ref().map_or(ptr::null_mut(), Owned::get);
-            done(rd::rd_kafka_send_offsets_to_transaction(self.handle.get(), offsets.ptr(), group, millis(timeout)))
+    ///
+    /// librdkafka (2.12) forgets the time-out while it looks for the group's coordinator and no broker is up, and the client must not
+    /// go while the call lasts. So the call has a thread of its own, which keeps the client; it ends when a broker is back, and the
+    /// transaction is then still nobody's to commit.
+    pub(in crate::bus::kafka) fn send_offsets(&self, offsets: &TopicPartitionList, group: &CStr, timeout: Duration) -> Result<(), Setback> {
+        let (handle, offsets, group) = (Arc::clone(&self.handle), offsets.clone(), group.to_owned());
+        let (answer, answered) = sync_channel(1);
+        let call = move || {
+            // SAFETY: client, list and name are alive; the call copies its arguments; what it makes is ours.
+            let done = unsafe {
+                let group = rd::rd_kafka_consumer_group_metadata_new(group.as_ptr());
+                let group = Owned::new(group, rd::rd_kafka_consumer_group_metadata_destroy);
+                let group = group.as_ref().map_or(ptr::null_mut(), Owned::get);
+                done(rd::rd_kafka_send_offsets_to_transaction(handle.get(), offsets.ptr(), group, millis(timeout)))
+            };
+            // Nobody may be waiting any more.
+            let _ = answer.send(done);
+        };
+        let silence = || Err(Setback { failure: Failure::timed_out(), retriable: false });
+        match std::thread::Builder::new().name("kafka-progress".to_owned()).spawn(call) {
+            Ok(_) => answered.recv_timeout(timeout + Duration::from_millis(500)).unwrap_or_else(|_| silence()),
+            Err(_) => silence(),
         }
     }
 
     /// Commits the open transaction; everything should have been delivered before.
-    pub(in crate::bus::kafka) fn commit_transaction(&self, timeout: Duration) -> Result<(), TransactionFailure> {
+    pub(in crate::bus::kafka) fn commit_transaction(&self, timeout: Duration) -> Result<(), Setback> {
         // SAFETY: the client is alive, the error is ours.
         unsafe { done(rd::rd_kafka_commit_transaction(self.handle.get(), millis(timeout))) }
     }
 
     /// Gives up what is not delivered, hears all reports, aborts.
-    pub(in crate::bus::kafka) fn abort_transaction(&self, timeout: Duration) -> Result<(), TransactionFailure> {
+    pub(in crate::bus::kafka) fn abort_transaction(&self, timeout: Duration) -> Result<(), Setback> {
         // SAFETY: the client is alive, the error is ours.
         unsafe { done(rd::rd_kafka_abort_transaction(self.handle.get(), millis(timeout))) }
     }
@@ -187,12 +198,12 @@ fn bytes(bytes: Option<&[u8]>) -> rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 
 
 /// # Safety
 /// `error` is null or ours.
-unsafe fn done(error: *mut rd::rd_kafka_error_t) -> Result<(), TransactionFailure> {
+unsafe fn done(error: *mut rd::rd_kafka_error_t) -> Result<(), Setback> {
     // SAFETY: as the caller promised; the error is destroyed after everything was read.
     unsafe {
         let Some(error) = Owned::new(error, rd::rd_kafka_error_destroy) else { return Ok(()) };
         let retriable = rd::rd_kafka_error_is_retriable(error.get()) != 0;
-        Err(TransactionFailure { failure: failure(error.get()), retriable })
+        Err(Setback { failure: failure(error.get()), retriable })
     }
 }
 

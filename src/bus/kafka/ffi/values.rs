@@ -10,6 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::util::cstr_to_owned;
 
 use super::{ConfigValue, Failure, Group, TopicDescription};
+use crate::bus::TopicRights;
 use crate::model::bus::GroupMember;
 use crate::model::names::TopicPartition;
 use crate::model::record::{Header, TimestampKind};
@@ -106,6 +107,28 @@ pub(super) unsafe fn topic_description(topic: *const rd::rd_kafka_TopicDescripti
             internal: rd::rd_kafka_TopicDescription_is_internal(topic) != 0,
             partitions,
             replication_factor,
+        })
+    }
+}
+
+/// # Safety
+/// `topic` is a description that lives during the call.
+pub(super) unsafe fn topic_rights(topic: *const rd::rd_kafka_TopicDescription_t) -> Result<TopicRights, Failure> {
+    // SAFETY: as in `topic_description`; null means that the broker did not tell.
+    unsafe {
+        error_of(rd::rd_kafka_TopicDescription_error(topic))?;
+        let mut length = 0;
+        let allowed = rd::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut length);
+        if allowed.is_null() {
+            return Ok(TopicRights::default());
+        }
+        let allowed = slice(allowed, length);
+        let may =
+            |operation| Some(allowed.contains(&operation) || allowed.contains(&rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ALL));
+        Ok(TopicRights {
+            read: may(rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ),
+            write: may(rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE),
+            delete: may(rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DELETE),
         })
     }
 }

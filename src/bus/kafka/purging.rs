@@ -91,6 +91,7 @@ impl Shared {
         if !self.deletes_groups()? {
             return Err(BusError::Unsupported("deleting consumer groups: the brokers do not know this request".to_owned()));
         }
+        self.is_there()?;
         let (native, deadline) = (names::group(group)?, self.deadline());
         match again(deadline, || self.client.delete_group(&native, left(deadline)).map_err(of_group)) {
             Err(failure) if failure.code != Code::GroupIdNotFound => {

@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, left};
 use super::errors::{again, of_group};
-use super::ffi::{Delivery, Failure, Producer, TransactionFailure};
+use super::ffi::{Delivery, Failure, Producer, Setback};
 use super::{Aside, Shared, names};
 use crate::bus::{BusError, Outgoing, SendError, SendFailure, Sender, SenderSettings};
 use crate::lifecycle::failpoint;
@@ -93,7 +93,7 @@ impl Drop for State {
             return;
         }
         let deadline = Instant::now() + REST;
-        let ended = |call: &dyn Fn() -> Result<(), TransactionFailure>| loop {
+        let ended = |call: &dyn Fn() -> Result<(), Setback>| loop {
             match call() {
                 Err(failure) if failure.retriable && Instant::now() < deadline => sleep(LOOK),
                 Err(failure) if failure.retriable => return false,

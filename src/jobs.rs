@@ -13,6 +13,7 @@ use crate::dead_letters::indexer::work::{self, Said};
 use crate::dead_letters::indexer::{self, BusWork};
 use crate::lifecycle::failpoint;
 
+mod discards;
 mod instances;
 mod lease;
 mod retention;
@@ -92,6 +93,13 @@ pub const TABLE: &[Job] = &[
         touches: "removes dead letters with a final status, audit, arrivals and sessions past their time",
         by: By::One,
         run: |run| Box::pin(retention::prune(run)),
+    },
+    Job {
+        name: "discards",
+        period: Duration::from_secs(2),
+        touches: "statuses of dead letters in discards and restores that a crash left behind, with their audit",
+        by: By::One,
+        run: |run| Box::pin(discards::go_on(run)),
     },
     Job {
         name: "space",

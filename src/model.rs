@@ -4,11 +4,13 @@
 pub mod access;
 pub mod bus;
 pub mod dead_letter;
+pub mod discard;
 pub mod failure;
 pub mod failure_group;
 pub mod names;
 pub mod page;
 pub mod partition_problem;
+pub mod purge;
 pub mod record;
 pub mod replay;
 pub mod selection;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::bus::Bus;
 use crate::model::{BusId, Capabilities};
 
+pub mod discard;
 pub mod records;
 pub mod replay;
 

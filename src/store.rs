@@ -15,6 +15,7 @@ mod caches;
 pub mod consumer_groups;
 mod custody;
 pub mod dead_letters;
+pub mod discards;
 mod error;
 mod facets;
 pub mod failure_groups;
@@ -127,6 +128,8 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         dead_letters::count::STATEMENTS,
         dead_letters::detail::STATEMENTS,
         dead_letters::select::STATEMENTS,
+        discards::STATEMENTS,
+        discards::steps::STATEMENTS,
         facets::STATEMENTS,
         failure_groups::STATEMENTS,
         indexing::STATEMENTS,

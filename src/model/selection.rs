@@ -15,9 +15,15 @@ pub enum Selection {
 impl Selection {
     /// A filter of a selection: without a status it means what is open.
     #[must_use]
-    pub fn of_filter(mut filter: DeadLetterFilter) -> Self {
+    pub fn of_filter(filter: DeadLetterFilter) -> Self {
+        Self::of_filter_for(filter, Status::Open)
+    }
+
+    /// A filter of a selection: without a status it means this one.
+    #[must_use]
+    pub fn of_filter_for(mut filter: DeadLetterFilter, status: Status) -> Self {
         if filter.status.is_empty() {
-            filter.status.push(Status::Open);
+            filter.status.push(status);
         }
         Self::Filter(Box::new(filter))
     }

@@ -16,6 +16,7 @@ statements! {
         and status in (select cast(value as bigint) from json_each(cast($2 as text))) returning id, facet_id, status";
     const REMOVE_CUSTODY = "delete from custody where dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text))) \
         returning stack_trace_id";
+    const REMOVE_DISCARDS = "delete from discard_items where dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const RELEASE_FRAMES = "update stack_traces set uses = uses - $2 where id = $1";
     const REMOVE_FRAMES = "delete from stack_traces where id = $1 and uses <= 0";
     const BLOCKS_AROUND = "select id, first_id, last_id from search_blocks \
@@ -94,7 +95,8 @@ engines! {
         // Whoever removes the row also takes it out of the counters: an instance that does the same at the same time finds nothing.
         let gone: Vec<(i64, i64, i16)> = sqlx::query_as(REMOVE).bind(id_list(ids)).bind(statuses).fetch_all(&mut *tx).await?;
         let ids = id_list(&gone.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
-        let used: Vec<(Option<i64>,)> = sqlx::query_as(REMOVE_CUSTODY).bind(ids).fetch_all(&mut *tx).await?;
+        let used: Vec<(Option<i64>,)> = sqlx::query_as(REMOVE_CUSTODY).bind(&ids).fetch_all(&mut *tx).await?;
+        sqlx::query(REMOVE_DISCARDS).bind(&ids).execute(&mut *tx).await?;
         let mut facets: BTreeMap<(i64, i16), i64> = BTreeMap::new();
         let mut frames: BTreeMap<i64, i64> = BTreeMap::new();
         for (_, facet, code) in &gone {

@@ -11,6 +11,7 @@ mod audit;
 mod buses;
 mod consumer_groups;
 mod dead_letters;
+pub(super) mod discards;
 mod failure_groups;
 mod overview;
 mod records;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(overview::routes())
         .merge(failure_groups::routes())
         .merge(dead_letters::routes())
+        .merge(discards::routes())
         .merge(buses::routes())
         .merge(topics::routes())
         .merge(records::routes())

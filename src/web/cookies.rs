@@ -5,6 +5,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 
 use super::address;
 use crate::access::{SESSION_ABSOLUTE, Secret};
+use crate::model::discard::DiscardId;
 
 /// The names and marks that the public address asks for: with https, `__Host-` names bind a cookie to exactly this host.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,17 @@ impl Theme {
     }
 }
 
+/// Between a message and the discard that it offers to take back.
+const UNDO: char = '\u{1f}';
+
+/// A message that is shown once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flash {
+    pub(super) text: String,
+    /// The discard that can be taken back.
+    pub(super) undo: Option<DiscardId>,
+}
+
 impl Cookies {
     pub(super) const fn new(secure: bool) -> Self {
         Self { secure }
@@ -71,10 +83,17 @@ impl Cookies {
     }
 
     /// The message of the answer before, such as "User mara added".
-    pub(super) fn flash(self, headers: &HeaderMap) -> Option<String> {
+    pub(super) fn flash(self, headers: &HeaderMap) -> Option<Flash> {
         // The jar has undone the percent-encoding.
         let text = self.read(headers, FLASH)?;
-        Some(text).filter(|text| !text.is_empty() && text.chars().count() <= 200)
+        let (text, undo) = text.split_once(UNDO).map_or((text.as_str(), None), |(text, id)| (text, DiscardId::parse(id)));
+        let fits = !text.is_empty() && text.chars().count() <= 200;
+        fits.then(|| Flash { text: text.to_owned(), undo })
+    }
+
+    /// A message with the discard that can be taken back.
+    pub(super) fn set_flash_with_undo(self, text: &str, discard_id: &str) -> HeaderValue {
+        self.set_flash(&format!("{text}{UNDO}{discard_id}"))
     }
 
     pub(super) fn set_flash(self, text: &str) -> HeaderValue {
@@ -116,7 +135,8 @@ pub(super) fn set(response: &mut axum::response::Response, cookie: HeaderValue) 
 
 #[cfg(test)]
 mod tests {
-    use super::{Cookies, Theme};
+    use super::{Cookies, DiscardId, Flash, Theme};
+    use crate::model::Timestamp;
     use axum::http::{HeaderMap, HeaderValue, header};
 
     fn sent(cookie: &HeaderValue) -> HeaderMap {
@@ -141,7 +161,12 @@ mod tests {
     fn a_message_survives_the_redirect() {
         let cookies = Cookies::new(false);
         let text = "User \"Zoë\" added; see + below";
-        assert_eq!(cookies.flash(&sent(&cookies.set_flash(text))).as_deref(), Some(text));
+        assert_eq!(cookies.flash(&sent(&cookies.set_flash(text))), Some(Flash { text: text.to_owned(), undo: None }));
         assert_eq!(cookies.flash(&HeaderMap::new()), None);
+        let id = DiscardId::new(Timestamp::from_millis(7));
+        let flash = cookies.flash(&sent(&cookies.set_flash_with_undo("7 discarded", id.as_str()))).unwrap();
+        assert_eq!((flash.text.as_str(), flash.undo), ("7 discarded", Some(id)));
+        let forged = cookies.flash(&sent(&cookies.set_flash_with_undo("7 discarded", "\"><script>"))).unwrap();
+        assert_eq!(forged.undo, None);
     }
 }

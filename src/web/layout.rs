@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 
 use super::address;
 use super::context::RequestContext;
-use super::cookies::Theme;
+use super::cookies::{Flash, Theme};
 use super::error::Error;
 use super::extract::Viewer;
 use super::{WebState, filters};
@@ -131,7 +131,7 @@ pub struct Layout {
     pub(super) nav: Vec<NavItem>,
     pub(super) buses: Vec<BusItem>,
     pub(super) fresh: Freshness,
-    pub(super) flash: Option<String>,
+    pub(super) flash: Option<Flash>,
     /// Whether parts are sent beside what was asked for.
     pub(super) oob: bool,
 }

@@ -9,6 +9,7 @@ mod consumer_groups;
 mod dead_letter;
 mod dead_letters;
 mod demo;
+mod discard;
 pub(super) mod error;
 mod failure_group;
 mod failure_groups;
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Routes {
         .and(demo::routes())
         .and(replays::routes())
         .and(replay::routes())
+        .and(discard::routes())
         .and(login::routes())
         .and(buses::routes())
         .and(help::routes())

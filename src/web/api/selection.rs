@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::error::Error;
-use super::super::view::filter::{FieldProblem, ListQuery, Reading};
+use super::super::view::filter::{FieldProblem, ListQuery, Reading, api_query};
 use super::super::view::query::problems;
-use crate::model::{DeadLetterFilter, DeadLetterId, Selection, Timestamp};
+use crate::model::{DeadLetterFilter, DeadLetterId, Selection, Status, Timestamp};
 
 /// Ids that one request may name; more are selected by a filter.
 const MAX_IDS: usize = 50_000;
@@ -26,10 +26,34 @@ pub(in crate::web) struct SelectionBody {
 impl SelectionBody {
     /// The selection; 422 with the field otherwise.
     pub(in crate::web) fn parse(self, now: Timestamp) -> Result<Selection, Error> {
+        self.parse_for(Status::Open, now)
+    }
+
+    /// The selection, where a filter without `status` means this one.
+    pub(in crate::web) fn parse_for(self, status: Status, now: Timestamp) -> Result<Selection, Error> {
         match (self.ids, self.filter) {
             (Some(ids), None) => parse_ids(&ids).map(Selection::Ids),
-            (None, Some(filter)) => parse_filter(&filter, now).map(Selection::of_filter),
+            (None, Some(filter)) => parse_filter(&filter, now).map(|filter| Selection::of_filter_for(filter, status)),
             _ => Err(Error::field("selection", "selection holds either ids or a filter")),
+        }
+    }
+}
+
+/// Ids that the audit names; the act itself keeps all of them.
+const AUDITED_IDS: usize = 20;
+
+/// A selection as the audit names it.
+pub(in crate::web) fn audit_target(selection: &Selection) -> String {
+    match selection {
+        Selection::Ids(ids) => {
+            let more = ids.len().saturating_sub(AUDITED_IDS);
+            let named = ids.iter().take(AUDITED_IDS).map(|id| format!("id={id}")).collect::<Vec<_>>().join("&");
+            if more > 0 { format!("{named} and {more} more") } else { named }
+        }
+        Selection::Filter(filter) => {
+            // What somebody searched for may be a secret; that they searched is enough.
+            let address = api_query("/dead-letters", filter);
+            if filter.q.is_some() { address.set("q", "…").to_string() } else { address.to_string() }
         }
     }
 }
@@ -82,8 +106,8 @@ fn parse_filter(filter: &Map<String, Value>, now: Timestamp) -> Result<DeadLette
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, Selection, SelectionBody};
-    use crate::model::{DeadLetterId, Status, Timestamp};
+    use super::{Error, Selection, SelectionBody, Status, Timestamp, audit_target};
+    use crate::model::DeadLetterId;
 
     fn parse(body: &str) -> Result<Selection, Error> {
         serde_json::from_str::<SelectionBody>(body).unwrap().parse(Timestamp::from_millis(0))
@@ -113,5 +137,20 @@ mod tests {
         assert_eq!(field(r#"{"filter":{"status":{}}}"#).as_deref(), Some("selection.filter.status"));
         assert_eq!(field("{}").as_deref(), Some("selection"));
         assert_eq!(field(r#"{"ids":[],"filter":{}}"#).as_deref(), Some("selection"));
+    }
+
+    #[test]
+    fn the_audit_names_the_scope_but_not_what_was_searched_for() {
+        let selection = parse(r#"{"filter":{"bus":"prod","q":"4111 1111"}}"#).unwrap();
+        assert_eq!(audit_target(&selection), "/dead-letters?bus=prod&status=open&q=%E2%80%A6");
+        let ids = Selection::Ids((1..=25).map(DeadLetterId).collect());
+        assert!(audit_target(&ids).starts_with("id=1&id=2&") && audit_target(&ids).ends_with("id=20 and 5 more"));
+    }
+
+    #[test]
+    fn a_restore_means_what_is_discarded() {
+        let body = serde_json::from_str::<SelectionBody>(r#"{"filter":{"bus":"prod"}}"#).unwrap();
+        let Selection::Filter(filter) = body.parse_for(Status::Discarded, Timestamp::from_millis(0)).unwrap() else { panic!("a filter") };
+        assert_eq!(filter.status, [Status::Discarded]);
     }
 }

@@ -22,7 +22,6 @@ use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::dead_letter::DeadLetterDetail;
 use crate::model::failure_group::FailureGroup;
 use crate::model::{DeadLetterId, Role, Status, Timestamp};
-use crate::store::replays::LetterReplay;
 use about::{About, Event, Fact, about, events};
 
 mod about;
@@ -62,6 +61,8 @@ struct DeadLetterPage {
     same_origin: Vec<LetterRow>,
     show_bus: bool,
     replayable: Status,
+    /// How many of the events are acts of people and jobs: these come first.
+    acts: usize,
 }
 
 /// The failure group and its share.
@@ -123,9 +124,11 @@ async fn dead_letter(
     let same_origin = store.list_same_origin(DeadLetterId(id)).await?;
     let here = Address::new(format!("/dead-letters/{id}")).with_pairs(&pairs);
     let packages = application_packages(&state, letter.summary.bus.as_str());
+    let now = layout.now;
     let page = DeadLetterPage::new(layout, &letter, group.as_ref(), &here, &packages)
         .with_same_origin(same_origin.iter().map(|row| LetterRow::new(row, &Address::new("").and("status", "all"))).collect())
-        .with_replays(&store.list_replays_of_letter(DeadLetterId(id)).await?)
+        .with_acts(about::replay_events(&store.list_replays_of_letter(DeadLetterId(id)).await?, now))
+        .with_acts(about::discard_events(&store.list_discards_of_letter(DeadLetterId(id)).await?, now))
         .among(state.config().buses.len());
     render(&page, &partial)
 }
@@ -166,6 +169,7 @@ impl DeadLetterPage {
             same_origin: Vec::new(),
             show_bus: false,
             replayable: summary.status,
+            acts: 0,
             layout: layout
                 .crumb("Dead letters", "/failure-groups")
                 .crumb(class.map_or_else(|| summary.fingerprint.to_string(), |class| short(class, 60)), group_href)
@@ -177,14 +181,6 @@ impl DeadLetterPage {
 
     fn with_same_origin(mut self, rows: Vec<LetterRow>) -> Self {
         self.same_origin = rows;
-        self
-    }
-
-    /// What replays did with it comes first, and whether it may be replayed now.
-    fn with_replays(mut self, replays: &[LetterReplay]) -> Self {
-        let mut events = about::replay_events(replays, self.layout.now);
-        events.append(&mut self.events);
-        self.events = events;
         self
     }
 
@@ -204,6 +200,26 @@ impl DeadLetterPage {
     /// Whether it was replayed before.
     fn again(&self) -> bool {
         matches!(self.replayable, Status::Replayed | Status::Resolved)
+    }
+
+    /// What people and jobs did about it comes first, newest first.
+    fn with_acts(mut self, acts: Vec<Event>) -> Self {
+        self.acts += acts.len();
+        self.events.splice(0..0, acts);
+        self.events[..self.acts].sort_by_key(|event| std::cmp::Reverse(event.at));
+        self
+    }
+
+    fn is_open(&self) -> bool {
+        self.replayable == Status::Open
+    }
+
+    fn is_discarded(&self) -> bool {
+        self.replayable == Status::Discarded
+    }
+
+    fn may_discard(&self) -> bool {
+        self.layout.may(Role::Operator)
     }
 
     fn among(mut self, buses: usize) -> Self {

@@ -17,7 +17,7 @@ use super::super::view::query::{Pairs, problems};
 use super::super::view::time::exact;
 use super::super::{Error, Layout, Section, WebState, filters};
 use super::failure_groups::Tabs;
-use crate::model::{Role, Status, Timestamp};
+use crate::model::{DeadLetterFilter, Role, Status, Timestamp};
 use crate::store::dead_letters::DeadLetterPage;
 use newer::Newer;
 use watched::Watched;
@@ -84,6 +84,13 @@ struct Selection {
     may_export: bool,
     /// What matches, as a replay selects it.
     filter: String,
+    /// Where all that match are discarded; restored, by the query that selects them.
+    discard_all_href: String,
+    restore_filter: String,
+    /// Whether the list may hold open ones, discarded ones, and any others.
+    with_open: bool,
+    with_discarded: bool,
+    with_others: bool,
 }
 
 impl Page for DeadLettersPage {
@@ -179,6 +186,8 @@ fn lede(count: Option<u64>, rows: &Rows, query: &ListQuery, is_filtered: bool) -
 
 impl Selection {
     fn new(here: &Address, query: &ListQuery, count: Option<u64>, may_export: bool) -> Self {
+        let holds = |status| query.filter.status.is_empty() || query.filter.status.contains(&status);
+        let restored = DeadLetterFilter { status: vec![Status::Discarded], ..query.filter.clone() };
         Self {
             matching: count.map(grouped).unwrap_or_default(),
             is_all: here.get("select") == Some("all"),
@@ -187,6 +196,11 @@ impl Selection {
             export_all_href: api_query("/api/v1/dead-letters/export", &query.filter).to_string(),
             may_export,
             filter: api_query("", &query.filter).to_string(),
+            discard_all_href: api_query("/dead-letters/discard", &query.filter).to_string(),
+            restore_filter: api_query("", &restored).query(),
+            with_open: holds(Status::Open),
+            with_discarded: holds(Status::Discarded),
+            with_others: query.filter.status.len() != 1,
         }
     }
 }

@@ -55,6 +55,8 @@ struct FailureGroupPage {
     may_export: bool,
     /// The open ones, as a replay selects them.
     replay_filter: String,
+    /// Where its open ones are discarded.
+    discard_href: String,
     figures: Vec<Figure>,
     ranges: Vec<Choice>,
     range: String,
@@ -176,6 +178,7 @@ impl FailureGroupPage {
             export_count: grouped(group.counts.total()),
             may_export: layout.may(Role::Operator),
             replay_filter: api_query("", &DeadLetterFilter { status: vec![Status::Open], ..filter.clone() }).to_string(),
+            discard_href: api_query("/dead-letters/discard", filter).set("status", Status::Open.as_str()).to_string(),
             figures: figures(group, range, layout.now),
             ranges: ranges(&here).into_iter().filter(|choice| choice.label != "All").collect(),
             range: range.words(),

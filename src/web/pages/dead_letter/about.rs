@@ -7,6 +7,7 @@ use super::super::super::view::number::{counted, grouped, size};
 use super::super::super::view::text::short;
 use super::super::super::view::time::{exact, exact_near};
 use crate::model::dead_letter::DeadLetterDetail;
+use crate::model::discard::{DiscardId, LetterDiscard};
 use crate::model::{BusId, FailedAtSource, Timestamp};
 use crate::store::replays::LetterReplay;
 
@@ -179,6 +180,34 @@ pub(super) fn replay_events(replays: &[LetterReplay], now: Timestamp) -> Vec<Eve
         }
     };
     replays.iter().map(event).collect()
+}
+
+/// What people did about it, with their reasons.
+pub(super) fn discard_events(discards: &[LetterDiscard], now: Timestamp) -> Vec<Event> {
+    let event = |icon, what: String, note: String, at: Timestamp, id: &DiscardId| Event {
+        tone: "idle",
+        icon,
+        what,
+        note,
+        at: Some(at),
+        shown: exact_near(at, now),
+        href: Some(format!("/discards/{id}")),
+    };
+    let mut events = Vec::new();
+    for discard in discards {
+        if let Some(restore) = &discard.restored {
+            let what = format!("Opened again by {}", person(&restore.actor));
+            events.push(event("rotate-ccw", what, String::new(), restore.at, &restore.id));
+        }
+        let what = format!("Discarded by {}", person(&discard.actor));
+        events.push(event("archive", what, short(&discard.reason, 500), discard.at, &discard.id));
+    }
+    events
+}
+
+/// A user by name alone.
+fn person(actor: &str) -> String {
+    short(actor.trim_start_matches("user:"), 80)
 }
 
 /// The exact time in the form of a tooltip.

@@ -12,10 +12,12 @@ use std::time::Duration;
 use crate::dead_letters::indexer::work::{self, Said};
 use crate::dead_letters::indexer::{self, BusWork};
 use crate::lifecycle::failpoint;
+use crate::operations::Operations;
 
 mod discards;
 mod instances;
 mod lease;
+mod purges;
 mod retention;
 mod revisions;
 pub mod sampler;
@@ -102,6 +104,13 @@ pub const TABLE: &[Job] = &[
         run: |run| Box::pin(discards::go_on(run)),
     },
     Job {
+        name: "purges",
+        period: Duration::from_secs(1),
+        touches: "deletes from the bus what a started purge has cut off; ends plans that nobody has started",
+        by: By::One,
+        run: |run| Box::pin(purges::go_on(run)),
+    },
+    Job {
         name: "space",
         period: Duration::from_secs(15),
         touches: "removes resolved and discarded dead letters while the store is over its limit",
@@ -115,6 +124,8 @@ pub const TABLE: &[Job] = &[
 struct Run {
     context: Context,
     retention: Retention,
+    /// Explicit acts on the buses.
+    operations: Operations,
     /// Revisions seen so far; of the `revisions` job alone.
     revisions: Arc<Mutex<Option<BTreeMap<String, i64>>>>,
 }
@@ -122,7 +133,8 @@ struct Run {
 /// Starts everything: the table's jobs, and a sampler and an indexer for each bus. Returns at once; nothing waits for a bus.
 /// Where instances share a store, this one is registered in it first, so that no other takes it for a stranger.
 pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention) {
-    let run = Run { context: context.clone(), retention, revisions: Arc::default() };
+    let operations = Operations::new(buses.iter().map(|work| (work.id().clone(), Arc::clone(&work.bus))).collect());
+    let run = Run { context: context.clone(), retention, operations, revisions: Arc::default() };
     if context.instance.shared
         && let Err(error) = instances::register(&run).await
     {

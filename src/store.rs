@@ -24,6 +24,7 @@ pub mod instances;
 mod open;
 pub mod partition_problems;
 mod presence;
+pub mod purges;
 pub mod replays;
 pub mod retention;
 mod rows;
@@ -137,6 +138,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         instances::STATEMENTS,
         open::STATEMENTS,
         partition_problems::STATEMENTS,
+        purges::STATEMENTS,
         replays::STATEMENTS,
         replays::outcome::STATEMENTS,
         replays::planning::STATEMENTS,

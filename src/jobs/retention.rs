@@ -24,6 +24,7 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     }
     let (audit, minutes) = (now.minus(kept.audit), now.minus(kept.minutes));
     in_steps(run, "audit", || store.prune_audit(audit, STEP)).await?;
+    in_steps(run, "purges", || store.prune_purges(audit, STEP)).await?;
     in_steps(run, "discards", || store.prune_discards(audit, STEP)).await?;
     in_steps(run, "arrivals", || store.prune_arrivals(minutes, STEP)).await?;
     in_steps(run, "search_blocks", || store.compact_search_blocks(STEP)).await?;

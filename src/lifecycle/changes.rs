@@ -27,11 +27,14 @@ pub enum Noun {
     Audit,
     /// Replays and their items.
     Replays,
+    /// Purges and their partitions.
+    Purges,
 }
 
 impl Noun {
     /// Every noun.
-    pub const ALL: &'static [Self] = &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays];
+    pub const ALL: &'static [Self] =
+        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges];
 
     /// The word used in the event stream and in the store's revisions.
     #[must_use]
@@ -43,6 +46,7 @@ impl Noun {
             Self::ConsumerGroups => "consumer_groups",
             Self::Audit => "audit",
             Self::Replays => "replays",
+            Self::Purges => "purges",
         }
     }
 

@@ -14,6 +14,7 @@ mod dead_letters;
 pub(super) mod discards;
 mod failure_groups;
 mod overview;
+pub(super) mod purges;
 mod records;
 pub(super) mod replays;
 pub(super) mod selection;
@@ -34,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(records::routes())
         .merge(consumer_groups::routes())
         .merge(replays::routes())
+        .merge(purges::routes())
 }
 
 /// `GET /api/v1/openapi.json`: this API, described.

@@ -34,6 +34,8 @@ pub enum Section {
     Buses,
     /// Replays.
     Replays,
+    /// Purges.
+    Purges,
     /// Topics and their records.
     Topics,
     /// Consumer groups.
@@ -57,6 +59,7 @@ impl Section {
             Self::DeadLetters => "dead_letters",
             Self::Buses => "buses",
             Self::Replays => "replays",
+            Self::Purges => "purges",
             Self::Topics => "topics",
             Self::ConsumerGroups => "consumer_groups",
             Self::Audit => "audit",
@@ -282,6 +285,7 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<Na
         item(Section::Overview, "/", "Overview", "layout-dashboard", "O"),
         item(Section::DeadLetters, "/failure-groups", "Dead letters", "inbox", "D"),
         item(Section::Replays, "/replays", "Replays", "redo-2", "R"),
+        item(Section::Purges, "/purges", "Purges", "scissors", "P"),
         list(Section::Topics, "topics", "Topics", "rows-3", "T"),
         list(Section::ConsumerGroups, "consumer-groups", "Consumer groups", "users", "C"),
         NavItem { address: "/buses".to_owned(), ..item(Section::Buses, "", "Buses", "plug-zap", "B") },

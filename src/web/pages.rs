@@ -16,6 +16,8 @@ mod failure_groups;
 mod help;
 pub(super) mod login;
 pub(super) mod overview;
+mod purge;
+mod purges;
 mod replay;
 mod replays;
 mod settings;
@@ -33,6 +35,8 @@ pub(super) fn routes() -> Routes {
         .and(demo::routes())
         .and(replays::routes())
         .and(replay::routes())
+        .and(purges::routes())
+        .and(purge::routes())
         .and(discard::routes())
         .and(login::routes())
         .and(buses::routes())

@@ -5,6 +5,7 @@ use crate::harness::letters::{Failing, Seeded};
 
 mod api;
 mod bad_input;
+mod discard;
 mod export;
 mod first_page;
 mod hostile;

@@ -13,6 +13,7 @@ use crate::harness::postgres::{self, Database};
 
 mod access;
 mod consumer_groups;
+mod discards;
 mod indexing;
 mod instances;
 mod letters;

@@ -19,7 +19,7 @@ use super::super::view::topic::cleanup_words;
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::bus::{Capability, Gap, PartitionState, TopicRole, TopicSummary};
 use crate::model::partition_problem::{PartitionProblem, PartitionProblemKind};
-use crate::model::{BusId, BusState, PageRequest, Timestamp, TopicName};
+use crate::model::{BusId, BusState, PageRequest, Role, Timestamp, TopicName};
 
 mod groups;
 mod records;
@@ -109,6 +109,8 @@ struct TopicPage {
     tabs: Vec<TabLink>,
     trouble: Trouble,
     body: Body,
+    /// Why it cannot be purged, by this person or at all.
+    against_purge: Option<String>,
 }
 
 /// What a person must know before anything else about this topic's partitions.
@@ -228,8 +230,20 @@ impl TopicPage {
             href,
             trouble,
             body,
+            against_purge: against_purge(&layout, bus, &topic),
             topic,
             layout,
         }
     }
+}
+
+fn against_purge(layout: &Layout, bus: &BusState, topic: &TopicSummary) -> Option<String> {
+    if !layout.may(Role::Admin) {
+        return Some("Purge needs the role admin".to_owned());
+    }
+    let policy = topic.generation.config.get("cleanup.policy").map_or("compact", String::as_str);
+    if topic.generation.compacted && !policy.contains("delete") {
+        return Some("A compacted topic cannot be purged; discard its dead letters".to_owned());
+    }
+    bus.capabilities.reason_against(Capability::DeleteRecords).map(|reason| format!("The bus deletes no records: {reason}"))
 }

@@ -350,6 +350,32 @@ impl App {
         self.send(request).await
     }
 
+    /// Sends JSON.
+    pub(crate) async fn post_json(&self, path: &str, body: serde_json::Value) -> Answer {
+        self.send(self.post(path, "application/json", body.to_string())).await
+    }
+
+    /// Sends a form, as a browser does without script.
+    pub(crate) async fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let query = redrive::web::address::query(fields.iter().copied());
+        self.send(self.post(path, "application/x-www-form-urlencoded", query.trim_start_matches('?').to_owned())).await
+    }
+
+    /// What a redirect leads to, with the cookies that it set.
+    pub(crate) async fn follow(&self, answer: &Answer) -> Answer {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text().chars().take(1_500).collect::<String>());
+        let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        self.get_with(answer.header("location"), header::COOKIE, &cookie).await
+    }
+
+    fn post(&self, path: &str, kind: &str, body: String) -> Request<Body> {
+        let mut request = self.request(path);
+        *request.method_mut() = axum::http::Method::POST;
+        request.headers_mut().insert(header::CONTENT_TYPE, kind.parse().expect("the harness works"));
+        *request.body_mut() = Body::from(body);
+        request
+    }
+
     fn request(&self, path: &str) -> Request<Body> {
         let mut request = Request::get(path).header(header::HOST, "localhost:8080");
         if let Some(token) = &self.token {

@@ -7,7 +7,7 @@ use super::dead_letter::{UnknownWord, words};
 use super::replay::uuid_v7;
 use super::{Actor, DeadLetterId, Timestamp};
 
-/// An act's public id: a UUIDv7 in its usual form.
+/// An act's public id: a `UUIDv7` in its usual form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiscardId(String);
 

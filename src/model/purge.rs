@@ -7,7 +7,7 @@ use super::dead_letter::{UnknownWord, words};
 use super::replay::{Check, CheckLevel, uuid_v7};
 use super::{Actor, BusId, GroupName, Timestamp, TopicName};
 
-/// A purge's public id: a UUIDv7 in its usual form.
+/// A purge's public id: a `UUIDv7` in its usual form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PurgeId(String);
 

@@ -74,6 +74,7 @@ struct Search {
 }
 
 /// What the bar over selected rows offers.
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one button is there")]
 struct Selection {
     /// Number of matching dead letters; empty when only a search would tell.
     matching: String,

@@ -169,10 +169,7 @@ async fn discard(
 ) -> Result<Response, Error> {
     let selection = form.selection(Status::Open, caller.now)?;
     let back = form.back().unwrap_or_else(|| back_to(&selection));
-    let reason = match parse_reason(&form.reason) {
-        Ok(reason) => reason,
-        Err(_) => return refuse(&state, layout, &selection, back, form.reason).await,
-    };
+    let Ok(reason) = parse_reason(&form.reason) else { return refuse(&state, layout, &selection, back, form.reason).await };
     let target = audit_target(&selection);
     let act = discards(&state).discard(selection, reason, target, caller.actor, caller.now).await?;
     Ok(told(&state, &act, &back))
@@ -186,18 +183,15 @@ async fn refuse(state: &WebState, layout: Layout, selection: &Selection, back: S
 }
 
 async fn restore(Operator(caller): Operator, State(state): State<WebState>, Form(form): Form<SelectionForm>) -> Result<Response, Error> {
-    let (what, target, back) = match &form.discard_id {
-        Some(id) => {
-            let id = parse_id(id)?;
-            let target = format!("discard_id={id}");
-            let back = format!("/discards/{id}");
-            (Restore::Discard(id), target, back)
-        }
-        None => {
-            let selection = form.selection(Status::Discarded, caller.now)?;
-            let (target, back) = (audit_target(&selection), back_to(&selection));
-            (Restore::Selection(selection), target, back)
-        }
+    let (what, target, back) = if let Some(id) = &form.discard_id {
+        let id = parse_id(id)?;
+        let target = format!("discard_id={id}");
+        let back = format!("/discards/{id}");
+        (Restore::Discard(id), target, back)
+    } else {
+        let selection = form.selection(Status::Discarded, caller.now)?;
+        let (target, back) = (audit_target(&selection), back_to(&selection));
+        (Restore::Selection(selection), target, back)
     };
     let act = discards(&state).restore(what, target, caller.actor, caller.now).await?;
     Ok(told(&state, &act, &form.back().unwrap_or(back)))

@@ -208,6 +208,12 @@ pub(super) fn writing(settings: &BusSettings, transactional_id: Option<&str>) ->
     for (property, value) in ours {
         config.set(property, value);
     }
+    // librdkafka warns of these whoever sets them, so only where somebody has set them otherwise.
+    for (property, value) in [("queuing.strategy", "fifo"), ("enable.gapless.guarantee", "false")] {
+        if config.get(property).is_some() {
+            config.set(property, value);
+        }
+    }
     config.set("max.in.flight", in_flight.to_string());
     config.set("socket.timeout.ms", socket_timeout.to_string());
     config.set("message.timeout.ms", delivery_timeout.as_millis().to_string());

@@ -35,9 +35,9 @@ statements! {
         where purge_id in (select cast(value as bigint) from json_each(cast($1 as text))) order by purge_id, number";
     const AT_WORK = "select purge_id from purges where state = 1 order by id";
     const EXPIRED = "select purge_id from purges where state = 0 and created_at < $1 order by id limit 100";
-    const MOVE = "update purges set state = $3, state_reason = $4, state_text = $5, \
-        started_at = case when $3 = 1 then $6 else started_at end, started_by = case when $3 = 1 then $7 else started_by end, \
-        started_from = case when $3 = 1 then $8 else started_from end, ended_at = case when $3 > 1 then $6 else ended_at end \
+    const MOVE = "update purges set state = cast($3 as smallint), state_reason = $4, state_text = $5, \
+        started_at = case when cast($3 as smallint) = 1 then $6 else started_at end, started_by = case when cast($3 as smallint) = 1 then $7 else started_by end, \
+        started_from = case when cast($3 as smallint) = 1 then $8 else started_from end, ended_at = case when cast($3 as smallint) > 1 then $6 else ended_at end \
         where id = $1 and state = $2";
     const REASON = "update purges set state_reason = $2, state_text = $3 where id = $1 and state = 1";
     const ASK_CANCEL = "update purges set cancel_asked_by = $2 where id = $1 and state = 1 and cancel_asked_by is null";

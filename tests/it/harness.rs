@@ -5,6 +5,7 @@ pub(crate) mod browser;
 #[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod kafka;
 pub(crate) mod letters;
+pub(crate) mod log_bus;
 pub(crate) mod memory_bus;
 pub(crate) mod postgres;
 pub(crate) mod redrive;

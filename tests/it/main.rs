@@ -11,6 +11,7 @@ mod harness;
 mod letters;
 mod operations;
 mod process;
+mod purge;
 mod replay;
 mod store;
 mod web;

@@ -21,6 +21,7 @@ mod lists;
 mod model;
 mod opening;
 mod partition_problems;
+mod purges;
 mod retention;
 mod search;
 mod topics;

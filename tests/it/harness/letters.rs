@@ -41,6 +41,7 @@ pub(crate) struct Seeded {
     config: String,
     topics: HashMap<(BusId, String), Position>,
     seen: HashMap<BusId, Vec<SeenTopic>>,
+    operations: Operations,
     folder: Arc<TempDir>,
 }
 
@@ -153,6 +154,7 @@ impl Seeded {
             config: String::new(),
             topics: HashMap::new(),
             seen: HashMap::new(),
+            operations: Operations::new(HashMap::new()),
             folder: Arc::new(folder),
         }
     }
@@ -187,6 +189,19 @@ impl Seeded {
             self.topics.insert((bus.clone(), name), Position { partition_id: partition.id, next: 0 });
         }
         self
+    }
+
+    /// Acts of people reach these buses.
+    pub(crate) fn acting_on(mut self, operations: Operations) -> Self {
+        self.operations = operations;
+        self
+    }
+
+    /// Goes on with purges, as the job of that name does.
+    pub(crate) async fn purge(&self) {
+        let purges =
+            redrive::operations::purge::Purges::new(self.operations.clone(), self.store.clone(), Changes::new(), self.lifecycle.clone());
+        purges.go_on(Timestamp::now()).await.expect("the store answers");
     }
 
     /// The bus answers now.
@@ -289,7 +304,7 @@ impl Seeded {
         WebState::new(WebParts {
             store: self.store.clone(),
             access: Access::new(self.store.clone(), config.auth.mode, changes.clone()),
-            operations: Operations::new(HashMap::new()),
+            operations: self.operations.clone(),
             replays: without_buses(&self.store, &changes, &self.lifecycle),
             demo: None,
             changes,

@@ -67,6 +67,15 @@ pub(crate) enum Operation {
 impl Kafka {
     /// Allows a user something; rules are enforced on the SASL listener.
     pub(crate) fn allow(&self, user: &str, operation: Operation, resource: Resource<'_>) {
+        self.rule(user, operation, resource, rd::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
+    }
+
+    /// Forbids a user something, whatever else allows it.
+    pub(crate) fn forbid(&self, user: &str, operation: Operation, resource: Resource<'_>) {
+        self.rule(user, operation, resource, rd::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
+    }
+
+    fn rule(&self, user: &str, operation: Operation, resource: Resource<'_>, permission: rd::rd_kafka_AclPermissionType_t) {
         let client: rdkafka::consumer::BaseConsumer = self.client().create().expect("a client");
         let client = rdkafka::consumer::Consumer::client(&client);
         let (kind, name) = match resource {
@@ -94,7 +103,7 @@ impl Kafka {
                 principal.as_ptr(),
                 c"*".as_ptr(),
                 operation,
-                rd::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
+                permission,
                 words.as_mut_ptr(),
                 words.len(),
             );

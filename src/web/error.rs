@@ -353,7 +353,7 @@ fn path_of_url(url: &str) -> Option<&str> {
 }
 
 /// Error texts begin small so that they can follow a colon; a sentence does not, and ends with a full stop.
-fn sentence_case(text: &str) -> String {
+pub(super) fn sentence_case(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(char::to_uppercase).into_iter().flatten();
     let sentence: String = first.chain(chars).collect();

@@ -1,5 +1,6 @@
 //! Journeys of a real Chromium.
 
+mod acts;
 mod corpus;
 mod harness;
 mod journey;

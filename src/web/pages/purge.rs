@@ -7,12 +7,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::super::api::purges::{parse_id, purges};
+use super::super::error::sentence_case;
 use super::super::extract::{Admin, Form, Partial, Path, Viewer};
 use super::super::render::{Page, part, render, render_with};
 use super::super::router::Routes;
 use super::super::view::address::{Address, segment};
 use super::super::view::look::Look;
-use super::super::view::number::grouped;
+use super::super::view::number::{counted, grouped};
 use super::super::view::purge as view;
 use super::super::view::text::short;
 use super::super::{Error, Layout, Section, WebState, filters};
@@ -160,7 +161,10 @@ impl PurgePage {
     fn lost(&self) -> String {
         match self.losses.as_slice() {
             [] => "none".to_owned(),
-            losses => format!("{} on {} groups", grouped(losses.iter().map(|(_, records)| records).sum()), losses.len()),
+            losses => {
+                let records = grouped(losses.iter().map(|(_, records)| records).sum());
+                format!("{records} on {}", counted(losses.len() as u64, "group", "groups"))
+            }
         }
     }
 
@@ -280,7 +284,7 @@ async fn start(
         typed: given.confirm,
         accepted: given.accept,
         acknowledged: form.without_custody,
-        problem: Some((field, text)),
+        problem: Some((field, sentence_case(&text))),
         ..PurgePage::new(layout, purge)
     };
     render_with(status, &page, &Partial::Full)

@@ -262,11 +262,7 @@ async fn a_person_purges_without_script_by_typing_the_name() {
     let start = format!("{address}/start");
     let wrong = app.post_form(&start, &[("confirm", "email"), ("accept", "open"), ("without_custody", "1")]).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(
-        wrong.text().contains("Type the topic&#39;s name to confirm") || wrong.text().contains("name to confirm: email.outbound-dlt"),
-        "{}",
-        wrong.text()
-    );
+    assert!(wrong.text().contains("Type the topic&#39;s name to confirm: email.outbound-dlt."), "{}", wrong.text());
     assert!(wrong.text().contains(r#"value="open" checked"#), "what was ticked stays ticked");
     let unread = app.post_form(&start, &[("confirm", TOPIC), ("without_custody", "1")]).await;
     assert_eq!(unread.status, StatusCode::UNPROCESSABLE_ENTITY);

@@ -5,7 +5,6 @@
 
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, left};
 use super::errors::{again, of_group};
-use super::ffi::{Delivery, Failure, Producer, Setback};
+use super::ffi::{Delivery, Failure, Producer};
 use super::{Aside, Shared, names};
 use crate::bus::{BusError, Outgoing, SendError, SendFailure, Sender, SenderSettings};
 use crate::lifecycle::failpoint;
@@ -31,8 +30,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const SUSPICIOUS: Duration = Duration::from_secs(2);
 /// How long that question may take.
 const ASK: Duration = Duration::from_secs(1);
-/// How long a sender that has failed may take to come to rest.
-const REST: Duration = Duration::from_mins(10);
 /// An abort that nobody answers is left to the next sender.
 const ABORT: Duration = Duration::from_secs(2);
 
@@ -44,7 +41,7 @@ struct State {
     shared: Arc<Shared>,
     settings: SenderSettings,
     group: CString,
-    producer: Arc<Producer>,
+    producer: Producer,
     /// Whether a batch may be sent. One batch at a time, also when a caller has given up waiting for the one before.
     usable: Mutex<bool>,
 }
@@ -55,10 +52,9 @@ impl KafkaSender {
         let group = names::group(&settings.group)?;
         let config = client::writing(&shared.settings, settings.transactional_id.as_deref());
         let producer = Producer::new(&config, Arc::clone(&shared.watch) as _).map_err(BusError::Configuration)?;
-        let state = State { shared, settings, group, producer: Arc::new(producer), usable: Mutex::new(false) };
+        let state = State { shared, settings, group, producer, usable: Mutex::new(true) };
         let opened = Self { state: Aside::new(state) };
         opened.state.get().take_over()?;
-        *opened.state.get().usable.lock().unwrap_or_else(PoisonError::into_inner) = true;
         Ok(opened)
     }
 }
@@ -80,30 +76,6 @@ impl Sender for KafkaSender {
         let state = self.state.share();
         let rehearsed = tokio::task::spawn_blocking(move || state.rehearse()).await;
         rehearsed.unwrap_or_else(|ended| Err(SendError::Other(format!("the rehearsal ended: {ended}"))))
-    }
-}
-
-/// librdkafka (2.12) dies of an assertion (`rd_kafka_enq_once_del_source_return`) when a client is destroyed while a call of its
-/// transaction is still under way at a broker that is down. So a sender that has failed is destroyed when those calls have ended; one
-/// whose calls do not end is left alone, which costs its memory.
-impl Drop for State {
-    fn drop(&mut self) {
-        let usable = *self.usable.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if usable || self.settings.transactional_id.is_none() {
-            return;
-        }
-        let deadline = Instant::now() + REST;
-        let ended = |call: &dyn Fn() -> Result<(), Setback>| loop {
-            match call() {
-                Err(failure) if failure.retriable && Instant::now() < deadline => sleep(LOOK),
-                Err(failure) if failure.retriable => return false,
-                _ => return true,
-            }
-        };
-        let wait = Duration::from_secs(5);
-        if !(ended(&|| self.producer.init_transactions(wait)) && ended(&|| self.producer.abort_transaction(wait))) {
-            std::mem::forget(Arc::clone(&self.producer));
-        }
     }
 }
 

@@ -111,7 +111,10 @@ impl Shared {
                 self.watch.answered();
                 capabilities.unavailable.remove(&capability);
             }
-            Err(error @ (BusError::Denied(_) | BusError::Unsupported(_))) => {
+            Err(BusError::Unsupported(why)) => {
+                capabilities.unavailable.insert(capability, why.clone());
+            }
+            Err(error @ BusError::Denied(_)) => {
                 capabilities.unavailable.insert(capability, error.to_string());
             }
             // Silence or a missing topic says nothing about what the bus can do.

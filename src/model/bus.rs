@@ -138,6 +138,13 @@ pub struct PartitionState {
 }
 
 impl PartitionState {
+    /// The end as far as anybody knows: what was read since the offsets were asked for is there too. A log that was cut ends before,
+    /// which is a problem of its own.
+    #[must_use]
+    pub fn known_end(&self) -> Option<i64> {
+        Some(self.end?.max(self.next.unwrap_or(0)))
+    }
+
     /// Offsets between the indexer and the end; `None` when the partition is not indexed or was never sampled.
     #[must_use]
     pub fn not_indexed(&self) -> Option<u64> {
@@ -147,7 +154,7 @@ impl PartitionState {
     /// Offsets from the log start to the end: at most this many records.
     #[must_use]
     pub fn records_at_most(&self) -> Option<u64> {
-        Some(self.end?.saturating_sub(self.log_start?).max(0).unsigned_abs())
+        Some(self.known_end()?.saturating_sub(self.log_start?).max(0).unsigned_abs())
     }
 
     /// Offsets between the last stable offset and the end: held up by an open transaction.

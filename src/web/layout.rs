@@ -12,15 +12,14 @@ use super::context::RequestContext;
 use super::cookies::{Flash, Theme};
 use super::error::Error;
 use super::extract::Viewer;
-use super::{WebState, filters};
+use super::view::freshness::Look;
+use super::view::text::visible_text;
+use super::{WebState, view};
 use crate::access::Via;
 use crate::model::{BusId, BusState, DeadLetterFilter, Role, Status, Timestamp};
 
 /// How long what the frame shows may be reused, so that every page does not count again.
 const SHELL_KEPT: Duration = Duration::from_secs(2);
-/// Samples of a bus older than this are amber; older than [`VERY_OLD`], red.
-const OLD: Duration = Duration::from_secs(45);
-const VERY_OLD: Duration = Duration::from_mins(1);
 
 /// Part of the navigation that a page belongs to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
@@ -97,7 +96,7 @@ pub(super) struct NavItem {
 pub(super) struct BusItem {
     pub(super) id: BusId,
     pub(super) kind: &'static str,
-    pub(super) words: &'static str,
+    pub(super) words: String,
     pub(super) tone: &'static str,
     pub(super) icon: &'static str,
     pub(super) address: String,
@@ -251,7 +250,7 @@ impl FromRequestParts<WebState> for Layout {
             via: viewer.identity.via,
             path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             nav: nav(bus.as_ref(), shell.open, viewer.identity.role, state.demo().is_some()),
-            buses: shell.buses.iter().map(|state| bus_item(state, bus.as_ref(), path)).collect(),
+            buses: shell.buses.iter().map(|state| bus_item(state, bus.as_ref(), path, context.now())).collect(),
             fresh: freshness(&shell, bus.as_ref(), context.now()),
             flash: state.cookies().flash(&parts.headers),
             oob: false,
@@ -301,15 +300,10 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<Na
     items
 }
 
-fn bus_item(state: &BusState, chosen: Option<&BusId>, path: &str) -> BusItem {
-    let (words, tone, icon) = match (&state.error, state.sampled_at) {
-        (Some(_), Some(_)) => ("unreachable", "bad", "unplug"),
-        (Some(_), None) => ("never reached", "bad", "unplug"),
-        (None, Some(_)) => ("connected", "ok", "plug-zap"),
-        (None, None) => ("connecting", "idle", "plug"),
-    };
+fn bus_item(state: &BusState, chosen: Option<&BusId>, path: &str, now: Timestamp) -> BusItem {
+    let Look { word, icon, tone } = view::freshness::Freshness::of(state, now).look();
     let address = same_list(path, &state.id);
-    BusItem { id: state.id.clone(), kind: "Kafka", words, tone, icon, address, chosen: chosen == Some(&state.id) }
+    BusItem { id: state.id.clone(), kind: "Kafka", words: word.to_lowercase(), tone, icon, address, chosen: chosen == Some(&state.id) }
 }
 
 /// The same list for another bus. A page of one thing belongs to its bus, so it means the other's first page.
@@ -334,19 +328,14 @@ fn freshness(shell: &Shell, bus: Option<&BusId>, now: Timestamp) -> Freshness {
     };
     let several = concerned.nth(1).is_some();
     let name = &stalest.id;
+    let look = view::freshness::Freshness::of(stalest, now).look();
     let Some(at) = stalest.sampled_at else {
-        return match &stalest.error {
-            Some(_) => plain("bad", "unplug", &format!("{name} was never reached")),
-            None => plain("idle", "plug", &format!("Reading {name}")),
-        };
+        let name = visible_text(name.as_str());
+        let words = if look.tone == "bad" { format!("{name} was never reached") } else { format!("Reading {name}") };
+        return plain(look.tone, look.icon, &words);
     };
-    let age = at.age_at(now);
-    let (tone, icon) = match () {
-        () if age >= VERY_OLD => ("bad", "clock-alert"),
-        () if age >= OLD || stalest.error.is_some() => ("warn", "clock-alert"),
-        () => ("", "activity"),
-    };
-    let words = if tone.is_empty() { "Live".to_owned() } else { filters::visible_text(name.as_str()) };
+    let (tone, icon) = if look.tone == "ok" { ("", "activity") } else { (look.tone, "clock-alert") };
+    let words = if tone.is_empty() { "Live".to_owned() } else { visible_text(name.as_str()) };
     let which = if several { "Oldest of all buses: " } else { "" };
     let title = format!("{which}{name} was last read at {at}", at = at.to_rfc3339());
     Freshness { tone, icon, words, at: Some(at), title }

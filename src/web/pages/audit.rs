@@ -189,7 +189,7 @@ fn place(entry: &AuditEntry) -> Cursor {
 }
 
 fn kept_words(config: &Config) -> String {
-    filters::duration_words(config.retention.audit)
+    super::super::view::time::duration_words(config.retention.audit)
 }
 
 impl From<AuditEntry> for Row {

@@ -8,7 +8,7 @@ use super::super::extract::{Partial, Query, Viewer};
 use super::super::render::{Page, part, render};
 use super::super::router::Routes;
 use super::super::view::address::segment;
-use super::super::view::freshness::{Condition, Freshness};
+use super::super::view::freshness::Freshness;
 use super::super::view::look::capability_words;
 use super::super::{Error, Layout, Section, WebState, filters};
 use super::{consumer_group, consumer_groups, topic, topics};
@@ -79,7 +79,7 @@ impl Page for BusesPage {
 async fn show(_: Viewer, State(state): State<WebState>, layout: Layout, partial: Partial) -> Result<Response, Error> {
     let now = layout.now;
     let buses = state.store().list_buses().await?.into_iter().map(|bus| BusRow::new(bus, now)).collect();
-    render(&BusesPage { layout: layout.titled(Section::Nowhere, "Buses"), buses }, &partial)
+    render(&BusesPage { layout: layout.titled(Section::Buses, "Buses"), buses }, &partial)
 }
 
 /// Which bus the navigation means.

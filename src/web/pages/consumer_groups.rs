@@ -9,7 +9,7 @@ use super::super::render::{Page, part, render};
 use super::super::view::address::{Address, segment};
 use super::super::view::freshness::{Condition, Freshness};
 use super::super::view::group::{self, GroupState};
-use super::super::view::listing::{self, After, AfterParam, Column, Listed};
+use super::super::view::listing::{self, After, AfterParam, Column, Listed, ShownOrder};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::bus::Capability;
 use crate::model::{BusId, BusState, Timestamp};
@@ -28,6 +28,8 @@ pub(super) struct GroupsQuery {
     topic: Option<String>,
     sort: Sort,
     after: Option<AfterParam>,
+    /// The order of the rows that are shown, from a page that fetches itself.
+    order: ShownOrder,
 }
 
 /// What the list is ordered by: numbers from the largest, names from A.
@@ -121,6 +123,10 @@ struct GroupsPage {
     columns: Vec<Column>,
     totals: Totals,
     listed: Listed<Row>,
+    /// Whether rows are no longer in the order that their column names.
+    moved: bool,
+    /// Where the list fetches itself, in the order that is shown.
+    live: String,
     list_reason: Option<String>,
     describe_reason: Option<String>,
 }
@@ -131,7 +137,10 @@ impl GroupsPage {
         let reason = |capability| bus.capabilities.reason_against(capability).map(str::to_owned);
         let totals = Totals::of(&groups);
         let after: Option<&After> = query.after.as_ref().map(|after| &after.0);
-        let listed = listing::list(groups, |group| (query.sort.number(group), group.name.as_str()), after, ROWS);
+        let mut listed = listing::list(groups, |group| (query.sort.number(group), group.name.as_str()), after, ROWS);
+        let moved = query.order.keep(&mut listed.rows, |group| group.name.as_str());
+        let order = ShownOrder::of(listed.rows.iter().map(|group| group.name.as_str())).to_string();
+        let live = after.iter().fold(here.clone(), |here, after| here.set("after", &after.to_string())).set("order", &order).to_string();
         Self {
             freshness: Freshness::of(bus, layout.now),
             q: query.q.clone().unwrap_or_default(),
@@ -142,6 +151,8 @@ impl GroupsPage {
             list_reason: reason(Capability::ListGroups),
             describe_reason: reason(Capability::DescribeGroups),
             here,
+            moved,
+            live,
             layout,
         }
     }

@@ -254,10 +254,13 @@ impl Stack {
     }
 }
 
+/// Characters of a message in the title; what is longer has a place of its own.
+const TITLE_MESSAGE: usize = 120;
+
 fn title(class: Option<&str>, message: Option<&str>) -> String {
     let message = message.map(str::trim).filter(|message| !message.is_empty());
     match (class, message) {
-        (Some(class), Some(message)) => format!("{}: {}", short(class, 120), short(message, 180)),
+        (Some(class), Some(message)) => format!("{}: {}", short(class, 120), short(message, TITLE_MESSAGE)),
         (Some(text), None) | (None, Some(text)) => short(text, 240),
         (None, None) => "No failure header".to_owned(),
     }
@@ -265,7 +268,7 @@ fn title(class: Option<&str>, message: Option<&str>) -> String {
 
 /// The message where the title had to cut it.
 fn whole_message(message: Option<&str>) -> Option<String> {
-    message.map(str::trim).filter(|message| message.chars().count() > 180).map(|message| short(message, 1_000))
+    message.map(str::trim).filter(|message| message.chars().count() > TITLE_MESSAGE).map(|message| short(message, 1_000))
 }
 
 /// A key that is long or no text gets a viewer of its own.

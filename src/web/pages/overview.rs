@@ -11,7 +11,10 @@ use super::super::view::address::Address;
 use super::super::view::chart::BarChart;
 use super::super::view::filter::{ListQuery, Reading};
 use super::super::view::filter_bar::{Choice, ranges};
+use super::super::view::freshness::{Condition, Freshness, Look};
 use super::super::view::group_row::GroupRow;
+use super::super::view::listing::ShownOrder;
+use super::super::view::look::capability_words;
 use super::super::view::number::{counted, grouped, size};
 use super::super::view::query::{Pairs, problems};
 use super::super::view::range::Range;
@@ -58,6 +61,8 @@ impl Query {
 #[template(path = "overview/overview.html", blocks = ["figures"])]
 struct OverviewPage {
     layout: Layout,
+    /// Where the page fetches itself: its rows stay where they are.
+    live: String,
     lede: Lede,
     ranges: Vec<Choice>,
     calendar: Calendar,
@@ -168,7 +173,9 @@ async fn overview(
 
 impl OverviewPage {
     fn new(layout: Layout, figures: &load::Overview, reasons: &[(&'static str, String)], range: Range, pairs: &[(String, String)]) -> Self {
-        let here = Address::new("/").with_pairs(pairs);
+        let shown = Address::new("/").with_pairs(pairs);
+        let order: ShownOrder = shown.get("order").and_then(|order| order.parse().ok()).unwrap_or_default();
+        let here = shown.without(&["order"]);
         let here = if here.get("range").is_none() && here.get("from").is_none() && here.get("to").is_none() {
             here.set("range", "1h")
         } else {
@@ -180,6 +187,8 @@ impl OverviewPage {
             if figures.groups_are_recent { format!("What failed in {}", range.words()) } else { "Open failure groups".to_owned() };
         let groups_list = here.at("/failure-groups");
         let groups_href = if figures.groups_are_recent { groups_list } else { groups_list.without(&["range", "from", "to"]) };
+        let mut groups: Vec<_> = figures.groups.iter().map(|group| GroupRow::new(group, sparks, &range.words())).collect();
+        order.keep(&mut groups, |row| &row.href);
         let bound = |name| here.get(name).and_then(|v| v.get(..16)).unwrap_or_default().to_owned();
         Self {
             lede: Lede::new(figures, range),
@@ -191,7 +200,8 @@ impl OverviewPage {
             chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets),
             range: range.words(),
             buses: figures.buses.iter().map(|bus| BusRow::new(bus, figures.now)).collect(),
-            groups: figures.groups.iter().map(|group| GroupRow::new(group, sparks, &range.words())).collect(),
+            live: here.set("order", &ShownOrder::of(groups.iter().map(|row| row.href.as_str())).to_string()).to_string(),
+            groups,
             groups_title,
             groups_href: groups_href.to_string(),
             more_groups: figures.more_groups,
@@ -221,7 +231,7 @@ impl Lede {
     fn new(figures: &load::Overview, range: Range) -> Self {
         let when = range.words();
         let watched = watched(figures);
-        if let Some(bus) = figures.buses.iter().find(|bus| bus.state.error.is_some()) {
+        if let Some(bus) = figures.buses.iter().find(|bus| Freshness::of(&bus.state, figures.now).is_unreachable()) {
             let name = short(bus.state.id.as_str(), 80);
             let strong = match bus.state.failing_since {
                 Some(since) if bus.state.sampled_at.is_some() => format!("{name} has not answered for {}.", time::age(since, figures.now)),
@@ -305,7 +315,7 @@ fn strip(figures: &load::Overview, range: Range, here: &Address) -> Vec<Figure> 
     let arrivals = &figures.arrivals;
     let usage = &figures.usage;
     let open_list = here.without(&["range", "from", "to"]);
-    let reachable = figures.buses.iter().filter(|bus| bus.state.error.is_none() && bus.state.sampled_at.is_some()).count();
+    let reachable = figures.buses.iter().filter(|bus| Freshness::of(&bus.state, figures.now).condition == Condition::Fresh).count();
     let lost: u64 = figures.gaps.iter().map(Gap::offsets).sum();
     let figure = |label: String, value, note, href: String| Figure { label, value, unit: String::new(), note, href };
     let (used, unit) = size(usage.used_bytes).split_once(' ').map(|(n, u)| (n.to_owned(), u.to_owned())).unwrap_or_default();
@@ -379,18 +389,16 @@ fn stored(figures: &load::Overview) -> Vec<(&'static str, String)> {
 impl BusRow {
     fn new(bus: &WatchedBus, now: Timestamp) -> Self {
         let state: &BusState = &bus.state;
-        let stale = state.sampled_at.is_some_and(|at| now.as_millis() - at.as_millis() > 45_000);
-        let (word, icon, tone) = match (&state.error, state.sampled_at) {
-            (Some(_), Some(_)) => ("Unreachable", "unplug", "bad"),
-            (Some(_), None) => ("Never reached", "unplug", "bad"),
-            (None, None) => ("Connecting", "plug", "idle"),
-            (None, Some(_)) if stale => ("Stale", "clock-alert", "warn"),
-            (None, Some(_)) => ("Connected", "plug-zap", "ok"),
-        };
+        let freshness = Freshness::of(state, now);
+        let Look { word, icon, tone } = freshness.look();
         let evidence = match (&state.error, state.failing_since) {
             (Some(error), Some(since)) => format!("since {}: {}", time::exact_near(since, now), short(error, 300)),
             (Some(error), None) => short(error, 300),
-            (None, _) => state.capabilities.unavailable.values().next().map(|reason| short(reason, 200)).unwrap_or_default(),
+            (None, _) if state.capabilities.unavailable.is_empty() => String::new(),
+            (None, _) => {
+                let lacks: Vec<_> = state.capabilities.unavailable.keys().map(|what| capability_words(*what).to_lowercase()).collect();
+                format!("cannot {}", lacks.join(", "))
+            }
         };
         let query = Address::new("/topics").and("bus", state.id.as_str());
         Self {
@@ -402,7 +410,7 @@ impl BusRow {
             tone,
             evidence,
             sampled_at: state.sampled_at,
-            stale: stale || state.error.is_some(),
+            stale: freshness.is_stale(),
             topics: grouped(bus.dead_letter_topics),
             open: grouped(bus.open),
             open_href: query.at("/failure-groups").to_string(),

@@ -8,7 +8,7 @@ use super::super::extract::{Partial, Path, Query, Viewer};
 use super::super::render::{Page, part, render};
 use super::super::view::address::{Address, segment};
 use super::super::view::freshness::{Condition, Freshness};
-use super::super::view::listing::{self, After, AfterParam, Column, Listed};
+use super::super::view::listing::{self, After, AfterParam, Column, Listed, ShownOrder};
 use super::super::view::topic::{RoleWord, cleanup_words, role_word};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::bus::{Capability, TopicRole, TopicSummary};
@@ -27,6 +27,8 @@ pub(super) struct TopicsQuery {
     internal: bool,
     sort: Sort,
     after: Option<AfterParam>,
+    /// The order of the rows that are shown, from a page that fetches itself.
+    order: ShownOrder,
 }
 
 /// What the list is ordered by: names from A, numbers from the largest.
@@ -101,6 +103,10 @@ struct TopicsPage {
     tabs: Vec<Tab>,
     columns: Vec<Column>,
     listed: Listed<Row>,
+    /// Whether rows are no longer in the order that their column names.
+    moved: bool,
+    /// Where the list fetches itself, in the order that is shown.
+    live: String,
     counts: Counts,
     config_reason: Option<String>,
 }
@@ -142,7 +148,10 @@ impl TopicsPage {
         let counts = Counts::of(&topics);
         let tabs = tabs(&counts, &here, query.role);
         topics.retain(|topic| query.role.is_none_or(|role| topic.generation.role == role.role()));
-        let listed = listing::list(topics, |topic| (query.sort.number(topic), topic.generation.topic.as_str()), after, ROWS);
+        let mut listed = listing::list(topics, |topic| (query.sort.number(topic), topic.generation.topic.as_str()), after, ROWS);
+        let moved = query.order.keep(&mut listed.rows, |topic| topic.generation.topic.as_str());
+        let order = ShownOrder::of(listed.rows.iter().map(|topic| topic.generation.topic.as_str())).to_string();
+        let live = after.iter().fold(here.clone(), |here, after| here.set("after", &after.to_string())).set("order", &order).to_string();
         Self {
             freshness: Freshness::of(bus, layout.now),
             q: query.q.clone().unwrap_or_default(),
@@ -154,6 +163,8 @@ impl TopicsPage {
             counts,
             config_reason: bus.capabilities.reason_against(Capability::ReadConfigs).map(str::to_owned),
             here,
+            moved,
+            live,
             layout,
         }
     }

@@ -14,7 +14,7 @@ const GONE_AFTER: Duration = Duration::from_secs(60);
 pub enum Condition {
     /// Young enough to be taken for the present.
     Fresh,
-    /// Samples were missed.
+    /// The last try failed, or samples were missed.
     Stale,
     /// It does not answer, and has not for a while.
     Unreachable,
@@ -35,19 +35,41 @@ pub struct Freshness {
     pub failing_since: Option<Timestamp>,
     /// Why the last try failed, in the words of the bus.
     pub error: Option<String>,
+    /// Whether the last sample is so old that it is no longer a matter of a few missed ones.
+    is_old: bool,
+}
+
+/// How a condition looks, the same everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The word.
+    pub word: &'static str,
+    /// The icon.
+    pub icon: &'static str,
+    /// The tone.
+    pub tone: &'static str,
 }
 
 impl Freshness {
     /// Judges a bus at a time.
     #[must_use]
     pub fn of(bus: &BusState, now: Timestamp) -> Self {
-        let condition = match bus.sampled_at {
+        let age = bus.sampled_at.map(|at| at.age_at(now));
+        let condition = match age {
             None => Condition::Never,
-            Some(at) if bus.error.is_some() && at.age_at(now) >= GONE_AFTER => Condition::Unreachable,
-            Some(at) if at.age_at(now) >= STALE_AFTER => Condition::Stale,
+            Some(age) if bus.error.is_some() && age >= GONE_AFTER => Condition::Unreachable,
+            Some(age) if bus.error.is_some() || age >= STALE_AFTER => Condition::Stale,
             Some(_) => Condition::Fresh,
         };
-        Self { bus: bus.id.to_string(), condition, sampled_at: bus.sampled_at, failing_since: bus.failing_since, error: bus.error.clone() }
+        let is_old = age.is_some_and(|age| age >= GONE_AFTER);
+        Self {
+            bus: bus.id.to_string(),
+            condition,
+            sampled_at: bus.sampled_at,
+            failing_since: bus.failing_since,
+            error: bus.error.clone(),
+            is_old,
+        }
     }
 
     /// Whether figures must be shown as old ones.
@@ -60,6 +82,23 @@ impl Freshness {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         self.condition == Condition::Unreachable || (self.condition == Condition::Never && self.error.is_some())
+    }
+}
+
+impl Freshness {
+    /// Word, icon and tone.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        let (word, icon, tone) = match self.condition {
+            Condition::Unreachable => ("Unreachable", "unplug", "bad"),
+            Condition::Never if self.error.is_some() => ("Never reached", "unplug", "bad"),
+            Condition::Never => ("Connecting", "plug", "idle"),
+            Condition::Stale if self.error.is_some() => ("No answer", "clock-alert", "warn"),
+            Condition::Stale if self.is_old => ("Stale", "clock-alert", "bad"),
+            Condition::Stale => ("Stale", "clock-alert", "warn"),
+            Condition::Fresh => ("Connected", "plug-zap", "ok"),
+        };
+        Look { word, icon, tone }
     }
 }
 
@@ -86,17 +125,18 @@ mod tests {
     #[test]
     fn age_and_failure_make_the_condition() {
         let cases = [
-            (Some(6), None, Condition::Fresh, false),
-            (Some(6), Some("refused"), Condition::Fresh, false),
-            (Some(50), None, Condition::Stale, false),
-            (Some(50), Some("refused"), Condition::Stale, false),
-            (Some(600), None, Condition::Stale, false),
-            (Some(60), Some("refused"), Condition::Unreachable, true),
-            (None, None, Condition::Never, false),
-            (None, Some("refused"), Condition::Never, true),
+            (Some(6), None, Condition::Fresh, false, ("Connected", "ok")),
+            (Some(6), Some("refused"), Condition::Stale, false, ("No answer", "warn")),
+            (Some(50), None, Condition::Stale, false, ("Stale", "warn")),
+            (Some(50), Some("refused"), Condition::Stale, false, ("No answer", "warn")),
+            (Some(600), None, Condition::Stale, false, ("Stale", "bad")),
+            (Some(60), Some("refused"), Condition::Unreachable, true, ("Unreachable", "bad")),
+            (None, None, Condition::Never, false, ("Connecting", "idle")),
+            (None, Some("refused"), Condition::Never, true, ("Never reached", "bad")),
         ];
-        for (sampled, error, condition, unreachable) in cases {
+        for (sampled, error, condition, unreachable, look) in cases {
             let freshness = bus(sampled, error);
+            assert_eq!((freshness.look().word, freshness.look().tone), look, "{sampled:?} {error:?}");
             assert_eq!(freshness.condition, condition, "{sampled:?} {error:?}");
             assert_eq!(freshness.is_unreachable(), unreachable, "{sampled:?} {error:?}");
         }

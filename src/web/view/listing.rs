@@ -2,6 +2,7 @@
 //! largest first, then by name, so that rows with equal numbers never change places.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -99,6 +100,56 @@ impl Column {
     }
 }
 
+/// The order in which a page shows its rows, as a field of an address. A part that fetches itself gives it back, so that rows stay where
+/// they are while their numbers change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShownOrder(Vec<u32>);
+
+impl ShownOrder {
+    /// The order of rows with these names.
+    pub fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        Self(names.map(short_hash).collect())
+    }
+
+    /// Puts the rows of a page back into this order; rows that are new stay behind those that were there. Answers whether that changed
+    /// anything.
+    pub fn keep<T>(&self, rows: &mut [T], name: impl Fn(&T) -> &str) -> bool {
+        let places: HashMap<u32, usize> = self.0.iter().enumerate().map(|(place, hash)| (*hash, place)).collect();
+        let place = |row: &T| places.get(&short_hash(name(row))).copied().unwrap_or(usize::MAX);
+        let moved = !rows.is_sorted_by_key(place);
+        rows.sort_by_key(place);
+        moved
+    }
+}
+
+/// Enough to tell the rows of one page apart, short enough for an address.
+fn short_hash(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+impl fmt::Display for ShownOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|hash| write!(f, "{hash:08x}"))
+    }
+}
+
+impl FromStr for ShownOrder {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hash = |bytes: &[u8]| u32::from_str_radix(std::str::from_utf8(bytes).ok()?, 16).ok();
+        let hashes = text.as_bytes().chunks(8).map(hash).collect::<Option<Vec<_>>>();
+        hashes.map(Self).ok_or(InvalidCursor)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ShownOrder {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::custom("not an order of rows; leave it out"))
+    }
+}
+
 /// Orders rows and takes the page after `after`. `key` tells the number and the name of a row.
 pub fn list<T>(mut rows: Vec<T>, key: impl Fn(&T) -> (u64, &str), after: Option<&After>, limit: usize) -> Listed<T> {
     rows.sort_by(|a, b| order(key(a), key(b)));
@@ -150,5 +201,20 @@ mod tests {
         for text in ["", "x", "x.y", "-1.a", "99999999999999999999999.a"] {
             assert_eq!(text.parse::<After>(), Err(InvalidCursor), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rows_stay_where_they_are_and_new_ones_come_behind() {
+        let shown = ShownOrder::of(["c", "a", "b"].into_iter());
+        let given: ShownOrder = serde_json::from_value(shown.to_string().into()).unwrap();
+        assert_eq!(given, shown);
+        let mut rows = vec!["new", "a", "b", "c"];
+        assert!(given.keep(&mut rows, |row| row));
+        assert_eq!(rows, ["c", "a", "b", "new"]);
+        assert!(!given.keep(&mut rows, |row| row));
+        let mut fewer = vec!["b", "c"];
+        given.keep(&mut fewer, |row| row);
+        assert_eq!(fewer, ["c", "b"]);
+        assert!(serde_json::from_value::<ShownOrder>("zz".into()).is_err());
     }
 }

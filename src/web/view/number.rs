@@ -3,15 +3,37 @@
 /// A count with commas between the thousands.
 #[must_use]
 pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+    with_commas(&count.to_string())
+}
+
+/// Puts commas between thousands; what is not a whole number stays as it is.
+#[must_use]
+pub fn with_commas(number: &str) -> String {
+    let (sign, digits) = number.strip_prefix('-').map_or(("", number), |digits| ("-", digits));
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return number.to_owned();
     }
-    text
+    let mut grouped = String::from(sign);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A number in at most four figures: exact below 10,000.
+#[must_use]
+pub fn short_number(number: u64) -> String {
+    let units = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    match units.into_iter().find(|(unit, _)| number >= *unit) {
+        Some((unit, name)) if number >= 10_000 => {
+            let tenths = number / (unit / 10);
+            if tenths >= 1000 { format!("{} {name}", tenths / 10) } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
+        }
+        _ => with_commas(&number.to_string()),
+    }
 }
 
 /// A count on an axis: `1.5 k`, `20 M`.
@@ -55,6 +77,22 @@ mod tests {
         assert_eq!((compact(999).as_str(), compact(1_500).as_str(), compact(20_000_000).as_str()), ("999", "1.5 k", "20 M"));
         assert_eq!(counted(1, "dead letter", "dead letters"), "1 dead letter");
         assert_eq!(counted(4_120, "dead letter", "dead letters"), "4,120 dead letters");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        let cases = [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567", "-1,234,567"), ("1.5", "1.5"), ("", "")];
+        for (given, expected) in cases {
+            assert_eq!(with_commas(given), expected);
+        }
+    }
+
+    #[test]
+    fn counts_fit_into_the_navigation() {
+        let cases = [(0, "0"), (9_999, "9,999"), (12_345, "12.3 k"), (432_100, "432 k"), (1_250_000, "1.2 M"), (5_000_000_000, "5.0 G")];
+        for (given, expected) in cases {
+            assert_eq!(short_number(given), expected);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Text from strangers, made harmless to look at. Names and messages may hold control characters, bidirectional overrides and a
 //! megabyte on one line; a page shows each character as something that can be seen, and says how much was cut.
 
-use crate::web::filters::visible_text;
+use std::fmt::Write;
 
 /// A piece of text as a page shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +46,38 @@ fn first(text: &str, max_chars: usize) -> (&str, usize) {
     }
 }
 
+/// Shows what would not be seen or would mislead: control characters, characters without width, and those that change direction
+/// become `\u{202e}`-like escapes. Line breaks and tabs stay where `pre` shows them; one-line places collapse them anyway.
+#[must_use]
+pub fn visible_text(text: &str) -> String {
+    if !text.chars().any(misleads) {
+        return text.to_owned();
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        // Writing to a string does not fail.
+        let _ = match c {
+            shown_as_is if !misleads(shown_as_is) => shown.write_char(c),
+            '\0' => shown.write_str("\\0"),
+            '\u{7f}' | '\u{0}'..='\u{1f}' => write!(shown, "\\x{:02x}", u32::from(c)),
+            other => write!(shown, "\\u{{{:x}}}", u32::from(other)),
+        };
+    }
+    shown
+}
+
+fn misleads(c: char) -> bool {
+    let invisible = matches!(c,
+        // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul fillers, Mongolian separators.
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        // Zero widths, direction marks and overrides, line and paragraph separators, invisible operators.
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{ffa0}'
+        // Byte order mark, interlinear annotations, tags, variation selectors supplement.
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    );
+    invisible || (c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
 /// Whether a page can show these characters as they are, line breaks and tabs included.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
@@ -55,6 +87,14 @@ pub fn is_plain(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_invisible_stays_invisible() {
+        assert_eq!(visible_text("plain ü 漢\tline\nline"), "plain ü 漢\tline\nline");
+        assert_eq!(visible_text("a\0b\u{1b}[31mc\u{85}"), "a\\0b\\x1b[31mc\\u{85}");
+        assert_eq!(visible_text("inv\u{202e}txt.exe\u{200b}\u{feff}"), "inv\\u{202e}txt.exe\\u{200b}\\u{feff}");
+        assert_eq!(visible_text("\u{2066}x\u{2069}\u{e0041}"), "\\u{2066}x\\u{2069}\\u{e0041}");
+    }
 
     #[test]
     fn what_cannot_be_seen_becomes_an_escape() {

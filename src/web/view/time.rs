@@ -1,46 +1,74 @@
-//! Points in time as the interface writes them: relative for a week, then the date, always with the exact time in UTC at hand.
+//! Points in time and durations as the interface writes them: relative for a week, then the date. `static/app.js` holds the same rule
+//! for what is relative, so that an open page goes on counting.
+
+use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// A point in time in the forms that pages use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    /// RFC 3339, for `datetime`.
-    pub iso: String,
-    /// `2026-11-24 03:14:08.402 UTC`.
-    pub exact: String,
-    /// `12 s ago`, `2 h ago`, after a week `2 Nov 2026`.
-    pub ago: String,
-    /// How long ago without the word: `33 min`, `21 d`.
-    pub age: String,
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// Up to this age a time is shown as an age, then as a date.
+const RELATIVE_UP_TO: u64 = 7 * DAY;
+
+/// `6 s ago`, `31 min ago`, `12 h ago`, `3 d ago`; then the date.
+#[must_use]
+pub fn relative(at: Timestamp, now: Timestamp) -> String {
+    if at > now.plus(Duration::from_secs(MINUTE)) {
+        return to_the_second(at);
+    }
+    let age = at.age_at(now);
+    if age.as_secs() < RELATIVE_UP_TO { format!("{} ago", age_words(age)) } else { to_the_second(at)[..10].to_owned() }
 }
 
-impl Moment {
-    /// A point in time seen from `now`.
-    #[must_use]
-    pub fn new(at: Timestamp, now: Timestamp) -> Self {
-        let iso = at.to_rfc3339();
-        let exact = exact(at);
-        let age = age(at, now);
-        let ago = match now.as_millis().saturating_sub(at.as_millis()) {
-            i64::MIN..-5_000 => exact[..exact.len() - 8].to_owned() + " UTC",
-            -5_000..1_000 => "now".to_owned(),
-            1_000..=604_800_000 => format!("{age} ago"),
-            _ => date(at),
-        };
-        Self { iso, exact, ago, age }
+/// An age in its largest unit, rounded down.
+#[must_use]
+pub fn age_words(age: Duration) -> String {
+    match age.as_secs() {
+        seconds if seconds < MINUTE => format!("{seconds} s"),
+        seconds if seconds < HOUR => format!("{} min", seconds / MINUTE),
+        seconds if seconds < DAY => format!("{} h", seconds / HOUR),
+        seconds => format!("{} d", seconds / DAY),
+    }
+}
+
+/// A duration: `40 ms`, `1.5 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `2 d 4 h`.
+#[must_use]
+pub fn duration_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{big} {big_unit}"),
+        small => format!("{big} {big_unit} {small} {small_unit}"),
+    };
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 if duration.subsec_millis() >= 100 => format!("{seconds}.{} s", duration.subsec_millis() / 100),
+        _ if seconds < MINUTE => format!("{seconds} s"),
+        _ if seconds < HOUR => two(seconds / MINUTE, "min", seconds % MINUTE, "s"),
+        _ if seconds < DAY => two(seconds / HOUR, "h", seconds % HOUR / MINUTE, "min"),
+        _ => two(seconds / DAY, "d", seconds % DAY / HOUR, "h"),
     }
 }
 
 /// How long something has lasted: `12 s`, `33 min`, `7 h`, `21 d`.
 #[must_use]
 pub fn age(at: Timestamp, now: Timestamp) -> String {
-    match at.age_at(now).as_secs() {
-        s @ 0..60 => format!("{s} s"),
-        s @ 60..3_600 => format!("{} min", s / 60),
-        s @ 3_600..86_400 => format!("{} h", s / 3_600),
-        s => format!("{} d", s / 86_400),
-    }
+    age_words(at.age_at(now))
+}
+
+/// `2026-11-24 03:14:14`, in UTC.
+#[must_use]
+pub fn to_the_second(at: Timestamp) -> String {
+    let text = at.to_rfc3339();
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{date} {}", time.get(..8).unwrap_or(time))
+}
+
+/// `03:14:14` on the day of `now`, else with the date.
+#[must_use]
+pub fn clock(at: Timestamp, now: Timestamp) -> String {
+    near(to_the_second(at), now)
 }
 
 /// `2026-11-24 03:14:08.402 UTC`.
@@ -52,20 +80,12 @@ pub fn exact(at: Timestamp) -> String {
 /// `03:14:08.402 UTC` on the day of `now`, else with the date.
 #[must_use]
 pub fn exact_near(at: Timestamp, now: Timestamp) -> String {
-    let exact = exact(at);
-    let today = now.to_rfc3339();
-    if exact.get(..10) == today.get(..10) { exact.get(11..).unwrap_or_default().to_owned() } else { exact }
+    near(exact(at), now)
 }
 
-/// `2 Nov 2026`.
-fn date(at: Timestamp) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let text = at.to_rfc3339();
-    let Some((day, _)) = text.split_once('T') else { return text };
-    let mut parts = day.rsplitn(3, '-');
-    let (Some(day), Some(month), Some(year)) = (parts.next(), parts.next(), parts.next()) else { return text };
-    let month = month.parse::<usize>().ok().and_then(|m| MONTHS.get(m.checked_sub(1)?)).copied().unwrap_or("?");
-    format!("{} {month} {year}", day.trim_start_matches('0'))
+fn near(exact: String, now: Timestamp) -> String {
+    let today = now.to_rfc3339();
+    if exact.get(..10) == today.get(..10) { exact.get(11..).unwrap_or_default().to_owned() } else { exact }
 }
 
 #[cfg(test)]
@@ -77,31 +97,51 @@ mod tests {
     }
 
     #[test]
-    fn near_times_are_relative_and_far_ones_are_dates() {
-        let now = at("2026-11-24T03:14:20Z");
-        for (time, ago, age) in [
-            ("2026-11-24T03:14:19.500Z", "now", "0 s"),
-            ("2026-11-24T03:14:08Z", "12 s ago", "12 s"),
-            ("2026-11-24T02:41:07Z", "33 min ago", "33 min"),
-            ("2026-11-23T14:20:31Z", "12 h ago", "12 h"),
-            ("2026-11-19T11:03:52Z", "4 d ago", "4 d"),
-            ("2026-11-02T16:05:10Z", "2 Nov 2026", "21 d"),
-            ("2026-11-24T03:20:00Z", "2026-11-24 03:20:00 UTC", "0 s"),
-        ] {
-            let moment = Moment::new(at(time), now);
-            assert_eq!((moment.ago.as_str(), moment.age.as_str()), (ago, age), "{time}");
+    fn ages_grow_into_dates() {
+        let now = Timestamp::parse_rfc3339("2026-11-24T03:14:20Z").unwrap();
+        let cases = [
+            ("2026-11-24T03:14:20Z", "0 s ago"),
+            ("2026-11-24T03:13:31Z", "49 s ago"),
+            ("2026-11-24T02:43:15Z", "31 min ago"),
+            ("2026-11-23T14:20:31Z", "12 h ago"),
+            ("2026-11-17T03:14:21Z", "6 d ago"),
+            ("2026-11-17T03:14:20Z", "2026-11-17"),
+            ("2026-11-24T03:14:50Z", "0 s ago"),
+            ("2026-11-24T03:20:00Z", "2026-11-24 03:20:00"),
+            ("0001-01-01T00:00:00Z", "0001-01-01"),
+        ];
+        for (at, expected) in cases {
+            assert_eq!(relative(Timestamp::parse_rfc3339(at).unwrap(), now), expected);
         }
-        assert_eq!(Moment::new(at("2026-11-24T03:14:08.402Z"), now).exact, "2026-11-24 03:14:08.402 UTC");
+        assert!(!relative(Timestamp::from_millis(i64::MIN), now).is_empty());
+        assert!(!relative(Timestamp::from_millis(i64::MAX), now).is_empty());
+    }
+
+    #[test]
+    fn durations_name_two_units_at_most() {
+        let cases = [
+            (40, "40 ms"),
+            (1_500, "1.5 s"),
+            (12_000, "12 s"),
+            (200_000, "3 min 20 s"),
+            (18_600_000, "5 h 10 min"),
+            (187_200_000, "2 d 4 h"),
+        ];
+        for (millis, expected) in cases {
+            assert_eq!(duration_words(Duration::from_millis(millis)), expected);
+        }
     }
 
     #[test]
     fn today_needs_no_date_and_absurd_times_do_no_harm() {
         let now = at("2026-11-24T03:14:20Z");
+        assert_eq!(exact(at("2026-11-24T03:14:08.402Z")), "2026-11-24 03:14:08.402 UTC");
         assert_eq!(exact_near(at("2026-11-24T03:14:08.402Z"), now), "03:14:08.402 UTC");
         assert_eq!(exact_near(at("2026-11-23T03:14:08.402Z"), now), "2026-11-23 03:14:08.402 UTC");
+        assert_eq!(clock(at("2026-11-24T03:14:08.402Z"), now), "03:14:08");
+        assert_eq!(clock(at("2026-11-23T03:14:08.402Z"), now), "2026-11-23 03:14:08");
         for absurd in [i64::MIN, i64::MAX, -1, 0] {
-            let moment = Moment::new(Timestamp::from_millis(absurd), now);
-            assert!(!moment.ago.is_empty(), "{moment:?}");
+            assert!(!clock(Timestamp::from_millis(absurd), now).is_empty());
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::time::duration_words;
 use crate::model::bus::{TopicGeneration, TopicRole};
-use crate::web::filters::duration_words;
 
 /// The word of addresses and of the API.
 #[must_use]

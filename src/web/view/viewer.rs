@@ -4,7 +4,7 @@ use super::address::Address;
 use super::bytes::{Body, BytesView, TEXT_WINDOW_BYTES, View};
 use super::filter_bar::Choice;
 use super::number::{grouped, size};
-use crate::web::filters::visible_text;
+use super::text::visible_text;
 
 /// A viewer, ready for its template.
 #[derive(Debug, Clone, PartialEq, Eq)]

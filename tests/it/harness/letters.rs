@@ -206,8 +206,13 @@ impl Seeded {
 
     /// The bus answers now.
     pub(crate) async fn reached(&self, id: &str) {
+        self.reached_ago(id, 0).await;
+    }
+
+    /// The bus has answered so many seconds ago.
+    pub(crate) async fn reached_ago(&self, id: &str, seconds: u64) {
         let reached = SweepResult::Reached { cluster_id: Some(format!("cluster-{id}")), brokers: 3, capabilities: Capabilities::default() };
-        self.store.record_sweep(&id.into(), &reached, self.now).await.expect("the harness works");
+        self.store.record_sweep(&id.into(), &reached, self.now.minus(Duration::from_secs(seconds))).await.expect("the harness works");
     }
 
     /// The bus has stopped to answer.

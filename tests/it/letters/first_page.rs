@@ -48,6 +48,25 @@ async fn what_is_more_than_a_few_failure_groups_is_counted() {
 }
 
 #[tokio::test]
+async fn rows_of_the_first_page_stay_where_they_are_when_it_fetches_itself() {
+    let mut shop = Seeded::new().await.bus("prod", &["a-dlt"]).await;
+    let of = |group, count: u64| (0..count).map(move |i| timeout(group, "java.io.IOException").ago(60 + i));
+    shop.index("prod", of("first", 3).chain(of("second", 2)).collect()).await;
+    let app = shop.app();
+    let page = app.get("/").await;
+    let order = |page: &str| (page.rfind("first</bdi>"), page.rfind("second</bdi>"));
+    let (first, second) = order(page.text());
+    assert!(first.is_some() && first < second, "{}", page.text());
+    shop.index("prod", of("second", 4).collect()).await;
+    let live = page.text().split("id=\"figures\" hx-get=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("it fetches itself");
+    let part = app.part(&live.replace("&#38;", "&").replace("&amp;", "&"), "figures").await;
+    let (first, second) = order(part.text());
+    assert!(first < second, "nothing has moved: {}", part.text());
+    let (first, second) = order(app.get("/").await.text());
+    assert!(second < first, "whoever loads the page again gets the present order");
+}
+
+#[tokio::test]
 async fn on_a_first_connection_backlog_is_named_apart_from_arrivals() {
     let mut shop = Seeded::new().await.bus("prod", &["a-dlt"]).await;
     let failing = [300, 600, 10 * HOUR].map(|ago| timeout("labels", "java.io.IOException").ago(ago).backlog());

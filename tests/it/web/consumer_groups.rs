@@ -124,3 +124,27 @@ async fn where_groups_cannot_be_listed_the_page_says_what_to_do() {
     let shown = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
     assert!(shown.contains("Groups of this bus cannot be listed") && shown.contains("ListGroups is denied"), "{shown}");
 }
+
+#[tokio::test]
+async fn rows_stay_where_they_are_while_the_list_fetches_itself() {
+    let (site, mara) = full(&[]).await;
+    let page = site.get("/buses/prod/consumer-groups").by(&mara).send().await;
+    let live =
+        page.text.split("id=\"groups\" hx-get=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("it fetches itself").to_owned();
+    assert!(!text(&page).contains("Sort again"));
+    // Two groups change places by lag, and one appears.
+    let groups = [
+        group("shipping", Some(Vec::new()), &[("orders", 0, 1_099)]),
+        group("done", Some(Vec::new()), &[("orders", 0, 200)]),
+        group("newcomer", Some(Vec::new()), &[("orders", 0, 150), ("orders", 1, 150)]),
+    ];
+    site.store.record_consumer_groups(&"prod".into(), &groups, None, Timestamp::now()).await.expect("groups are stored");
+    let part = site.get(&live).by(&mara).header("hx-request", "true").header("hx-target", "groups").send().await;
+    let (shown, fresh) = (text(&part), text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await));
+    let places =
+        |shown: &str, names: [&str; 3]| names.map(|name| shown.find(&format!(" {name} ")).unwrap_or_else(|| panic!("{name}: {shown}")));
+    assert!(places(&shown, ["shipping", "done", "newcomer"]).is_sorted(), "{shown}");
+    assert!(shown.contains("Sort again") && shown.contains(" 900 "), "numbers change in place: {shown}");
+    assert!(places(&fresh, ["newcomer", "done", "shipping"]).is_sorted(), "{fresh}");
+    assert_eq!(site.get("/buses/prod/consumer-groups?order=zz").by(&mara).send().await.status, 422);
+}

@@ -130,7 +130,8 @@ pub(super) fn events(letter: &DeadLetterDetail, now: Timestamp) -> Vec<Event> {
         href: None,
     };
     let later = summary.indexed_at.as_millis().saturating_sub(summary.failed_at.as_millis());
-    let lag = if (0..86_400_000).contains(&later) {
+    let known = summary.failed_at_source != FailedAtSource::Indexed;
+    let lag = if known && (0..86_400_000).contains(&later) {
         format!("{}.{} s after it failed", later / 1_000, later % 1_000 / 100)
     } else {
         String::new()

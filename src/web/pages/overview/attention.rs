@@ -6,6 +6,7 @@ use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
 use crate::web::view::address::{Address, segment};
+use crate::web::view::freshness::{Condition, Freshness};
 use crate::web::view::group_row::{group_address, name_and_message};
 use crate::web::view::number::{counted, grouped, size};
 use crate::web::view::partition_problem::TopicProblem;
@@ -19,8 +20,6 @@ const MAX_OF_A_KIND: usize = 3;
 const FAST_AT_LEAST: u64 = 10;
 /// Arrivals this many times those of the range before are fast.
 const FAST_FACTOR: u64 = 3;
-/// After this long without a sample what is shown of a bus is old.
-const STALE_MILLIS: i64 = 45_000;
 
 /// One thing that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,18 +85,20 @@ fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {
     let name = short(state.id.as_str(), 80);
     let href = Address::new("/topics").and("bus", state.id.as_str()).to_string();
     let row = |tone, what, evidence, since| Attention { tone, what, evidence, place: name.clone(), since, href, action: "See bus" };
-    match (&state.error, state.sampled_at) {
-        (Some(error), Some(_)) => Some(row(
-            "bad",
+    let freshness = Freshness::of(state, now);
+    let (tone, error) = (freshness.look().tone, freshness.error.as_deref().map(|error| short(error, 300)));
+    match (freshness.condition, error) {
+        (Condition::Fresh, _) | (Condition::Never, None) => None,
+        (Condition::Never, Some(error)) => Some(row(tone, "Bus was never reached".to_owned(), error, state.failing_since)),
+        (_, Some(error)) => Some(row(
+            tone,
             "Bus does not answer".to_owned(),
-            format!("{}. What is shown of it is as old as its last answer", short(error, 300)),
+            format!("{error}. What is shown of it is as old as its last answer"),
             state.failing_since,
         )),
-        (Some(error), None) => Some(row("bad", "Bus was never reached".to_owned(), short(error, 300), state.failing_since)),
-        (None, Some(at)) if now.as_millis() - at.as_millis() > STALE_MILLIS => {
-            Some(row("warn", "Bus has not been read lately".to_owned(), "What is shown of it is as old as that".to_owned(), Some(at)))
+        (_, None) => {
+            Some(row(tone, "Bus has not been read lately".to_owned(), "What is shown of it is as old as that".to_owned(), state.sampled_at))
         }
-        _ => None,
     }
 }
 
@@ -153,10 +154,11 @@ fn failing_group(what: &str, group: &FailureGroup, figures: &Overview, range: Ra
     let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
     let message = if message.is_empty() { String::new() } else { format!(": {}", short(&message, 160)) };
     let failed = counted(group.counts.open, "dead letter", "dead letters");
+    let newest = time::relative(group.last_seen, figures.now);
     Attention {
         tone: "warn",
         what: format!("{what}: {name}{place}"),
-        evidence: format!("{failed} in {}, the newest {} ago{message}", range.words(), time::age(group.last_seen, figures.now)),
+        evidence: format!("{failed} in {}, the newest {newest}{message}", range.words()),
         place: group.consumer_groups.first().and_then(|(name, _, _)| name.as_deref()).map(|n| short(n, 80)).unwrap_or_default(),
         since: Some(group.first_seen),
         href: group_address(&group.bus, group.fingerprint),

@@ -12,6 +12,7 @@ use super::super::super::router::Routes;
 use super::super::super::{Error, Layout, Section, WebState, cookies, filters};
 use super::{Problem, problem_of};
 use crate::access::UserChange;
+use crate::config::AuthMode;
 use crate::model::access::User;
 use crate::model::{Role, Timestamp};
 
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Routes {
 struct UsersPage {
     layout: Layout,
     users: Vec<User>,
+    needs_login: bool,
     username: String,
     role: Role,
     problem: Problem,
@@ -84,7 +86,11 @@ async fn render_list(
 ) -> Result<Response, Error> {
     let users = state.access().list_users().await?;
     let layout = layout.titled(Section::Settings, "Users");
-    render_with(status, &UsersPage { layout, users, username, role, problem }, &Partial::Full)
+    render_with(
+        status,
+        &UsersPage { layout, users, needs_login: state.config().auth.mode == AuthMode::Password, username, role, problem },
+        &Partial::Full,
+    )
 }
 
 async fn add(admin: Admin, State(state): State<WebState>, layout: Layout, Form(form): Form<AddForm>) -> Result<Response, Error> {

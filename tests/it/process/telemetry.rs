@@ -51,8 +51,11 @@ async fn own_traces_reach_the_collector_that_is_named() {
     lifecycle.spawn_short(async move { drop(axum::serve(listener, collector).await) });
 
     let mut redrive = Setup::new().without_login().environment("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).start().await;
+    // Before the store is open, nothing is traced: those answers come from the door keeper.
+    let ready = redrive.url("/health/ready");
+    redrive.wait_until("it is ready", PATIENCE, async || reqwest::get(&ready).await.unwrap().status() == 200).await;
     for _ in 0..5 {
-        let _ = reqwest::get(redrive.url("/health/ready")).await.unwrap();
+        let _ = reqwest::get(&ready).await.unwrap();
     }
     assert!(redrive.stop().await.success(), "{}", redrive.log());
     let bytes = received.lock().unwrap().clone();

@@ -23,9 +23,9 @@ check: ## What CI checks: format, clippy, docs, dependencies, and every test onc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked
 
-bench: ## Figures, each beside a raw baseline from the same run
+bench: ## Figures, each beside a raw baseline from the same run and its aim (some minutes)
 	@deploy/dev/setup.sh test
-	cargo bench --locked
+	cargo bench --locked --bench indexing --bench store
 
 soak: ## Hours of kills and restarts against a real Kafka (SOAK_MINUTES=60)
 	@deploy/dev/setup.sh test

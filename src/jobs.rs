@@ -34,6 +34,8 @@ pub struct Retention {
     pub audit: Duration,
     /// Minutes of arrivals.
     pub minutes: Duration,
+    /// Hours of arrivals.
+    pub hours: Duration,
     /// Sessions after login, and after the last request.
     pub session_absolute: Duration,
     /// See `session_absolute`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 mod dialect;
 
 pub mod access;
+pub mod arrivals;
 pub mod audit;
 pub mod buses;
 mod caches;
@@ -122,6 +123,7 @@ pub struct StoreUsage {
 fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
     let shared = [
         access::STATEMENTS,
+        arrivals::STATEMENTS,
         audit::STATEMENTS,
         buses::STATEMENTS,
         consumer_groups::STATEMENTS,

@@ -1,7 +1,7 @@
 //! How fast dead letters are indexed, beside the least that anybody could do by hand, in the same run on the same broker.
 //!
 //! `cargo bench --bench indexing`; `REDRIVE_BENCH_RECORDS` sets the number of dead letters (default 60,000). Absolute figures
-//! belong to the machine; the ratios are what to compare. The last lines are `ratio <name> <value>`.
+//! belong to the machine; the ratios are what to compare.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ mod kafka;
 #[path = "../../tests/it/harness/redrive.rs"]
 #[expect(dead_code, reason = "a benchmark needs a part of what tests need")]
 mod redrive_process;
+#[path = "../report.rs"]
+mod report;
 
 mod by_hand;
 mod letters;
@@ -21,14 +23,13 @@ use redrive::bus::{BatchLimits, Bus, BusSettings};
 use redrive::model::BusKind;
 use redrive::model::names::TopicPartition;
 use redrive_process::{Redrive, Setup};
+use report::{judged, line, per_second};
 
 const TOPIC: &str = "orders-dlt";
 const PARTITIONS: i32 = 4;
 
-/// One measured line.
-struct Measured {
-    per_second: f64,
-}
+/// Redrive indexes at least this share of what the loop by hand does.
+const SHARE: f64 = 0.6;
 
 fn main() {
     let records = std::env::var("REDRIVE_BENCH_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(60_000_usize);
@@ -38,33 +39,58 @@ fn main() {
 
 async fn run(records: usize) {
     let kafka = tokio::task::spawn_blocking(|| Kafka::start(&Options::default())).await.expect("a broker");
+    report::head(&format!("Indexing {records} dead letters from Kafka {}", load()));
     idle(&kafka).await;
 
     kafka.create_topic(TOPIC, PARTITIONS, &[]).await;
-    let (brokers, begun) = (kafka.bootstrap(), Instant::now());
+    let brokers = kafka.bootstrap();
     let bytes = blocking(move || letters::produce(&brokers, TOPIC, PARTITIONS, records)).await;
-    println!("{records} dead letters of {} bytes each, written in {:.1?}", bytes / records, begun.elapsed());
 
     let brokers = kafka.bootstrap();
-    let consumed = report("consume by hand", records, blocking(move || by_hand::consume(&brokers, TOPIC, PARTITIONS, records)).await);
+    let consumed = per_second(records, blocking(move || by_hand::consume(&brokers, TOPIC, PARTITIONS, records)).await);
     let begun = Instant::now();
     read(&kafka, records).await;
-    let reader = report("Redrive's reader", records, begun.elapsed());
-    let hand = report("consume and insert by hand", records, by_hand::index(&kafka.bootstrap(), TOPIC, PARTITIONS, records).await);
-    let indexing = index(&kafka, records).await;
-
-    println!("ratio reader/consume {:.2}", reader.per_second / consumed.per_second);
-    println!("ratio indexing/by_hand {:.2}", indexing.per_second / hand.per_second);
+    let reader = per_second(records, begun.elapsed());
+    let figure = format!("read, {} bytes each, ratio {:.2}", bytes / records, reader / consumed);
+    line(&figure, &format!("{reader:.0}/s"), &format!("{consumed:.0}/s consumed"));
+    let hand = per_second(records, by_hand::index(&kafka.bootstrap(), TOPIC, PARTITIONS, records).await);
+    let by_hand = memory_of(std::process::id(), "VmRSS");
+    let (indexed, peak) = index(&kafka, records).await;
+    let ratio = indexed / hand;
+    let aim = format!("{SHARE} of by hand");
+    judged(&format!("indexed, ratio {ratio:.2}"), &format!("{indexed:.0}/s"), &format!("{hand:.0}/s by hand"), &aim, ratio >= SHARE);
+    judged("memory while indexing", &format!("{peak} MiB"), &format!("{by_hand} MiB, the loop by hand"), "200 MiB", peak < 200);
+    println!("load at the end {}", load());
+    report::end();
 }
 
-/// Start and memory of a Redrive that has nothing to do.
+/// What else this machine does.
+fn load() -> String {
+    std::fs::read_to_string("/proc/loadavg")
+        .map(|text| format!("(load {})", text.split(' ').next().unwrap_or_default()))
+        .unwrap_or_default()
+}
+
+/// Start and memory of a Redrive that has nothing to do; the baseline is the same binary that only says its version.
 async fn idle(kafka: &Kafka) {
+    let begun = Instant::now();
+    let version = std::process::Command::new(env!("CARGO_BIN_EXE_redrive")).arg("--version").output();
+    assert!(version.expect("the binary starts").status.success());
+    let bare = begun.elapsed();
     let mut process = setup(kafka).prepare();
     let begun = Instant::now();
     process.start().await;
-    println!("start to listening {:?} (asked every 50 ms)", begun.elapsed());
+    let took = begun.elapsed();
+    judged(
+        "start to listening, asked every 50 ms",
+        &format!("{took:.0?}"),
+        &format!("{bare:.0?}, --version"),
+        "200 ms",
+        took < Duration::from_millis(200),
+    );
     tokio::time::sleep(Duration::from_secs(5)).await;
-    println!("idle memory {} MiB", memory(&process, "VmRSS"));
+    let idle = memory(&process, "VmRSS");
+    judged("memory idle", &format!("{idle} MiB"), "", "60 MiB", idle < 60);
 }
 
 /// Redrive's own reader without anything behind it.
@@ -89,7 +115,7 @@ async fn read(kafka: &Kafka, records: usize) {
 }
 
 /// The real binary on the same topic, from the first dead letter in the store to the last.
-async fn index(kafka: &Kafka, records: usize) -> Measured {
+async fn index(kafka: &Kafka, records: usize) -> (f64, u64) {
     let process = setup(kafka).start().await;
     let client = reqwest::Client::new();
     let (mut first, mut last) = (None, (Instant::now(), 0));
@@ -105,8 +131,7 @@ async fn index(kafka: &Kafka, records: usize) -> Measured {
         assert!(last.0.elapsed() < Duration::from_secs(90), "no progress at {} dead letters\n{}", last.1, process.log());
     }
     let (begun, already) = first.expect("there was progress");
-    println!("memory while indexing {peak} MiB at most");
-    report("Redrive indexes", records - already, last.0 - begun)
+    (per_second(records - already, last.0 - begun), peak)
 }
 
 fn setup(kafka: &Kafka) -> Setup {
@@ -121,16 +146,13 @@ async fn indexed(client: &reqwest::Client, process: &Redrive) -> usize {
 
 /// A figure of the process's memory in MiB.
 fn memory(process: &Redrive, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("the process runs");
-    let line = status.lines().find(|l| l.starts_with(name)).expect("Linux tells it");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") / 1024
+    memory_of(process.pid(), name)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn report(what: &str, records: usize, took: Duration) -> Measured {
-    let per_second = records as f64 / took.as_secs_f64();
-    println!("{what}: {per_second:.0} per second ({records} in {took:.2?})");
-    Measured { per_second }
+fn memory_of(pid: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find(|l| l.starts_with(name)).expect("Linux tells it");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") / 1024
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -64,6 +64,7 @@ pub(super) async fn start(config: &Config, context: &jobs::Context, buses: &Hash
         dead_letters: config.retention.dead_letters,
         audit: config.retention.audit,
         minutes: config.retention.minutes,
+        hours: config.retention.hours,
         session_absolute: SESSION_ABSOLUTE,
         session_idle: SESSION_IDLE,
     };

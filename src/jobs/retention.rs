@@ -22,11 +22,16 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     if in_steps(run, "dead_letters", || store.prune_dead_letters(dead_letters, STEP)).await? > 0 {
         run.context.changes.publish(Noun::DeadLetters);
     }
-    let (audit, minutes) = (now.minus(kept.audit), now.minus(kept.minutes));
+    let (audit, minutes, hours) = (now.minus(kept.audit), now.minus(kept.minutes), now.minus(kept.hours));
     in_steps(run, "audit", || store.prune_audit(audit, STEP)).await?;
+<<<<<<< HEAD
     in_steps(run, "purges", || store.prune_purges(audit, STEP)).await?;
     in_steps(run, "discards", || store.prune_discards(audit, STEP)).await?;
     in_steps(run, "arrivals", || store.prune_arrivals(minutes, STEP)).await?;
+=======
+    in_steps(run, "arrival_minutes", || store.prune_arrival_minutes(minutes, STEP)).await?;
+    in_steps(run, "arrivals", || store.prune_arrivals(hours, STEP)).await?;
+>>>>>>> a31ae51 (Lists of failure groups and filters stay fast with a million dead letters and thousands of names)
     in_steps(run, "search_blocks", || store.compact_search_blocks(STEP)).await?;
     store.prune_sessions(now.minus(kept.session_absolute), now.minus(kept.session_idle)).await?;
     Ok(())
@@ -51,6 +56,7 @@ pub(super) async fn make_room(run: &Run) -> anyhow::Result<()> {
         }
     }
     if removed > 0 {
+        run.context.store.reuse_space().await?;
         tracing::info!(removed, "resolved and discarded dead letters were removed because the store is nearly full");
         run.context.changes.publish(Noun::DeadLetters);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::dead_letters::count::FacetCounts;
+use super::dead_letters::count::{FacetCounts, whole};
 use super::error::contradiction;
 use super::facets::{restricts_facets, statuses};
 use super::indexing::id_list;
@@ -12,6 +12,7 @@ use super::{Store, StoreError};
 use crate::model::dead_letter::StatusCounts;
 use crate::model::failure_group::FailureGroup;
 use crate::model::{BusId, Cursor, DeadLetterFilter, Fingerprint, Page, PageRequest, Timestamp};
+pub use crate::store::arrivals::{Arrivals, Buckets};
 
 statements! {
     const GROUPS = "select g.id, b.bus, g.version, g.hash, g.title, g.parts, g.exception_class, g.message \
@@ -19,11 +20,6 @@ statements! {
         where g.id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const FACETS_OF = "select id, failure_group_id, topic, convention, origin_topic, consumer_group, inferred from facets \
         where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
-    const ARRIVALS_OF = "select facet_id, ((minute * 60000) - $2) / $3 as bucket, cast(sum(letters) as bigint) from arrivals \
-        where facet_id in (select cast(value as bigint) from json_each(cast($1 as text))) and minute >= $4 and minute < $5 \
-        group by facet_id, bucket";
-    const ARRIVALS = "select ((minute * 60000) - $1) / $2 as bucket, cast(sum(letters) as bigint) from arrivals \
-        where minute >= $3 and minute < $4 group by bucket";
 }
 
 /// Order of a list of failure groups.
@@ -38,54 +34,14 @@ pub enum FailureGroupSort {
     FirstSeen,
 }
 
-/// Dead letters that arrived (without backlog), for the first page.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Arrivals {
-    /// Per bucket, oldest first.
-    pub per_bucket: Vec<u64>,
-    /// Sum of the range.
-    pub total: u64,
-    /// Sum of the range just before.
-    pub before: u64,
-}
-
-/// The time range of arrivals: from (inclusive), to (exclusive), and how many equal buckets it is cut into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Buckets {
-    /// Inclusive.
-    pub from: Timestamp,
-    /// Exclusive.
-    pub to: Timestamp,
-    /// Number of buckets, 1 to 400.
-    pub count: u32,
-}
-
-impl Buckets {
-    fn width_ms(&self) -> i64 {
-        let width = self.to.as_millis().saturating_sub(self.from.as_millis()) / i64::from(self.count.max(1));
-        width.max(1)
-    }
-
-    /// The minutes that begin inside.
-    fn minutes(&self) -> (i64, i64) {
-        let up = |time: Timestamp| time.as_millis().saturating_add(59_999).div_euclid(60_000);
-        (up(self.from), up(self.to))
-    }
-
-    fn empty(&self) -> Vec<u64> {
-        vec![0; self.count.clamp(1, 400) as usize]
-    }
-
-    /// Adds to a bucket; what rounding pushes beyond the end belongs to the last.
-    fn add(per_bucket: &mut [u64], bucket: i64, letters: i64) {
-        let last = per_bucket.len() - 1;
-        per_bucket[usize::try_from(bucket).unwrap_or(0).min(last)] += letters.unsigned_abs();
-    }
-
-    /// The range just before, of the same length.
-    fn before(&self) -> Self {
-        let length = self.to.as_millis().saturating_sub(self.from.as_millis());
-        Self { from: Timestamp::from_millis(self.from.as_millis().saturating_sub(length)), to: self.from, count: 1 }
+impl FailureGroupSort {
+    /// The order's number in [`super::facets`].
+    const fn code(self) -> i32 {
+        match self {
+            Self::Open => 0,
+            Self::LastSeen => 1,
+            Self::FirstSeen => 2,
+        }
     }
 }
 
@@ -101,6 +57,9 @@ impl Store {
     ) -> Result<Page<FailureGroup>, StoreError> {
         let words = filter.q.as_deref().and_then(Words::parse);
         let plain = DeadLetterFilter { q: None, ..filter.clone() };
+        if words.is_none() && filter.from.is_none() && filter.to.is_none() && filter.presence.is_empty() {
+            return self.top_failure_groups(&plain, sort, buckets, page).await;
+        }
         let mut sums = sum_groups(self.matching_facets(&plain).await?);
         if let Some(words) = words {
             let rows = self.group_rows(sums.iter().map(|sum| sum.id)).await?;
@@ -113,6 +72,27 @@ impl Store {
         let more = sums.len() > page.limit as usize;
         sums.truncate(page.limit as usize);
         let next_cursor = sums.last().filter(|_| more).map(|sum| Cursor { key: sum.sort_key(sort), id: sum.id });
+        Ok(Page { items: self.groups(sums, buckets).await?, next_cursor })
+    }
+
+    /// A page that counters alone decide: only its own facets are looked at.
+    async fn top_failure_groups(
+        &self,
+        filter: &DeadLetterFilter,
+        sort: FailureGroupSort,
+        buckets: Buckets,
+        page: &PageRequest,
+    ) -> Result<Page<FailureGroup>, StoreError> {
+        let after = page.cursor.as_ref().map(|cursor| (cursor.key, cursor.id));
+        let mut top = self.top_groups(filter, sort.code(), after, page.limit.saturating_add(1)).await?;
+        let more = top.len() > page.limit as usize;
+        top.truncate(page.limit as usize);
+        let next_cursor = top.last().filter(|_| more).map(|(id, key)| Cursor { key: *key, id: *id });
+        let facets = self.facets_of_groups(filter, &top.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await?;
+        let statuses = statuses(filter);
+        let matching = facets.into_iter().map(|facet| whole(facet, &statuses)).filter(|(_, counts)| counts.total() > 0);
+        let mut sums: HashMap<i64, GroupSum> = sum_groups(matching.collect()).into_iter().map(|sum| (sum.id, sum)).collect();
+        let sums = top.iter().filter_map(|(id, _)| sums.remove(id)).collect();
         Ok(Page { items: self.groups(sums, buckets).await?, next_cursor })
     }
 
@@ -130,57 +110,16 @@ impl Store {
 
     /// Dead letters by status under a filter (without `q`).
     pub async fn count_by_status(&self, filter: &DeadLetterFilter) -> Result<StatusCounts, StoreError> {
-        let plain = filter.from.is_none() && filter.to.is_none() && filter.presence.is_empty() && !restricts_facets(filter);
+        let plain = filter.from.is_none() && filter.to.is_none() && filter.presence.is_empty();
         let mut counts = StatusCounts::default();
-        if plain {
+        if plain && !restricts_facets(filter) {
             self.total_counts().await?.add_to(&mut counts, &statuses(filter));
+        } else if plain {
+            self.sum_facets(filter).await?.add_to(&mut counts, &statuses(filter));
         } else {
             self.matching_facets(filter).await?.iter().for_each(|(_, some)| add(&mut counts, some));
         }
         Ok(counts)
-    }
-
-    /// Arrivals over time under a filter (without `q`, whatever the status and presence; exact to the minute).
-    pub async fn list_arrivals(&self, filter: &DeadLetterFilter, buckets: Buckets) -> Result<Arrivals, StoreError> {
-        let facets = if restricts_facets(filter) {
-            Some(self.resolve_facets(filter).await?.into_iter().map(|facet| facet.id).collect::<Vec<_>>())
-        } else {
-            None
-        };
-        let per_bucket = self.arrivals(facets.as_deref(), buckets).await?;
-        let before = self.arrivals(facets.as_deref(), buckets.before()).await?;
-        Ok(Arrivals { total: per_bucket.iter().sum(), before: before.iter().sum(), per_bucket })
-    }
-
-    async fn arrivals(&self, facets: Option<&[i64]>, buckets: Buckets) -> Result<Vec<u64>, StoreError> {
-        let (from, width, (first, end)) = (buckets.from.as_millis(), buckets.width_ms(), buckets.minutes());
-        let mut per_bucket = buckets.empty();
-        if let Some(facets) = facets {
-            let rows = self.arrivals_of(facets, buckets).await?;
-            for (_, bucket, letters) in rows {
-                Buckets::add(&mut per_bucket, bucket, letters);
-            }
-        } else {
-            let rows: Vec<(i64, i64)> =
-                read!(self, |pool| sqlx::query_as(ARRIVALS).bind(from).bind(width).bind(first).bind(end).fetch_all(pool).await?)?;
-            for (bucket, letters) in rows {
-                Buckets::add(&mut per_bucket, bucket, letters);
-            }
-        }
-        Ok(per_bucket)
-    }
-
-    /// Facet, bucket, arrivals.
-    async fn arrivals_of(&self, facets: &[i64], buckets: Buckets) -> Result<Vec<(i64, i64, i64)>, StoreError> {
-        let (ids, (first, end)) = (id_list(facets), buckets.minutes());
-        read!(self, |pool| sqlx::query_as(ARRIVALS_OF)
-            .bind(&ids)
-            .bind(buckets.from.as_millis())
-            .bind(buckets.width_ms())
-            .bind(first)
-            .bind(end)
-            .fetch_all(pool)
-            .await?)
     }
 
     async fn group_rows(&self, ids: impl Iterator<Item = i64>) -> Result<HashMap<i64, GroupRow>, StoreError> {
@@ -200,7 +139,7 @@ impl Store {
             of_group.entry(name.failure_group_id).or_default().push(name);
         }
         let mut per_facet: HashMap<i64, Vec<(i64, i64)>> = HashMap::new();
-        for (facet, bucket, letters) in self.arrivals_of(&facets, buckets).await? {
+        for (facet, bucket, letters) in self.arrivals_of(Some(&facets), buckets).await? {
             per_facet.entry(facet).or_default().push((bucket, letters));
         }
         let mut groups = Vec::with_capacity(sums.len());

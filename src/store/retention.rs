@@ -1,9 +1,10 @@
 //! What ends: in small steps, so that no writer waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::indexing::id_list;
 use super::statuses::COUNT;
+use super::usage::ROW_BYTES;
 use super::{Store, StoreError};
 use crate::model::{Status, Timestamp};
 
@@ -15,8 +16,9 @@ statements! {
     const REMOVE = "delete from dead_letters where id in (select cast(value as bigint) from json_each(cast($1 as text))) \
         and status in (select cast(value as bigint) from json_each(cast($2 as text))) returning id, facet_id, status";
     const REMOVE_CUSTODY = "delete from custody where dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text))) \
-        returning stack_trace_id";
+        returning dead_letter_id, stack_trace_id, cast(length(body) as bigint)";
     const REMOVE_DISCARDS = "delete from discard_items where dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text)))";
+    const RELEASE_BYTES = "update facets set bytes = bytes - $2 where id = $1";
     const RELEASE_FRAMES = "update stack_traces set uses = uses - $2 where id = $1";
     const REMOVE_FRAMES = "delete from stack_traces where id = $1 and uses <= 0";
     const BLOCKS_AROUND = "select id, first_id, last_id from search_blocks \
@@ -24,8 +26,6 @@ statements! {
     const HOLDS_ANY = "select count(*) from (select 1 as one from dead_letters where id >= $1 and id <= $2 limit 1) d";
     const REMOVE_BLOCK = "delete from search_blocks where id = $1";
     const PRUNE_AUDIT = "delete from audit where id in (select id from audit where occurred_at < $1 order by occurred_at limit $2)";
-    const OLD_ARRIVALS = "select facet_id, minute from arrivals where minute < $1 order by minute limit $2";
-    const REMOVE_ARRIVALS = "delete from arrivals where facet_id = $1 and minute = $2";
 }
 
 /// Statuses after which nothing more happens, or, for `replayed`, nothing more was waited for.
@@ -58,18 +58,6 @@ impl Store {
         }
         Ok(removed)
     }
-    /// Removes at most `limit` minutes of arrivals from before `before`.
-    pub async fn prune_arrivals(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let (before, limit) = (before.as_millis().div_euclid(60_000), i64::from(limit));
-        let rows: Vec<(i64, i64)> = read!(self, |pool| sqlx::query_as(OLD_ARRIVALS).bind(before).bind(limit).fetch_all(pool).await?)?;
-        in_transaction!(self, |tx| {
-            for (facet, minute) in &rows {
-                sqlx::query(REMOVE_ARRIVALS).bind(facet).bind(minute).execute(&mut *tx).await?;
-            }
-        });
-        Ok(rows.len() as u64)
-    }
-
     /// Removes those that still have one of these statuses, in transactions of a few milliseconds.
     async fn remove(&self, rows: Vec<(i64,)>, statuses: &[Status]) -> Result<u64, StoreError> {
         let ids: Vec<i64> = rows.into_iter().map(|(id,)| id).collect();
@@ -95,18 +83,26 @@ engines! {
         // Whoever removes the row also takes it out of the counters: an instance that does the same at the same time finds nothing.
         let gone: Vec<(i64, i64, i16)> = sqlx::query_as(REMOVE).bind(id_list(ids)).bind(statuses).fetch_all(&mut *tx).await?;
         let ids = id_list(&gone.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
-        let used: Vec<(Option<i64>,)> = sqlx::query_as(REMOVE_CUSTODY).bind(&ids).fetch_all(&mut *tx).await?;
+        let used: Vec<(i64, Option<i64>, i64)> = sqlx::query_as(REMOVE_CUSTODY).bind(&ids).fetch_all(&mut *tx).await?;
         sqlx::query(REMOVE_DISCARDS).bind(&ids).execute(&mut *tx).await?;
         let mut facets: BTreeMap<(i64, i16), i64> = BTreeMap::new();
         let mut frames: BTreeMap<i64, i64> = BTreeMap::new();
         for (_, facet, code) in &gone {
             *facets.entry((*facet, *code)).or_default() += 1;
         }
-        for used in used.iter().filter_map(|(used,)| *used) {
+        let sizes: HashMap<i64, i64> = used.iter().map(|(id, _, bytes)| (*id, *bytes)).collect();
+        let mut held: BTreeMap<i64, i64> = BTreeMap::new();
+        for (id, facet, _) in &gone {
+            *held.entry(*facet).or_default() += sizes.get(id).map_or(0, |bytes| ROW_BYTES + bytes);
+        }
+        for used in used.iter().filter_map(|(_, used, _)| *used) {
             *frames.entry(used).or_default() += 1;
         }
         for ((facet, code), letters) in facets {
             sqlx::query(COUNT).bind(facet).bind(i32::from(code)).bind(-letters).execute(&mut *tx).await?;
+        }
+        for (facet, bytes) in held {
+            sqlx::query(RELEASE_BYTES).bind(facet).bind(bytes).execute(&mut *tx).await?;
         }
         for (id, uses) in frames {
             sqlx::query(RELEASE_FRAMES).bind(id).bind(uses).execute(&mut *tx).await?;

@@ -19,10 +19,20 @@ statements! {
     const AUDIT = "select count(*) from audit";
 }
 
+/// What a dead letter takes beside its compressed content: its row and its entries in indexes, about. Facets sum up both.
+pub(super) const ROW_BYTES: i64 = 800;
+
 /// Size of a SQLite database without its free pages.
 const SQLITE_SIZE: &str = "select (c.page_count - f.freelist_count) * s.page_size \
     from pragma_page_count() c, pragma_freelist_count() f, pragma_page_size() s";
-const POSTGRES_SIZE: &str = "select pg_database_size(current_database())";
+/// PostgreSQL keeps the pages of removed rows for new ones and does not tell how many these are: the size of the database, that of the
+/// tables which shrink and grow with dead letters, and what these hold now.
+const POSTGRES_SIZE: &str = "select pg_database_size(current_database()), \
+    cast((select sum(pg_total_relation_size(cast(name as regclass))) \
+    from unnest(array['dead_letters', 'custody', 'stack_traces', 'search_blocks']) as name) as bigint), \
+    coalesce((select cast(sum(bytes) as bigint) from facets), 0), most_held_bytes, bytes_at_most from installation where id = 1";
+const POSTGRES_MOST: &str = "update installation set most_held_bytes = $1, bytes_at_most = $2 where id = 1 and most_held_bytes <= $1";
+const POSTGRES_VACUUM: &str = "vacuum dead_letters, custody, stack_traces, search_blocks, facets";
 
 /// The size is looked up again after so many milliseconds.
 const REFRESH_MILLIS: i64 = 2_000;
@@ -109,18 +119,49 @@ impl Store {
         self.inner.fullness.looked_at.store(i64::MIN, Ordering::Relaxed);
     }
 
+    /// Makes the room of removed rows ready for new ones where the engine does that only now and then. Waits for nobody.
+    pub async fn reuse_space(&self) -> Result<(), StoreError> {
+        if let Db::Postgres(pool) = &self.inner.db {
+            sqlx::query(POSTGRES_VACUUM).execute(pool).await?;
+        }
+        Ok(())
+    }
+
     async fn used_bytes(&self) -> Result<u64, StoreError> {
-        let (bytes,): (i64,) = match &self.inner.db {
-            Db::Sqlite { read, .. } => sqlx::query_as(SQLITE_SIZE).fetch_one(read).await?,
-            Db::Postgres(pool) => sqlx::query_as(POSTGRES_SIZE).fetch_one(pool).await?,
-        };
-        Ok(bytes.unsigned_abs())
+        match &self.inner.db {
+            Db::Sqlite { read, .. } => {
+                let (bytes,): (i64,) = sqlx::query_as(SQLITE_SIZE).fetch_one(read).await?;
+                Ok(bytes.unsigned_abs())
+            }
+            Db::Postgres(pool) => {
+                let size: PostgresSize = sqlx::query_as(POSTGRES_SIZE).fetch_one(pool).await?;
+                if size.2 > size.3 {
+                    // A store that takes no writes still has a size.
+                    let noted = sqlx::query(POSTGRES_MOST).bind(size.2).bind(size.1).execute(pool).await;
+                    noted.map_or_else(|error| tracing::debug!(%error, "the size of the store could not be noted"), |_| ());
+                }
+                Ok(live_bytes(size).unsigned_abs())
+            }
+        }
     }
 
     async fn count_rows(&self, statement: &'static str) -> Result<u64, StoreError> {
         let (count,): (i64,) = read!(self, |pool| sqlx::query_as(statement).fetch_one(pool).await?)?;
         Ok(count.unsigned_abs())
     }
+}
+
+/// Bytes of the database, of the tables of dead letters, held in these now; the most that they have held, and their bytes then.
+type PostgresSize = (i64, i64, i64, i64, i64);
+
+/// The size of the database without the pages that removed dead letters have left: what the tables took when they held most, in
+/// proportion.
+fn live_bytes((database, tables, held, most, at_most): PostgresSize) -> i64 {
+    if held >= most {
+        return database;
+    }
+    let live = i128::from(at_most) * i128::from(held.max(0)) / i128::from(most.max(1));
+    database - tables + i64::try_from(live).unwrap_or(i64::MAX).min(tables)
 }
 
 /// What an unprivileged process may still write there; `None` where the system does not tell.
@@ -132,6 +173,16 @@ fn disk_free_bytes(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_postgresql_what_was_removed_leaves_room() {
+        assert_eq!(live_bytes((1_000, 900, 500, 500, 900)), 1_000, "never more than now");
+        assert_eq!(live_bytes((1_000, 900, 600, 500, 700)), 1_000, "more than ever");
+        assert_eq!(live_bytes((1_000, 900, 250, 500, 900)), 550, "half of it is gone");
+        assert_eq!(live_bytes((1_000, 900, 0, 500, 900)), 100, "all of it is gone");
+        assert_eq!(live_bytes((300, 200, 250, 500, 900)), 300, "somebody has shrunk the files");
+        assert_eq!(live_bytes((100, 0, 0, 0, 0)), 100, "an empty store");
+    }
 
     #[test]
     fn once_full_it_stays_full_until_a_twentieth_is_free() {

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::harness::postgres::{self, Database};
 
 mod access;
+mod arrivals;
 mod consumer_groups;
 mod discards;
 mod indexing;
@@ -19,6 +20,7 @@ mod instances;
 mod letters;
 mod lists;
 mod model;
+mod names;
 mod opening;
 mod partition_problems;
 mod purges;

@@ -57,6 +57,9 @@ impl Store {
                 count += if in_time { self.count_in_time(status, filter).await? } else { totals.of(status) };
             }
             return Ok(Some(count));
+        } else if !in_time {
+            let sums = self.sum_facets(filter).await?;
+            return Ok(Some(statuses(filter).into_iter().map(|status| sums.of(status)).sum()));
         }
         Ok(Some(self.matching_facets(filter).await?.iter().map(|(_, counts)| counts.total()).sum()))
     }
@@ -195,7 +198,8 @@ impl Store {
     }
 }
 
-fn whole(facet: FacetRow, statuses: &[Status]) -> FacetCounts {
+/// A facet with all of its dead letters of these statuses.
+pub(in crate::store) fn whole(facet: FacetRow, statuses: &[Status]) -> FacetCounts {
     let mut counts = StatusCounts::default();
     facet.counts.add_to(&mut counts, statuses);
     (facet, counts)

@@ -116,13 +116,16 @@ impl Store {
     }
 
     async fn newer(&self, at: Key, filter: &DeadLetterFilter) -> Result<Option<DeadLetterId>, StoreError> {
-        let plan = self.plan(filter).await?;
         let times = Bounds::of(filter, None);
         let until = filter.to.map_or(i64::MAX, |to| to.as_millis().saturating_sub(1));
         let mut bounds = Bounds { newest_first: false, after: (at.failed_at, at.id), until };
         if at.failed_at < times.until {
             bounds.after = (times.until, i64::MIN);
         }
+        if let Some(keys) = self.peek(filter, bounds, 1).await? {
+            return Ok(keys.first().map(|key| DeadLetterId(key.id)));
+        }
+        let plan = self.plan(filter).await?;
         let words = filter.q.as_deref().and_then(Words::parse);
         if words.is_none() && filter.presence.is_empty() {
             return Ok(self.scan(&plan, bounds, 1).await?.first().map(|key| DeadLetterId(key.id)));

@@ -26,6 +26,8 @@ const FEW_FACETS: usize = 24;
 const PASSED_BY: usize = 20_000;
 /// Rows per step of a scan that looks at each row.
 const STEP: u32 = 1_000;
+/// Rows that are looked at before the facets of a filter are resolved: most filters find a page among these.
+const PEEK: u32 = 250;
 
 /// Sort key of a dead letter, and its facet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
@@ -131,8 +133,11 @@ impl Store {
         page: &PageRequest,
         scan_millis: u64,
     ) -> Result<Selection, StoreError> {
-        let plan = self.plan(filter).await?;
         let bounds = Bounds::of(filter, page.cursor.as_ref());
+        if let Some(keys) = self.peek(filter, bounds, page.limit.saturating_add(1)).await? {
+            return Ok(Selection::page(keys, page.limit as usize));
+        }
+        let plan = self.plan(filter).await?;
         let words = filter.q.as_deref().and_then(Words::parse);
         let deadline = Instant::now() + Duration::from_millis(scan_millis);
         if let Some(words) = words {
@@ -144,18 +149,44 @@ impl Store {
         Ok(Selection::page(self.scan(&plan, bounds, page.limit.saturating_add(1)).await?, page.limit as usize))
     }
 
+    /// The first keys that a filter selects, when a short scan in order holds them all; resolves no more facets than this meets.
+    pub(in crate::store) async fn peek(
+        &self,
+        filter: &DeadLetterFilter,
+        bounds: Bounds,
+        limit: u32,
+    ) -> Result<Option<Vec<Key>>, StoreError> {
+        if filter.q.as_deref().and_then(Words::parse).is_some() || !filter.presence.is_empty() {
+            return Ok(None);
+        }
+        if !restricts_facets(filter) {
+            return Ok(Some(self.scan_statuses(&statuses(filter), bounds, limit).await?));
+        }
+        let step = PEEK.max(limit);
+        let mut keys = self.scan_statuses(&statuses(filter), bounds, step).await?;
+        let ended = keys.len() < step as usize;
+        let mut facets: Vec<i64> = keys.iter().map(|key| key.facet_id).collect();
+        facets.sort_unstable();
+        facets.dedup();
+        let selected: HashSet<i64> = self.resolve_some(filter, &facets).await?.into_iter().map(|facet| facet.id).collect();
+        keys.retain(|key| selected.contains(&key.facet_id));
+        let full = keys.len() >= limit as usize;
+        keys.truncate(limit as usize);
+        Ok((full || ended).then_some(keys))
+    }
+
     /// Keys that facets, statuses and times select, in order.
     pub(in crate::store) async fn scan(&self, plan: &Plan, bounds: Bounds, limit: u32) -> Result<Vec<Key>, StoreError> {
         if plan.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        let Some(facets) = &plan.facets else { return self.scan_statuses(plan, bounds, limit).await };
+        let Some(facets) = &plan.facets else { return self.scan_statuses(&plan.statuses, bounds, limit).await };
         let mut bounds = bounds;
         let mut found = Vec::new();
         if plan.prefers_ordered_scan(facets.len(), limit) {
             let mut passed_by = 0;
             while passed_by < PASSED_BY {
-                let rows = self.scan_statuses(plan, bounds, STEP.max(limit)).await?;
+                let rows = self.scan_statuses(&plan.statuses, bounds, STEP.max(limit)).await?;
                 let ended = rows.len() < STEP.max(limit) as usize;
                 passed_by += rows.len();
                 if let Some(last) = rows.last() {
@@ -174,12 +205,12 @@ impl Store {
     }
 
     /// One ordered scan per status, merged.
-    async fn scan_statuses(&self, plan: &Plan, bounds: Bounds, limit: u32) -> Result<Vec<Key>, StoreError> {
+    async fn scan_statuses(&self, statuses: &[Status], bounds: Bounds, limit: u32) -> Result<Vec<Key>, StoreError> {
         let mut keys = Vec::new();
-        for status in &plan.statuses {
+        for status in statuses {
             keys.extend(self.scan_one(*status, None, bounds, limit).await?);
         }
-        if plan.statuses.len() > 1 {
+        if statuses.len() > 1 {
             keys.sort_unstable_by(|a, b| bounds.before(a, b));
             keys.truncate(limit as usize);
         }

@@ -15,6 +15,7 @@ use crate::store::caches::Key;
 use crate::store::custody::{self, Encoder, frames, wire};
 use crate::store::rows::clean;
 use crate::store::search::signature::Builder;
+use crate::store::usage::ROW_BYTES;
 
 /// Dead letters of one search block at most.
 const BLOCK_LETTERS: usize = 64;
@@ -127,6 +128,8 @@ pub(in crate::store) struct FacetDraft {
     pub(in crate::store) class: Option<String>,
     pub(in crate::store) group: (i16, i64),
     pub(in crate::store) letters: i64,
+    /// See [`crate::store::usage::ROW_BYTES`].
+    pub(in crate::store) bytes: i64,
     pub(in crate::store) first: i64,
     pub(in crate::store) last: i64,
     pub(in crate::store) arrivals: BTreeMap<i64, i64>,
@@ -268,6 +271,7 @@ impl<'a> PartEncoder<'a> {
         let (record, failure) = (&letter.record, &letter.failure);
         let message = failure.message.as_deref().map(|message| cut_chars(message, MESSAGE_CHARS).as_bytes().to_vec());
         let facet = self.facet(partition_id, letter, message.as_deref());
+        self.part.facets[facet].bytes += ROW_BYTES + size(body.len());
         LetterRow {
             facet,
             failed_at: letter.failed_at.as_millis(),
@@ -313,6 +317,7 @@ impl<'a> PartEncoder<'a> {
                 class: failure.exception_class.clone(),
                 group,
                 letters: 0,
+                bytes: 0,
                 first: failed_at,
                 last: failed_at,
                 arrivals: BTreeMap::new(),

@@ -6,8 +6,10 @@ use super::encode::{EncodedBatch, FacetDraft, GroupDraft};
 use crate::lifecycle::failpoint;
 use crate::model::Timestamp;
 use crate::store::StoreError;
+use crate::store::arrivals::{by_hour, read_minutes, write_minutes};
 use crate::store::caches::{Caches, GroupKey, Key};
 use crate::store::dialect::bulk::{Block, Bulk, Row};
+use crate::store::indexing::id_list;
 
 statements! {
     const ADVANCE = "update partitions set next = $1 where id = $2 and next = $3";
@@ -20,14 +22,17 @@ statements! {
         message = case when $3 >= last_seen then $4 else message end, \
         last_seen = case when $3 > last_seen then $3 else last_seen end where id = $1";
     const ADD_FACET = "insert into facets (key, bus_id, generation_id, topic, convention, origin_topic, consumer_group, inferred, \
-        exception_class, failure_group_id, first_seen, last_seen, open, replaying, replayed, resolved, failed_again, discarded) \
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, 0, 0, 0) on conflict (key) do nothing";
+        exception_class, failure_group_id, first_seen, last_seen, open, replaying, replayed, resolved, failed_again, discarded, bytes) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, 0, 0, 0, 0, 0) on conflict (key) do nothing";
     const FIND_FACET = "select id from facets where key = $1";
-    const UPDATE_FACET = "update facets set open = open + $2, \
+    const UPDATE_FACET = "update facets set open = open + $2, bytes = bytes + $5, \
         first_seen = case when $3 < first_seen then $3 else first_seen end, \
         last_seen = case when $4 > last_seen then $4 else last_seen end where id = $1";
-    const ADD_ARRIVALS = "insert into arrivals (facet_id, minute, letters) values ($1, $2, $3) \
-        on conflict (facet_id, minute) do update set letters = arrivals.letters + excluded.letters";
+    const FIND_HOURS = "select hour, minutes from arrival_hours where facet_id = $1 and by_minute \
+        and hour in (select cast(value as bigint) from json_each(cast($2 as text)))";
+    const ADD_HOUR = "insert into arrival_hours (facet_id, hour, letters, by_minute, minutes) values ($1, $2, $3, true, $4) \
+        on conflict (facet_id, hour) do update set letters = arrival_hours.letters + excluded.letters, \
+        minutes = case when arrival_hours.by_minute then excluded.minutes else arrival_hours.minutes end";
     const ADD_FRAMES = "insert into stack_traces (hash, uses, body) values ($1, 0, $2) on conflict (hash) do nothing";
     const FIND_FRAMES = "select id from stack_traces where hash = $1";
     const ADD_RETURN = "insert into returns (dead_letter_id, message_id, attempt, replay_id, seen) values ($1, $2, $3, $4, false) \
@@ -74,6 +79,7 @@ struct FacetSum<'a> {
     draft: &'a FacetDraft,
     ground: &'a Ground,
     letters: i64,
+    bytes: i64,
     first: i64,
     last: i64,
     arrivals: BTreeMap<i64, i64>,
@@ -113,11 +119,13 @@ impl<'a> Sums<'a> {
             draft,
             ground,
             letters: 0,
+            bytes: 0,
             first: draft.first,
             last: draft.last,
             arrivals: BTreeMap::new(),
         });
         sum.letters += draft.letters;
+        sum.bytes += draft.bytes;
         sum.first = sum.first.min(draft.first);
         sum.last = sum.last.max(draft.last);
         draft.arrivals.iter().for_each(|(minute, letters)| *sum.arrivals.entry(*minute).or_default() += letters);
@@ -227,16 +235,36 @@ engines! {
             complete &= query.execute(&mut *tx).await?.rows_affected() == 1;
         }
         for (id, sum) in in_order(&sums.facets, &ids.facets) {
-            let query = sqlx::query(UPDATE_FACET).bind(id).bind(sum.letters).bind(sum.first).bind(sum.last);
+            let query = sqlx::query(UPDATE_FACET).bind(id).bind(sum.letters).bind(sum.first).bind(sum.last).bind(sum.bytes);
             complete &= query.execute(&mut *tx).await?.rows_affected() == 1;
-            for (minute, letters) in &sum.arrivals {
-                sqlx::query(ADD_ARRIVALS).bind(id).bind(minute).bind(letters).execute(&mut *tx).await?;
-            }
+            add_arrivals(tx, id, &sum.arrivals).await?;
         }
         for (id, (_, uses)) in in_order(&sums.frames, &ids.frames) {
             complete &= sqlx::query(USE_FRAMES).bind(id).bind(uses).execute(&mut *tx).await?.rows_affected() == 1;
         }
         Ok(complete)
+    }
+
+    /// Adds to a facet's hours. The facet's row has just been updated, so no other instance changes them before this transaction ends.
+    async fn add_arrivals(tx: &mut Connection, facet: i64, arrivals: &BTreeMap<i64, i64>) -> Result<(), StoreError> {
+        if arrivals.is_empty() {
+            return Ok(());
+        }
+        let mut hours = by_hour(arrivals);
+        let list = id_list(&hours.keys().copied().collect::<Vec<_>>());
+        let known: Vec<(i64, String)> = sqlx::query_as(FIND_HOURS).bind(facet).bind(list).fetch_all(&mut *tx).await?;
+        let letters: BTreeMap<i64, i64> = hours.iter().map(|(hour, minutes)| (*hour, minutes.values().sum())).collect();
+        for (hour, minutes) in known {
+            let sums = hours.entry(hour).or_default();
+            for (minute, letters) in read_minutes(hour, &minutes)? {
+                *sums.entry(minute).or_default() += letters;
+            }
+        }
+        for (hour, minutes) in hours {
+            let query = sqlx::query(ADD_HOUR).bind(facet).bind(hour).bind(letters[&hour]).bind(write_minutes(&minutes));
+            query.execute(&mut *tx).await?;
+        }
+        Ok(())
     }
 
     async fn rows(tx: &mut Connection, batch: &mut EncodedBatch, ids: &Ids, now: Timestamp) -> Result<(), StoreError> {

@@ -1,7 +1,6 @@
 //! What ends, and that nothing else does.
 
 use redrive::model::{DeadLetterFilter, DeadLetterId, PageRequest, Status, Timestamp};
-use redrive::store::failure_groups::Buckets;
 use redrive::store::indexing::{Advance, IndexBatch};
 use redrive::store::{Store, StoreError};
 
@@ -78,19 +77,6 @@ async fn when_full_only_resolved_and_discarded_ones_go_oldest_first(world: World
     assert_eq!(ids(store).await.len(), 80);
 }
 
-async fn arrivals_end_by_minute(world: World) {
-    let store = &world.store;
-    let partition = world.dead_letter_topic("prod", "orders.DLT", 1).await[0];
-    index(store, partition, (0..10).map(|offset| letter(offset, later(offset * 60_000))).collect(), START).await;
-    let all = Buckets { from: START, to: later(600_000), count: 10 };
-    let arrivals = store.list_arrivals(&DeadLetterFilter::default(), all).await.expect("arrivals");
-    assert_eq!(arrivals.per_bucket, [1; 10]);
-    assert_eq!(store.prune_arrivals(later(180_000), 2).await.expect("pruned"), 2);
-    assert_eq!(store.prune_arrivals(later(180_000), 2).await.expect("pruned"), 1);
-    let arrivals = store.list_arrivals(&DeadLetterFilter::default(), all).await.expect("arrivals");
-    assert_eq!(arrivals.total, 7);
-}
-
 async fn a_full_store_takes_no_dead_letters_but_lets_them_go(world: World) {
     let partition = world.dead_letter_topic("prod", "orders.DLT", 1).await[0];
     index(&world.store, partition, (0..50).map(|offset| letter(offset, later(offset))).collect(), START).await;
@@ -112,10 +98,47 @@ async fn a_full_store_takes_no_dead_letters_but_lets_them_go(world: World) {
     drop(ground);
 }
 
+async fn a_full_store_takes_dead_letters_again_where_others_have_gone(world: World) {
+    let partition = world.dead_letter_topic("prod", "orders.DLT", 1).await[0];
+    let noise = |offset: i64| {
+        let mut letter = letter(offset, later(offset));
+        // Content that does not become small.
+        let mut state = u64::try_from(offset).expect("small");
+        let bytes = (0..6_000).map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        });
+        letter.record.value = Some(bytes.collect::<Vec<u8>>().into());
+        letter
+    };
+    for start in [0, 1_000] {
+        index(&world.store, partition, (start..start + 1_000).map(noise).collect(), START).await;
+    }
+    let used = world.store.usage().await.expect("usage").used_bytes;
+    let settings = redrive::store::StoreSettings { max_bytes: Some(used - 500_000), ..world.settings.clone() };
+    let World { store, ground, .. } = world;
+    store.close().await;
+    drop(store);
+    let store = Store::open(&settings).await.expect("a full store opens");
+    assert!(matches!(store.check().await, Err(StoreError::Full(_))));
+    let all = ids(&store).await;
+    store.change_status(&all, Status::Open, Status::Discarded, later(1)).await.expect("changed");
+    assert_eq!(store.prune_for_space(600).await.expect("pruned"), 600);
+    store.reuse_space().await.expect("the room can be used");
+    store.check().await.expect("there is room again");
+    let left = store.usage().await.expect("usage").used_bytes;
+    assert!(left < used - 2_000_000, "{left} bytes of {used} after 600 of 2,000 went");
+    index(&store, partition, (2_000..2_200).map(noise).collect(), START).await;
+    let again = store.usage().await.expect("usage").used_bytes;
+    assert!(again > left, "{again} bytes after {left}");
+    store.close().await;
+    drop(ground);
+}
+
 on_both_engines! {
     old_ends_by_age_and_open_ones_never
     nothing_is_left_behind_and_indexing_goes_on_after_everything_ended
     when_full_only_resolved_and_discarded_ones_go_oldest_first
-    arrivals_end_by_minute
     a_full_store_takes_no_dead_letters_but_lets_them_go
+    a_full_store_takes_dead_letters_again_where_others_have_gone
 }

@@ -32,7 +32,7 @@ pub(crate) struct ByHand {
 
 impl ByHand {
     /// Names the size of the table beside a figure.
-    pub(crate) fn of(&self, figure: &Times) -> String {
+    pub(crate) fn of(figure: &Times) -> String {
         format!("{} (of {}k)", figure.short(), LETTERS / 1_000)
     }
 }

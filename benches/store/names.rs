@@ -43,19 +43,19 @@ async fn read(store: &Store, names: usize, hand: &ByHand) -> Outcome<()> {
     ];
     for (name, filter) in &filters {
         let list = || async { store.list_dead_letters(filter, &PageRequest::first(50), 1_000).await.map(|page| page.items.len()) };
-        page(&format!("list, {name}"), &hand.of(&hand.list), list).await?;
+        page(&format!("list, {name}"), &ByHand::of(&hand.list), list).await?;
     }
     let count = || async { store.count_dead_letters(&filters[1].1).await.map(|count| count.unwrap_or(0) as usize) };
-    page("count, one bus", &hand.of(&hand.groups), count).await?;
+    page("count, one bus", &ByHand::of(&hand.groups), count).await?;
     let end = (START + (names * 100) as i64) / 3_600_000 * 3_600_000 + 3_600_000;
     let buckets = Buckets { from: Timestamp::from_millis(end - 86_400_000), to: Timestamp::from_millis(end), count: 24 };
-    page("failure groups", &hand.of(&hand.groups), || async {
+    page("failure groups", &ByHand::of(&hand.groups), || async {
         let groups = store.list_failure_groups(&open, FailureGroupSort::Open, buckets, &PageRequest::first(50)).await;
         groups.map(|page| page.items.len())
     })
     .await?;
     let arrivals = || async { store.list_arrivals(&DeadLetterFilter::default(), buckets).await.map(|arrivals| arrivals.total as usize) };
-    page("arrivals of a day", &hand.of(&hand.arrivals), arrivals).await?;
+    page("arrivals of a day", &ByHand::of(&hand.arrivals), arrivals).await?;
     let menus = || async { store.list_filter_choices(&[]).await.map(|choices| choices.exception_classes.len()) };
-    page("menus of filters", &hand.of(&hand.groups), menus).await
+    page("menus of filters", &ByHand::of(&hand.groups), menus).await
 }

@@ -22,7 +22,7 @@ pub(crate) async fn measure(store: &Store, letters: usize, hand: &ByHand) -> Out
     groups(store, letters, hand).await?;
     let open = open();
     let middle = DeadLetterId(store.newest_dead_letter().await?.ok_or("empty")?.0 / 2);
-    page("one dead letter", &hand.of(&hand.one), || async {
+    page("one dead letter", &ByHand::of(&hand.one), || async {
         store.find_dead_letter(middle, &open).await.map(|found| usize::from(found.is_some()))
     })
     .await?;
@@ -61,11 +61,11 @@ async fn lists(store: &Store, hand: &ByHand) -> Outcome<()> {
     ];
     for (name, filter) in &filters {
         let list = || async { store.list_dead_letters(filter, &PageRequest::first(50), 1_000).await.map(|page| page.items.len()) };
-        page(&format!("list, {name}"), &hand.of(&hand.list), list).await?;
+        page(&format!("list, {name}"), &ByHand::of(&hand.list), list).await?;
     }
     for (name, filter) in &filters {
         let count = || async { store.count_dead_letters(filter).await.map(|count| count.unwrap_or(0) as usize) };
-        page(&format!("count, {name}"), &hand.of(&hand.groups), count).await?;
+        page(&format!("count, {name}"), &ByHand::of(&hand.groups), count).await?;
     }
     Ok(())
 }
@@ -82,7 +82,7 @@ async fn groups(store: &Store, letters: usize, hand: &ByHand) -> Outcome<()> {
         ("failure groups, a day by the hour", &open, day(whole, 24)),
         ("failure groups of an hour", &hour, day(end, 48)),
     ] {
-        page(name, &hand.of(&hand.groups), || async {
+        page(name, &ByHand::of(&hand.groups), || async {
             let groups = store.list_failure_groups(filter, FailureGroupSort::Open, buckets, &PageRequest::first(50)).await;
             groups.map(|page| page.items.len())
         })
@@ -91,7 +91,7 @@ async fn groups(store: &Store, letters: usize, hand: &ByHand) -> Outcome<()> {
     for (name, buckets) in [("arrivals of a day by half-hours", day(end, 48)), ("arrivals of a day by the hour", day(whole, 24))] {
         let any = DeadLetterFilter::default();
         let arrivals = || async { store.list_arrivals(&any, buckets).await.map(|arrivals| arrivals.total as usize) };
-        page(name, &hand.of(&hand.arrivals), arrivals).await?;
+        page(name, &ByHand::of(&hand.arrivals), arrivals).await?;
     }
     Ok(())
 }

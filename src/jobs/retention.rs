@@ -24,14 +24,10 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     }
     let (audit, minutes, hours) = (now.minus(kept.audit), now.minus(kept.minutes), now.minus(kept.hours));
     in_steps(run, "audit", || store.prune_audit(audit, STEP)).await?;
-<<<<<<< HEAD
     in_steps(run, "purges", || store.prune_purges(audit, STEP)).await?;
     in_steps(run, "discards", || store.prune_discards(audit, STEP)).await?;
-    in_steps(run, "arrivals", || store.prune_arrivals(minutes, STEP)).await?;
-=======
     in_steps(run, "arrival_minutes", || store.prune_arrival_minutes(minutes, STEP)).await?;
     in_steps(run, "arrivals", || store.prune_arrivals(hours, STEP)).await?;
->>>>>>> a31ae51 (Lists of failure groups and filters stay fast with a million dead letters and thousands of names)
     in_steps(run, "search_blocks", || store.compact_search_blocks(STEP)).await?;
     store.prune_sessions(now.minus(kept.session_absolute), now.minus(kept.session_idle)).await?;
     Ok(())

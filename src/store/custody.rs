@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
+use std::thread::LocalKey;
 
 use bytes::Bytes;
 
@@ -41,6 +42,9 @@ static UNPACKING: LazyLock<zstd::dict::DecoderDictionary<'static>> = LazyLock::n
 
 /// What is kept of a record that is not in custody.
 const REMAINS_BYTES: usize = 256 * 1024;
+
+/// A decompressor that a thread keeps.
+type Local = LocalKey<RefCell<Option<zstd::bulk::Decompressor<'static>>>>;
 
 thread_local! {
     /// A search unpacks thousands of small bodies; making this state would take longer than unpacking one.
@@ -156,23 +160,31 @@ pub(super) fn decompress(body: &[u8]) -> Result<Vec<u8>, StoreError> {
             let mut reader = Reader::new(packed);
             let length = reader.varint().and_then(|length| usize::try_from(length).ok()).ok_or_else(|| contradiction("custody"))?;
             let unpacked = if *mark == ZSTD {
-                DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
-                    Some(decompressor) => decompressor.decompress(reader.rest(), length),
-                    None => decompressor.insert(zstd::bulk::Decompressor::new()?).decompress(reader.rest(), length),
-                })
+                unpack(&DECOMPRESSOR, zstd::bulk::Decompressor::new, reader.rest(), length)
             } else {
-                DICTIONARY_DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
-                    Some(decompressor) => decompressor.decompress(reader.rest(), length),
-                    None => {
-                        let new = zstd::bulk::Decompressor::with_prepared_dictionary(&UNPACKING)?;
-                        decompressor.insert(new).decompress(reader.rest(), length)
-                    }
-                })
+                let prepared = || zstd::bulk::Decompressor::with_prepared_dictionary(&UNPACKING);
+                unpack(&DICTIONARY_DECOMPRESSOR, prepared, reader.rest(), length)
             };
             unpacked.map_err(|error| contradiction(format!("custody: {error}")))
         }
         _ => Err(contradiction("custody")),
     }
+}
+
+/// One frame, by the thread's own decompressor.
+fn unpack(
+    kept: &'static Local,
+    make: impl FnOnce() -> std::io::Result<zstd::bulk::Decompressor<'static>>,
+    frame: &[u8],
+    length: usize,
+) -> std::io::Result<Vec<u8>> {
+    kept.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(make()?),
+        };
+        decompressor.decompress(frame, length)
+    })
 }
 
 /// The parts of a record that are kept although it is not in custody: what is small.
@@ -301,9 +313,9 @@ mod tests {
 
     #[test]
     fn the_dictionary_never_changes() {
-        let digest: String = Sha256::digest(DICTIONARY).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            digest, "a186a94489ec789bb8b7d2e723ca9744a7e3bd528e1587995c12134e25b7d7f8",
+            crate::store::rows::hex(&Sha256::digest(DICTIONARY)),
+            "a186a94489ec789bb8b7d2e723ca9744a7e3bd528e1587995c12134e25b7d7f8",
             "bodies that are stored need these very bytes"
         );
     }

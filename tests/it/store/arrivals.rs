@@ -39,8 +39,8 @@ async fn sums_over_ragged_ranges_are_those_of_a_naive_count(world: World) {
     let partition = world.dead_letter_topic("prod", "orders.DLT", 1).await[0];
     // Two groups over three days, denser at the end, in batches that come back to the same hours.
     let times: Vec<i64> = (0..1_200_i64).map(|n| (n * 7_919 % 1_200).pow(2) * 180 % (72 * HOUR)).collect();
-    for (number, some) in times.chunks(300).enumerate() {
-        let letters = some.iter().zip((number as i64 * 300)..).map(|(time, offset)| {
+    for (some, number) in times.chunks(300).zip(0_i64..) {
+        let letters = some.iter().zip(number * 300..).map(|(time, offset)| {
             let mut letter = letter(offset, later(*time));
             if offset % 3 == 0 {
                 letter.fingerprint = fingerprint(2, "com.example.Other");

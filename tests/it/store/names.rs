@@ -96,8 +96,8 @@ async fn pages_of_groups_hold_each_once_in_every_order(world: World) {
             }
         }
         assert!(keys.is_sorted_by(|a, b| a >= b), "{sort:?}");
-        assert_eq!(counts.len() as i64, 3 + HOSTILE, "{sort:?}");
-        assert_eq!(counts.values().sum::<u64>() as i64, USUAL + HOSTILE);
+        assert_eq!(i64::try_from(counts.len()), Ok(3 + HOSTILE), "{sort:?}");
+        assert_eq!(i64::try_from(counts.values().sum::<u64>()), Ok(USUAL + HOSTILE));
     }
 }
 

@@ -20,6 +20,7 @@ use crate::model::names::TopicPartition;
 use crate::model::{BusId, BusKind, Capabilities, GroupName, TopicName};
 
 pub mod client;
+mod coordinators;
 mod errors;
 mod ffi;
 mod groups;
@@ -50,6 +51,7 @@ struct Shared {
     client: ffi::Client,
     capabilities: Mutex<Capabilities>,
     readers: random::Pool,
+    coordinators: coordinators::Coordinators,
     /// Whether the brokers are known to know how to delete groups.
     deletes_groups: AtomicBool,
 }
@@ -58,9 +60,16 @@ impl KafkaBus {
     /// Prepares a bus. Does not wait for it: fails only when librdkafka refuses the configuration.
     pub fn connect(settings: BusSettings) -> Result<Self, BusError> {
         let watch = Arc::new(Watch::new(settings.id.clone()));
-        let client = client::make(&client::base(&settings), false, &watch)?;
-        let readers = random::Pool::new();
-        let shared = Shared { settings, watch, client, capabilities: Mutex::default(), readers, deletes_groups: AtomicBool::new(false) };
+        let client = client::make(&client::asking(&settings), false, &watch)?;
+        let shared = Shared {
+            settings,
+            watch,
+            client,
+            capabilities: Mutex::default(),
+            readers: random::Pool::new(),
+            coordinators: coordinators::Coordinators::default(),
+            deletes_groups: AtomicBool::new(false),
+        };
         Ok(Self { shared: Aside::new(shared) })
     }
 
@@ -85,18 +94,6 @@ impl KafkaBus {
 impl Shared {
     fn deadline(&self) -> Instant {
         Instant::now() + self.settings.request_timeout
-    }
-
-    /// Whether the bus answers, asked only when connections have failed lately. Before every call that goes to a group's coordinator:
-    /// librdkafka (2.12) dies of an assertion (`rd_kafka_enq_once_del_source_return`) when such a call times out while it still waits
-    /// for a broker that is down.
-    fn is_there(&self) -> Result<(), BusError> {
-        if self.watch.recent_reason().is_none() {
-            return Ok(());
-        }
-        self.client.probe(PROBE).map_err(|failure| self.explain("reaching the bus", "a login", &failure))?;
-        self.watch.answered();
-        Ok(())
     }
 
     /// Explains a failure; see [`errors::explain`].

@@ -137,6 +137,15 @@ pub(super) fn base(settings: &BusSettings) -> ClientConfig {
     config
 }
 
+/// A client for questions and administrative acts. It joins no group; but without a `group.id` librdkafka (2.12, issue 5040) ends the
+/// process as soon as a broker answers that it does not coordinate, or no longer, a group whose offsets were asked for.
+pub(super) fn asking(settings: &BusSettings) -> ClientConfig {
+    let mut config = base(settings);
+    config.set("group.id", format!("{}reader", settings.id_prefix));
+    config.set("enable.auto.commit", "false");
+    config
+}
+
 /// A consumer that reads assigned partitions in committed isolation and notices everything that is not a record.
 /// `group.id` only makes the consumer's queue available; it never joins or commits.
 pub(super) fn reading(settings: &BusSettings, memory_bytes: usize) -> ClientConfig {

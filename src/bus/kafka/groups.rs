@@ -28,7 +28,7 @@ impl Shared {
         let named: Vec<_> = groups.iter().filter_map(|g| names::group(g).ok()).collect();
         self.is_there()?;
         for some in named.chunks(GROUPS_PER_CALL) {
-            let described = self.client.describe_groups(some, left(self.deadline()));
+            let described = self.describe_at_coordinators(some, self.deadline());
             let described = described.map_err(|f| self.explain(act, "DESCRIBE on the groups", &f))?;
             if let Some(reason) = self.unsupported(act, &described) {
                 return Err(reason);
@@ -47,7 +47,8 @@ impl Shared {
         let act = format!("reading the offsets of group {group}");
         let needs = format!("DESCRIBE on the group {group} and on its topics");
         self.is_there()?;
-        let offsets = self.client.group_offsets(&names::group(group)?, left(self.deadline()));
+        let group = names::group(group)?;
+        let offsets = self.at_coordinator(&group, self.deadline(), |broker, time| self.client.group_offsets(&group, broker, time));
         let offsets = offsets.map_err(|f| self.explain(&act, &needs, &f))?;
         Ok(offsets.into_iter().filter(|(_, offset)| *offset >= 0).collect())
     }

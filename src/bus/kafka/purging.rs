@@ -93,7 +93,8 @@ impl Shared {
         }
         self.is_there()?;
         let (native, deadline) = (names::group(group)?, self.deadline());
-        match again(deadline, || self.client.delete_group(&native, left(deadline)).map_err(of_group)) {
+        let delete = |broker, time| self.client.delete_group(&native, broker, time);
+        match again(deadline, || self.at_coordinator(&native, deadline, delete).map_err(of_group)) {
             Err(failure) if failure.code != Code::GroupIdNotFound => {
                 Err(self.explain(&format!("deleting the group {group}"), &format!("DELETE on the group {group}"), &failure))
             }

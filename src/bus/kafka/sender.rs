@@ -102,7 +102,8 @@ impl State {
         let deadline = self.deadline();
         let wanted = names::list([(&self.settings.progress, Offset::Invalid)]);
         self.shared.is_there()?;
-        let offsets = again(deadline, || self.shared.client.stable_group_offsets(&self.group, &wanted, left(deadline)).map_err(of_group));
+        let ask = |broker, time| self.shared.client.stable_group_offsets(&self.group, broker, &wanted, time);
+        let offsets = again(deadline, || self.shared.at_coordinator(&self.group, deadline, ask).map_err(of_group));
         let offsets = offsets.map_err(|failure| {
             let group = &self.settings.group;
             let needs = format!("DESCRIBE on the group {group} and on the topic {}", self.settings.progress.topic);

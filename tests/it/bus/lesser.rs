@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use redrive::bus::kafka::KafkaBus;
 use redrive::bus::{Bus, BusError, BusSettings, ReadFrom, SenderSettings, TopicRights};
 use redrive::model::bus::Capability;
@@ -85,6 +86,26 @@ async fn a_cluster_without_access_rules_and_deletion_can_be_sent_to() {
     assert_eq!(sender.send(vec![record(b"a"), record(b"b")], 2).await, Ok(vec![0, 1]));
     assert_eq!(sender.progress().await.unwrap(), None, "this cluster keeps no offsets of transactions");
     assert_eq!(bus.read(&place("target", 1), ReadFrom::Newest, 5).await.unwrap().records.len(), 2);
+}
+
+#[tokio::test]
+async fn a_group_is_found_wherever_it_is_coordinated_and_when_it_moves() {
+    let cluster = MockCluster::new(3).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let bus = bus(&cluster.bootstrap_servers());
+    let not_me = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
+    // How many brokers say "not me" before one answers; with the first, and with the one that has answered before.
+    for refusals in [0, 2, 1, 2] {
+        cluster.request_errors(RDKafkaApiKey::OffsetFetch, &vec![not_me; refusals]);
+        // It tells offsets by partition only; what counts is who answers.
+        let answered = bus.committed_offsets(&"billing".into()).await;
+        assert!(matches!(answered.as_deref(), Ok([])), "after {refusals} refusals: {answered:?}");
+    }
+    cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[not_me; 4]);
+    let error = bus.committed_offsets(&"billing".into()).await.unwrap_err();
+    assert!(matches!(&error, BusError::Unreachable(words) if words.contains("coordinates")), "{error}");
+    cluster.clear_request_errors(RDKafkaApiKey::OffsetFetch);
+    bus.committed_offsets(&"billing".into()).await.unwrap();
 }
 
 async fn produce(bootstrap_servers: &str, record: &Outgoing) {

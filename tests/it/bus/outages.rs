@@ -69,6 +69,50 @@ async fn reading_goes_on_by_itself_after_the_broker_was_gone() {
 }
 
 #[tokio::test]
+async fn what_was_asked_about_groups_when_the_broker_went_harms_nobody_when_it_is_back() {
+    let kafka = tokio::task::spawn_blocking(|| Kafka::start(&Options::default())).await.unwrap();
+    kafka.create_topic("groups", 1, &[]).await;
+    kafka.produce(&[Outgoing::to("groups").partition(0).value("v")]).await;
+    kafka.commit("billing", &[("groups", 0, 1)]).await;
+    let settings = BusSettings { request_timeout: Duration::from_millis(800), ..settings(&kafka.bootstrap(), &[]) };
+    let bus = KafkaBus::connect(settings).unwrap();
+    let groups: Vec<redrive::model::GroupName> = std::iter::once("billing".into()).chain((0..30).map(|n| format!("g{n}").into())).collect();
+    assert_eq!(bus.committed_offsets(&groups[0]).await.unwrap(), [(place("groups", 0), 1)]);
+    let mut outages = tokio::task::spawn_blocking(move || {
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(300));
+            kafka.kill();
+            std::thread::sleep(Duration::from_secs(2));
+            kafka.start_again();
+        }
+        kafka
+    });
+    let mut failures = 0;
+    let _kafka = loop {
+        let asked = async {
+            let described = bus.describe_groups(&groups).await;
+            let mut failures = usize::from(described.is_err());
+            for group in &groups {
+                failures += usize::from(bus.committed_offsets(group).await.is_err());
+            }
+            failures
+        };
+        failures += asked.await;
+        if outages.is_finished() {
+            break (&mut outages).await.unwrap();
+        }
+    };
+    assert!(failures > 0, "it was asked while nobody was there");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match bus.committed_offsets(&groups[0]).await {
+            Ok(committed) => break assert_eq!(committed, [(place("groups", 0), 1)]),
+            Err(error) => assert!(matches!(error, BusError::Unreachable(_)) && Instant::now() < deadline, "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_is_frozen_keeps_nobody_waiting_beyond_the_deadline() {
     let kafka = tokio::task::spawn_blocking(|| Kafka::start(&Options::default())).await.unwrap();
     kafka.create_topic("frozen", 1, &[]).await;

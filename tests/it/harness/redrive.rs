@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -91,7 +92,7 @@ impl Setup {
         );
         std::fs::write(path.join("redrive.toml"), text).expect("the scratch folder can be written");
         File::create(path.join("redrive.log")).expect("the scratch folder can be written");
-        Redrive { folder, address, environment: self.environment, child: None }
+        Redrive { folder, address, environment: self.environment, child: Mutex::new(None) }
     }
 
     /// Starts `serve` and waits until it listens.
@@ -108,7 +109,7 @@ pub(crate) struct Redrive {
     folder: TempDir,
     address: SocketAddr,
     environment: Vec<(String, String)>,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
 }
 
 impl Redrive {
@@ -134,7 +135,7 @@ impl Redrive {
 
     /// Process id of the running child.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("redrive runs").id()
+        self.child.lock().expect("not poisoned").as_ref().expect("redrive runs").id()
     }
 
     /// Replaces a variable for the next start; `None` removes it.
@@ -145,12 +146,13 @@ impl Redrive {
 
     /// Starts `serve` without waiting for anything.
     pub(crate) fn spawn(&mut self) {
-        assert!(self.child.is_none(), "redrive runs already");
+        let child = self.child.get_mut().expect("not poisoned");
+        assert!(child.is_none(), "redrive runs already");
         let log = File::options().append(true).open(self.folder.path().join("redrive.log")).expect("the log can be opened");
         // setpriv becomes the binary, which then dies with the thread that started it even when the test process is killed.
-        let child = Command::new("setpriv")
+        let started = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", BINARY, "serve", "--config"])
-            .arg(self.config_file())
+            .arg(self.folder.path().join("redrive.toml"))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -158,7 +160,7 @@ impl Redrive {
             .stderr(log)
             .spawn()
             .expect("setpriv (util-linux) can be started");
-        self.child = Some(child);
+        *child = Some(started);
     }
 
     /// Starts `serve` and waits until it listens.
@@ -195,6 +197,7 @@ impl Redrive {
     pub(crate) async fn wait_until<F: AsyncFnMut() -> bool>(&self, what: &str, patience: Duration, mut condition: F) {
         let deadline = Instant::now() + patience;
         while !condition().await {
+            self.assert_running();
             assert!(Instant::now() < deadline, "after {patience:?} still not: {what}\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -220,9 +223,26 @@ impl Redrive {
 
     /// How the child ended; `None` while it runs. Afterwards it can be started again.
     pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
-        let status = self.child.as_mut()?.try_wait().expect("a child can be waited for")?;
-        self.child = None;
+        let child = self.child.get_mut().expect("not poisoned");
+        let status = child.as_mut()?.try_wait().expect("a child can be waited for")?;
+        *child = None;
         Some(status)
+    }
+
+    /// Whoever waits for something from a child that has ended would wait in vain.
+    ///
+    /// # Panics
+    /// With how it ended and the log, when it was started and has ended by itself.
+    pub(crate) fn assert_running(&self) {
+        if let Some(status) = self.ended_by_itself() {
+            panic!("redrive has ended by itself: {status}\n{}", self.log());
+        }
+    }
+
+    fn ended_by_itself(&self) -> Option<ExitStatus> {
+        // A panic elsewhere must not hide how the child ended.
+        let mut child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        child.as_mut()?.try_wait().expect("a child can be waited for")
     }
 
     /// Waits until the child has ended by itself.
@@ -289,14 +309,16 @@ impl Redrive {
 
 impl Drop for Redrive {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        let ended = self.ended_by_itself();
+        if let Some(mut child) = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
             let _ = child.kill();
             let _ = child.wait();
         }
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(80).collect();
-            eprintln!("--- end of redrive's log ---");
+            let state = ended.map_or_else(|| "it ran".to_owned(), |status| format!("it had ended by itself: {status}"));
+            eprintln!("--- end of redrive's log ({state}) ---");
             for line in tail.into_iter().rev() {
                 eprintln!("{line}");
             }

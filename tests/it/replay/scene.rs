@@ -256,6 +256,7 @@ pub(super) async fn until(redrive: &Redrive, replay: &Value, what: &str, holds: 
         if holds(&last) {
             return last;
         }
+        redrive.assert_running();
         assert!(begun.elapsed() < PATIENCE, "after {PATIENCE:?} still not: {what}\n{last:#}\n{}", redrive.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

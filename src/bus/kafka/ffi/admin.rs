@@ -22,32 +22,19 @@ struct Call {
     queue: *mut rd::rd_kafka_queue_t,
 }
 
-/// librdkafka (2.12) dies of an assertion (`rd_kafka_enq_once_del_source_return`) when a call that waits for a group's coordinator times
-/// out: such a call gets the longest time there is, and we stop waiting for its answer ourselves.
-const COORDINATOR_PATIENCE: Duration = Duration::from_hours(1);
-
-fn goes_to_coordinator(operation: rd::rd_kafka_admin_op_t) -> bool {
-    matches!(
-        operation,
-        rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS
-            | rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS
-            | rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETEGROUPS
-    )
-}
-
 impl Client {
     /// Names of all topics we may see.
     pub(in crate::bus::kafka) fn topic_names(&self, timeout: Duration) -> Result<Vec<String>, Failure> {
-        self.metadata(true, timeout)
+        self.metadata(true, timeout).map(|(topics, _)| topics)
     }
 
-    /// Whether any broker answers.
-    pub(in crate::bus::kafka) fn probe(&self, timeout: Duration) -> Result<(), Failure> {
-        self.metadata(false, timeout).map(drop)
+    /// Ids of the brokers that are there.
+    pub(in crate::bus::kafka) fn brokers(&self, timeout: Duration) -> Result<Vec<i32>, Failure> {
+        self.metadata(false, timeout).map(|(_, brokers)| brokers)
     }
 
-    /// Asks any broker for its metadata, and remembers who answered.
-    fn metadata(&self, all_topics: bool, timeout: Duration) -> Result<Vec<String>, Failure> {
+    /// Asks any broker for topics and brokers, and remembers who answered.
+    fn metadata(&self, all_topics: bool, timeout: Duration) -> Result<(Vec<String>, Vec<i32>), Failure> {
         let mut metadata: *const rd::rd_kafka_metadata = ptr::null();
         // SAFETY: the client is alive; the metadata is ours once the call succeeded, and its arrays have the lengths it tells.
         unsafe {
@@ -55,12 +42,12 @@ impl Client {
                 rd::rd_kafka_metadata(self.handle.get(), c_int::from(all_topics), ptr::null_mut(), &raw mut metadata, millis(timeout));
             outcome(code)?;
             let told = &*metadata;
-            let first = slice(told.brokers, count(told.broker_cnt)).first().map_or(-1, |b| b.id);
-            let answered = if told.orig_broker_id >= 0 { told.orig_broker_id } else { first };
+            let brokers: Vec<i32> = slice(told.brokers, count(told.broker_cnt)).iter().map(|b| b.id).collect();
+            let answered = if told.orig_broker_id >= 0 { told.orig_broker_id } else { brokers.first().copied().unwrap_or(-1) };
             self.nearest.store(answered, Ordering::Relaxed);
             let names = slice(told.topics, count(told.topic_cnt)).iter().map(|t| text(t.topic)).collect();
             rd::rd_kafka_metadata_destroy(metadata);
-            Ok(names)
+            Ok((names, brokers))
         }
     }
 
@@ -217,12 +204,13 @@ impl Client {
         }
     }
 
-    /// Groups with their members.
-    pub(in crate::bus::kafka) fn describe_groups(&self, groups: &[CString], timeout: Duration) -> Result<Vec<Group>, Failure> {
+    /// Groups with their members, as far as one broker coordinates them.
+    pub(in crate::bus::kafka) fn describe_groups(&self, groups: &[CString], broker: i32, timeout: Duration) -> Result<Vec<Group>, Failure> {
         let mut names: Vec<*const c_char> = groups.iter().map(|g| g.as_ptr()).collect();
         // SAFETY: see `admin`; names are copied by the call, everything read belongs to the event.
         unsafe {
-            self.admin(
+            self.ask_one(
+                broker,
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
                 timeout,
                 |call| rd::rd_kafka_DescribeConsumerGroups(call.client, names.as_mut_ptr(), names.len(), call.options, call.queue),
@@ -235,10 +223,15 @@ impl Client {
         }
     }
 
-    /// Committed offsets of one group, wherever it has committed.
-    pub(in crate::bus::kafka) fn group_offsets(&self, group: &CStr, timeout: Duration) -> Result<Vec<(TopicPartition, i64)>, Failure> {
+    /// Committed offsets of one group, wherever it has committed; its coordinator is asked.
+    pub(in crate::bus::kafka) fn group_offsets(
+        &self,
+        group: &CStr,
+        broker: i32,
+        timeout: Duration,
+    ) -> Result<Vec<(TopicPartition, i64)>, Failure> {
         // SAFETY: null asks for everything.
-        unsafe { self.offsets_of_group(group, ptr::null(), false, timeout) }
+        unsafe { self.offsets_of_group(group, broker, ptr::null(), false, timeout) }
     }
 
     /// Committed offsets of one group on some partitions, negative where there is none; fails with `UnstableOffsetCommit` while a
@@ -246,11 +239,12 @@ impl Client {
     pub(in crate::bus::kafka) fn stable_group_offsets(
         &self,
         group: &CStr,
+        broker: i32,
         partitions: &TopicPartitionList,
         timeout: Duration,
     ) -> Result<Vec<(TopicPartition, i64)>, Failure> {
         // SAFETY: the list is alive.
-        unsafe { self.offsets_of_group(group, partitions.ptr(), true, timeout) }
+        unsafe { self.offsets_of_group(group, broker, partitions.ptr(), true, timeout) }
     }
 
     /// # Safety
@@ -258,6 +252,7 @@ impl Client {
     unsafe fn offsets_of_group(
         &self,
         group: &CStr,
+        broker: i32,
         partitions: *const rd::rd_kafka_topic_partition_list_t,
         stable: bool,
         timeout: Duration,
@@ -268,7 +263,8 @@ impl Client {
             let request = rd::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), partitions);
             let Some(request) = Owned::new(request, rd::rd_kafka_ListConsumerGroupOffsets_destroy) else { return Ok(Vec::new()) };
             let mut requests = [request.get()];
-            self.admin(
+            self.ask_one(
+                broker,
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
                 timeout,
                 |call| {
@@ -318,15 +314,16 @@ impl Client {
         }
     }
 
-    /// Deletes a consumer group.
-    pub(in crate::bus::kafka) fn delete_group(&self, group: &CStr, timeout: Duration) -> Result<(), Failure> {
+    /// Deletes a consumer group; its coordinator is asked.
+    pub(in crate::bus::kafka) fn delete_group(&self, group: &CStr, broker: i32, timeout: Duration) -> Result<(), Failure> {
         // SAFETY: as in `delete_records`.
         unsafe {
             let Some(request) = Owned::new(rd::rd_kafka_DeleteGroup_new(group.as_ptr()), rd::rd_kafka_DeleteGroup_destroy) else {
                 return Ok(());
             };
             let mut requests = [request.get()];
-            self.admin(
+            self.ask_one(
+                broker,
                 rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETEGROUPS,
                 timeout,
                 |call| rd::rd_kafka_DeleteGroups(call.client, requests.as_mut_ptr(), 1, call.options, call.queue),
@@ -354,25 +351,36 @@ impl Client {
             self.metadata(false, timeout)?;
         }
         let nearest = self.nearest.load(Ordering::Relaxed);
-        // SAFETY: as the caller promised; the options are alive during the call.
-        let asked = unsafe {
-            self.admin(
-                operation,
-                timeout,
-                |call| {
-                    let mut words = [0 as c_char; 256];
-                    if nearest >= 0 {
-                        rd::rd_kafka_AdminOptions_set_broker(call.options, nearest, words.as_mut_ptr(), words.len());
-                    }
-                    submit(call);
-                },
-                read,
-            )
-        };
+        // SAFETY: as the caller promised.
+        let asked = unsafe { self.ask_one(nearest, operation, timeout, submit, read) };
         if asked.is_err() {
             self.nearest.store(-1, Ordering::Relaxed);
         }
         asked
+    }
+
+    /// Makes an administrative call at one broker; a negative one leaves the choice to librdkafka.
+    ///
+    /// # Safety
+    /// As for [`Self::admin`].
+    unsafe fn ask_one<T>(
+        &self,
+        broker: i32,
+        operation: rd::rd_kafka_admin_op_t,
+        timeout: Duration,
+        submit: impl FnOnce(&Call),
+        read: impl FnOnce(*mut rd::rd_kafka_event_t) -> T,
+    ) -> Result<T, Failure> {
+        let at = |call: &Call| {
+            let mut words = [0 as c_char; 256];
+            if broker >= 0 {
+                // SAFETY: the options are alive during the call.
+                unsafe { rd::rd_kafka_AdminOptions_set_broker(call.options, broker, words.as_mut_ptr(), words.len()) };
+            }
+            submit(call);
+        };
+        // SAFETY: as the caller promised.
+        unsafe { self.admin(operation, timeout, at, read) }
     }
 
     /// Makes an administrative call and waits for its event on a queue of its own.
@@ -394,8 +402,7 @@ impl Client {
             let options = Owned::new(rd::rd_kafka_AdminOptions_new(client, operation), rd::rd_kafka_AdminOptions_destroy);
             let queue = Owned::new(rd::rd_kafka_queue_new(client), rd::rd_kafka_queue_destroy);
             let (Some(options), Some(queue)) = (options, queue) else { return Err(Failure::timed_out()) };
-            let patience = if goes_to_coordinator(operation) { COORDINATOR_PATIENCE } else { timeout };
-            rd::rd_kafka_AdminOptions_set_request_timeout(options.get(), millis(patience), words.as_mut_ptr(), words.len());
+            rd::rd_kafka_AdminOptions_set_request_timeout(options.get(), millis(timeout), words.as_mut_ptr(), words.len());
             submit(&Call { client, options: options.get(), queue: queue.get() });
             // librdkafka answers at the timeout itself; a little longer, so that its words win over ours.
             let event = rd::rd_kafka_queue_poll(queue.get(), millis(timeout + Duration::from_millis(500)));

@@ -106,6 +106,15 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_by_itself_is_no_lasting_error() {
+        let watch = Watch::new("prod".into());
+        for code in [Code::UnstableOffsetCommit, Code::CoordinatorLoadInProgress, Code::CoordinatorNotAvailable, Code::NotCoordinator] {
+            assert!(explained(code, &watch).starts_with("the bus did not answer"), "{code}");
+            assert!(of_group(Failure { code, words: String::new() }).retriable, "{code}");
+        }
+    }
+
+    #[test]
     fn silence_is_explained_by_the_newest_failure_of_a_connection() {
         let watch = Watch::new("prod".into());
         assert!(explained(Code::OperationTimedOut, &watch).starts_with("the bus did not answer: listing consumer groups: "));

@@ -13,10 +13,12 @@ use crate::dead_letters::indexer::work::{self, Said};
 use crate::dead_letters::indexer::{self, BusWork};
 use crate::lifecycle::failpoint;
 use crate::operations::Operations;
+use crate::operations::policy::Policies;
 
 mod discards;
 mod instances;
 mod lease;
+mod policies;
 mod purges;
 mod retention;
 mod revisions;
@@ -113,6 +115,13 @@ pub const TABLE: &[Job] = &[
         run: |run| Box::pin(purges::go_on(run)),
     },
     Job {
+        name: "policies",
+        period: Duration::from_secs(1),
+        touches: "plans, starts and ends the runs of automatic replay policies, which are replays like any other",
+        by: By::One,
+        run: |run| Box::pin(policies::go_on(run)),
+    },
+    Job {
         name: "space",
         period: Duration::from_secs(15),
         touches: "removes resolved and discarded dead letters while the store is over its limit",
@@ -128,15 +137,17 @@ struct Run {
     retention: Retention,
     /// Explicit acts on the buses.
     operations: Operations,
+    /// Automatic replay policies.
+    policies: Policies,
     /// Revisions seen so far; of the `revisions` job alone.
     revisions: Arc<Mutex<Option<BTreeMap<String, i64>>>>,
 }
 
 /// Starts everything: the table's jobs, and a sampler and an indexer for each bus. Returns at once; nothing waits for a bus.
 /// Where instances share a store, this one is registered in it first, so that no other takes it for a stranger.
-pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention) {
+pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention, policies: Policies) {
     let operations = Operations::new(buses.iter().map(|work| (work.id().clone(), Arc::clone(&work.bus))).collect());
-    let run = Run { context: context.clone(), retention, operations, revisions: Arc::default() };
+    let run = Run { context: context.clone(), retention, operations, policies, revisions: Arc::default() };
     if context.instance.shared
         && let Err(error) = instances::register(&run).await
     {

@@ -10,6 +10,7 @@ pub mod failure_group;
 pub mod names;
 pub mod page;
 pub mod partition_problem;
+pub mod policy;
 pub mod purge;
 pub mod record;
 pub mod replay;

@@ -24,6 +24,7 @@ pub mod indexing;
 pub mod instances;
 mod open;
 pub mod partition_problems;
+pub mod policies;
 mod presence;
 pub mod purges;
 pub mod replays;
@@ -140,6 +141,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         instances::STATEMENTS,
         open::STATEMENTS,
         partition_problems::STATEMENTS,
+        policies::STATEMENTS,
         purges::STATEMENTS,
         replays::STATEMENTS,
         replays::outcome::STATEMENTS,

@@ -65,6 +65,7 @@ use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
 use crate::lifecycle::switch::Switch;
 use crate::operations::Operations;
+use crate::operations::policy::Policies;
 use crate::operations::replay::Replays;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -106,6 +107,8 @@ pub struct WebParts {
     pub operations: Operations,
     /// Plans, starts and steers replays.
     pub replays: Replays,
+    /// Automatic replay policies.
+    pub policies: Policies,
     /// Deploys the fix of the simulated shop; only in the demo.
     pub demo: Option<Switch>,
     /// What changed, for live pages.
@@ -176,6 +179,12 @@ impl WebState {
     #[must_use]
     pub fn replays(&self) -> &Replays {
         &self.inner.parts.replays
+    }
+
+    /// Automatic replay policies.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.inner.parts.policies
     }
 
     /// The simulated shop's fix; only in the demo.

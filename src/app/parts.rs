@@ -13,6 +13,7 @@ use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
 use crate::lifecycle::switch::Switch;
 use crate::operations::Operations;
+use crate::operations::policy::Policies;
 use crate::operations::replay::{ReplayParts, Replays};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -44,12 +45,14 @@ pub(super) async fn start(
         holder: Arc::clone(&context.instance.client_id),
         shared: context.instance.shared,
     });
+    let policies = Policies::new(store.clone(), replays.clone(), context.changes.clone());
     let config = Arc::new(config);
     let state = WebState::new(WebParts {
         store,
         access,
         operations: Operations::new(buses.clone()),
         replays: replays.clone(),
+        policies: policies.clone(),
         demo,
         changes: context.changes.clone(),
         config: Arc::clone(&config),
@@ -57,7 +60,7 @@ pub(super) async fn start(
         lifecycle: lifecycle.clone(),
     });
     lifecycle.spawn("web", web::serve(listener, state));
-    watching::start(&config, &context, &buses).await?;
+    watching::start(&config, &context, &buses, policies).await?;
     replays.spawn();
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::dead_letters::indexer::work::Backoff;
 use crate::dead_letters::indexer::{BusWork, decoder, health};
 use crate::jobs::{self, Retention};
 use crate::model::{BusId, BusKind};
+use crate::operations::policy::Policies;
 use crate::operations::replay::ReplayBus;
 use crate::store::StoreError;
 
@@ -53,7 +54,12 @@ pub(super) fn replay_buses(config: &Config, buses: &HashMap<BusId, Arc<dyn Bus>>
 }
 
 /// Starts the background tasks: those of the house, and a sampler and an indexer for each bus.
-pub(super) async fn start(config: &Config, context: &jobs::Context, buses: &HashMap<BusId, Arc<dyn Bus>>) -> anyhow::Result<()> {
+pub(super) async fn start(
+    config: &Config,
+    context: &jobs::Context,
+    buses: &HashMap<BusId, Arc<dyn Bus>>,
+    policies: Policies,
+) -> anyhow::Result<()> {
     register(config, context).await?;
     let mut work = Vec::new();
     for bus in &config.buses {
@@ -68,7 +74,7 @@ pub(super) async fn start(config: &Config, context: &jobs::Context, buses: &Hash
         session_absolute: SESSION_ABSOLUTE,
         session_idle: SESSION_IDLE,
     };
-    jobs::spawn_all(context, work, retention).await;
+    jobs::spawn_all(context, work, retention, policies).await;
     Ok(())
 }
 

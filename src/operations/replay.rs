@@ -307,6 +307,18 @@ impl Replays {
         self.settle(id, |replay| replay.state.is_final()).await
     }
 
+    /// Like [`Replays::cancel`], and says why on the time line.
+    pub async fn cancel_because(&self, id: &ReplayId, actor: &Actor, text: &str, now: Timestamp) -> Result<Replay, ReplayError> {
+        self.tell(id, actor, text, now).await?;
+        self.cancel(id, actor, now).await
+    }
+
+    /// Whether a bus is configured here.
+    #[must_use]
+    pub fn knows(&self, bus: &BusId) -> bool {
+        self.inner.parts.buses.contains_key(bus)
+    }
+
     /// Runs the checks of a plan again.
     pub async fn check(&self, id: &ReplayId, now: Timestamp) -> Result<Replay, ReplayError> {
         let replay = self.find(id).await?;

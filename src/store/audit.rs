@@ -57,22 +57,10 @@ impl AuditRow {
 impl Store {
     /// Adds an entry; its `id` is ignored.
     pub async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let (actor, address) = (clean(&entry.actor.name), entry.actor.address.as_deref().map(clean));
-        let (action, target, result) = (clean(&entry.action), clean(&entry.target), clean(&entry.result));
-        let count = entry.count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-        write_one!(self, |pool| sqlx::query(ADD)
-            .bind(entry.at.as_millis())
-            .bind(&actor)
-            .bind(&address)
-            .bind(&action)
-            .bind(&target)
-            .bind(count)
-            .bind(&result)
-            .execute(pool)
-            .await
-            .map(|_| ()))?;
+        write_on!(self, record(entry));
         Ok(())
     }
+
     /// Entries, newest first.
     pub async fn list_audit(&self, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError> {
         let to = filter.to.map_or((i64::MAX, i64::MAX), |to| (to.as_millis(), i64::MIN));
@@ -98,5 +86,39 @@ impl Store {
         let actors: Vec<(String,)> = read!(self, |pool| sqlx::query_as(ACTORS).fetch_all(pool).await?)?;
         let actions: Vec<(String,)> = read!(self, |pool| sqlx::query_as(ACTIONS).fetch_all(pool).await?)?;
         Ok((actors.into_iter().map(|(actor,)| actor).collect(), actions.into_iter().map(|(action,)| action).collect()))
+    }
+}
+
+/// Says inside the transaction of an act what was done.
+pub(in crate::store) trait RecordAudit {
+    /// Adds an entry; its `id` is ignored.
+    async fn record_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError>;
+}
+
+impl RecordAudit for sqlx::SqliteConnection {
+    async fn record_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        on_sqlite::record(self, entry).await
+    }
+}
+
+impl RecordAudit for sqlx::PgConnection {
+    async fn record_audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        on_postgres::record(self, entry).await
+    }
+}
+
+engines! {
+    pub(in crate::store) async fn record(tx: &mut Connection, entry: &AuditEntry) -> Result<(), StoreError> {
+        sqlx::query(ADD)
+            .bind(entry.at.as_millis())
+            .bind(clean(&entry.actor.name))
+            .bind(entry.actor.address.as_deref().map(clean))
+            .bind(clean(&entry.action))
+            .bind(clean(&entry.target))
+            .bind(entry.count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)))
+            .bind(clean(&entry.result))
+            .execute(tx)
+            .await?;
+        Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! Purges: plans with one cut per partition, and what became of each cut.
 
+use super::audit::RecordAudit as _;
 use super::replays::json;
 use super::rows::clean;
-use super::{Store, StoreError, audit};
+use super::{Store, StoreError};
 use crate::model::purge::{Below, CutResult, Purge, PurgeId, PurgePartition, PurgeReason, PurgeScope, PurgeState};
 use crate::model::replay::Check;
 use crate::model::{Actor, AuditEntry, BusId, Cursor, Page, PageRequest, Timestamp, TopicName};
@@ -223,7 +224,7 @@ engines! {
                 .execute(&mut *tx)
                 .await?;
         }
-        record(tx, entry).await
+        tx.record_audit(entry).await
     }
 
     pub(super) async fn go(tx: &mut Connection, number: i64, change: &PurgeChange) -> Result<bool, StoreError> {
@@ -241,7 +242,7 @@ engines! {
             .await?
             .rows_affected();
         if moved > 0 {
-            record(tx, &change.audit).await?;
+            tx.record_audit(&change.audit).await?;
         }
         Ok(moved > 0)
     }
@@ -274,20 +275,6 @@ engines! {
         if let Ok(log_start) = made && cut.cut > cut.start {
             sqlx::query(PURGED).bind(cut.partition_id).bind(cut.cut).bind(log_start).execute(tx).await?;
         }
-        Ok(())
-    }
-
-    async fn record(tx: &mut Connection, entry: &AuditEntry) -> Result<(), StoreError> {
-        sqlx::query(audit::ADD)
-            .bind(entry.at.as_millis())
-            .bind(clean(&entry.actor.name))
-            .bind(entry.actor.address.as_deref().map(clean))
-            .bind(clean(&entry.action))
-            .bind(clean(&entry.target))
-            .bind(entry.count.map(u64::cast_signed))
-            .bind(clean(&entry.result))
-            .execute(tx)
-            .await?;
         Ok(())
     }
 }

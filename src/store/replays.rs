@@ -44,7 +44,9 @@ statements! {
         delivery, upper_id, token, epoch, lease_ends_at, waiting, skipped, failed, sent, consumed, resolved, failed_again, unknown, \
         sent_total, position, claimed_to, canary_passed, checks, created_at, group_deleted) \
         select $1, b.id, $2, 0, $3, $4, $5, $6, $7, $8, 0, (select coalesce(max(id), 0) from dead_letters), $9, 0, 0, \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, false, '[]', $3, false from buses b where b.bus = $10";
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, false, '[]', $3, false from buses b where b.bus = $10 \
+        and (cast($6 as bigint) is null or (exists (select 1 from replay_policies p where p.id = $6 and p.enabled and p.gave_up_at is null) \
+        and not exists (select 1 from replays o where o.policy_id = $6 and o.state < 4)))";
     const FIND = replay_sql!("where r.replay_id = $1");
     const BY_NUMBER = replay_sql!("where r.id = $1");
     const LIST = replay_sql!("where r.id < $1 and (cast($2 as text) is null or b.bus = $2) \
@@ -157,7 +159,8 @@ pub struct StateChange {
 }
 
 impl Store {
-    /// Adds a replay in state `planning`. The newest dead letter of this moment bounds its scope. `None`: there is no such bus.
+    /// Adds a replay in state `planning`. The newest dead letter of this moment bounds its scope. `None`: there is no such bus, or its
+    /// policy is off or has a run already.
     pub async fn add_replay(&self, new: &NewReplay, now: Timestamp) -> Result<Option<Replay>, StoreError> {
         let settings = json(&new.settings)?;
         let added = touched!(

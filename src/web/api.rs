@@ -16,6 +16,7 @@ mod failure_groups;
 mod overview;
 pub(super) mod purges;
 mod records;
+pub(super) mod replay_policies;
 pub(super) mod replays;
 pub(super) mod selection;
 mod topics;
@@ -35,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(records::routes())
         .merge(consumer_groups::routes())
         .merge(replays::routes())
+        .merge(replay_policies::routes())
         .merge(purges::routes())
 }
 

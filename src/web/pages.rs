@@ -16,9 +16,12 @@ mod failure_groups;
 mod help;
 pub(super) mod login;
 pub(super) mod overview;
+mod problem;
 mod purge;
 mod purges;
 mod replay;
+mod replay_policies;
+mod replay_policy;
 mod replays;
 mod settings;
 mod topic;
@@ -35,6 +38,8 @@ pub(super) fn routes() -> Routes {
         .and(demo::routes())
         .and(replays::routes())
         .and(replay::routes())
+        .and(replay_policies::routes())
+        .and(replay_policy::routes())
         .and(purges::routes())
         .and(purge::routes())
         .and(discard::routes())

@@ -15,6 +15,7 @@ pub mod listing;
 pub mod look;
 pub mod number;
 pub mod partition_problem;
+pub mod policy;
 pub mod purge;
 pub mod query;
 pub mod range;

@@ -3,4 +3,5 @@
 mod control;
 mod exactly_once;
 mod outcome;
+mod policies;
 mod scene;

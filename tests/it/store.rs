@@ -23,6 +23,7 @@ mod model;
 mod names;
 mod opening;
 mod partition_problems;
+mod policies;
 mod purges;
 mod retention;
 mod search;

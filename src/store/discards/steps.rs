@@ -7,12 +7,12 @@ use super::rows::{ActRow, FREEZING};
 use super::{Scope, Step};
 use crate::lifecycle::failpoint;
 use crate::model::discard::{DiscardId, DiscardKind};
-use crate::model::{Cursor, PageRequest, Selection, Status, Timestamp};
+use crate::model::{Actor, AuditEntry, Cursor, PageRequest, Selection, Status, Timestamp};
+use crate::store::audit::RecordAudit as _;
 use crate::store::error::contradiction;
 use crate::store::indexing::id_list;
-use crate::store::rows::clean;
 use crate::store::statuses::ChangeStatus;
-use crate::store::{Store, StoreError, audit};
+use crate::store::{Store, StoreError};
 
 statements! {
     const TAKE = "update discards set step = step + 1, touched_at = $3 where id = $1 and step = $2 and state < 2";
@@ -186,16 +186,16 @@ engines! {
             sqlx::query_as(FOR_AUDIT).bind(number).fetch_one(&mut *tx).await?;
         let action = if kind == DiscardKind::Discard.code() { "dead_letters.discard" } else { "dead_letters.restore" };
         let result = if skipped > 0 { format!("{result}; {skipped} skipped").replacen("done;", "done:", 1) } else { result.to_owned() };
-        sqlx::query(audit::ADD)
-            .bind(now.as_millis())
-            .bind(&actor)
-            .bind(address)
-            .bind(action)
-            .bind(clean(&target))
-            .bind(changed)
-            .bind(result)
-            .execute(&mut *tx)
-            .await?;
+        let entry = AuditEntry {
+            id: 0,
+            at: now,
+            actor: Actor { name: actor.clone(), address },
+            action: action.to_owned(),
+            target,
+            count: Some(changed.unsigned_abs()),
+            result,
+        };
+        tx.record_audit(&entry).await?;
         sqlx::query(UNDONE).bind(number).bind(now.as_millis()).bind(actor).execute(tx).await?;
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::failure_groups::{BucketRange, Item};
 use crate::model::Timestamp;
 use crate::model::bus::Gap;
 use crate::model::dead_letter::StatusCounts;
+use crate::model::policy::Policy;
 use crate::web::WebState;
 use crate::web::error::{Error, Problem};
 use crate::web::extract::Viewer;
@@ -39,6 +40,8 @@ struct Overview {
     gaps: Vec<GapItem>,
     /// Partitions of dead-letter topics that cannot be used, the longest standing first.
     partition_problems: Vec<TopicProblemItem>,
+    /// Replay policies that have stopped by themselves, for a while or for good.
+    stopped_policies: Vec<StoppedPolicy>,
     /// What is stored.
     store: Usage,
 }
@@ -141,6 +144,24 @@ impl From<TopicProblem> for TopicProblemItem {
     }
 }
 
+/// A replay policy that has stopped by itself.
+#[derive(Debug, Serialize, ToSchema)]
+struct StoppedPolicy {
+    id: String,
+    name: String,
+    /// Since when it has given up; null while it will go on by itself.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    gave_up_at: Option<Timestamp>,
+    /// Why.
+    text: Option<String>,
+}
+
+impl From<Policy> for StoppedPolicy {
+    fn from(policy: Policy) -> Self {
+        Self { id: policy.number.to_string(), name: policy.name, gave_up_at: policy.gave_up_at, text: policy.text }
+    }
+}
+
 /// What is stored.
 #[derive(Debug, Serialize, ToSchema)]
 struct Usage {
@@ -186,6 +207,7 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
         failure_groups: figures.groups.into_iter().map(Item::from).collect(),
         gaps: figures.gaps.into_iter().map(GapItem::from).collect(),
         partition_problems: figures.problems.into_iter().map(TopicProblemItem::from).collect(),
+        stopped_policies: figures.stopped_policies.into_iter().map(StoppedPolicy::from).collect(),
         store: Usage {
             engine: figures.usage.engine,
             used_bytes: figures.usage.used_bytes,

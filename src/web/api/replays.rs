@@ -20,6 +20,7 @@ use crate::store::replays::{ItemFilter, ReplayFilter};
 mod shape;
 
 pub(in crate::web::api) use shape::LetterReplayItem;
+pub(in crate::web) use shape::duration;
 use shape::{ItemList, ReplayItemShape, ReplayList, ReplayShape, RouteShapes};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
@@ -72,7 +73,7 @@ struct PlanBody {
 /// The first few of a replay.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CanaryBody {
+pub(super) struct CanaryBody {
     /// How many.
     count: u32,
     /// How long they settle, such as `60s`.
@@ -80,7 +81,7 @@ struct CanaryBody {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-const fn default_rate() -> Option<u32> {
+pub(super) const fn default_rate() -> Option<u32> {
     Some(100)
 }
 
@@ -90,7 +91,7 @@ const fn default_failed_again_limit() -> Option<f64> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
-const fn default_lag_limit() -> Option<u64> {
+pub(super) const fn default_lag_limit() -> Option<u64> {
     Some(10_000)
 }
 
@@ -115,7 +116,7 @@ impl PlanBody {
 }
 
 impl CanaryBody {
-    fn parse(&self) -> Result<Canary, Error> {
+    pub(super) fn parse(&self) -> Result<Canary, Error> {
         let settle = self.settle.as_deref().unwrap_or("60s");
         let settle =
             parse_duration(settle).ok_or_else(|| Error::field("canary.settle", "canary.settle is a length of time such as 60s"))?;
@@ -185,6 +186,8 @@ struct ListQuery {
     /// Bus.
     #[param(value_type = Option<String>)]
     bus: Option<BusId>,
+    /// Id of the policy that has planned it.
+    policy_id: Option<String>,
     /// State; may be repeated.
     #[param(value_type = Vec<String>)]
     state: Vec<ReplayState>,
@@ -200,7 +203,9 @@ struct ListQuery {
 #[utoipa::path(get, path = "/replays", tag = "replays", params(ListQuery),
     responses((status = 200, body = ReplayList), (status = 422, body = Problem)))]
 async fn list(_: Viewer, State(state): State<WebState>, Query(query): Query<ListQuery>) -> Result<Json<ReplayList>, Error> {
-    let filter = ReplayFilter { bus: query.bus, states: query.state, policy_id: None };
+    let policy_id =
+        query.policy_id.map(|id| id.parse().map_err(|_| Error::field("policy_id", "policy_id is the id of a policy"))).transpose()?;
+    let filter = ReplayFilter { bus: query.bus, states: query.state, policy_id };
     let page = state.store().list_replays(&filter, &LimitParam::page(query.cursor, query.limit, 100)).await?;
     let items = page.items.into_iter().map(|replay| ReplayShape::new(replay, &[])).collect();
     Ok(Json(ReplayList { items, next_cursor: page.next_cursor.map(|cursor| cursor.to_string()) }))

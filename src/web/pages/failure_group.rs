@@ -55,6 +55,7 @@ struct FailureGroupPage {
     may_export: bool,
     /// The open ones, as a replay selects them.
     replay_filter: String,
+    policy_href: String,
     /// Where its open ones are discarded.
     discard_href: String,
     figures: Vec<Figure>,
@@ -177,6 +178,11 @@ impl FailureGroupPage {
             export_href: api_query("/api/v1/dead-letters/export", filter).to_string(),
             export_count: grouped(group.counts.total()),
             may_export: layout.may(Role::Operator),
+            policy_href: Address::new("/replay-policies/new")
+                .and("bus", group.bus.as_str())
+                .and("fingerprint", &group.fingerprint.to_string())
+                .and("name", &title)
+                .to_string(),
             replay_filter: api_query("", &DeadLetterFilter { status: vec![Status::Open], ..filter.clone() }).to_string(),
             discard_href: api_query("/dead-letters/discard", filter).set("status", Status::Open.as_str()).to_string(),
             figures: figures(group, range, layout.now),

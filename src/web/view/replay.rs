@@ -40,7 +40,7 @@ pub fn reason_words(replay: &Replay) -> String {
         Some(StateReason::ByPerson) if replay.state == ReplayState::Paused => {
             "Paused by a person. Nothing is sent until somebody resumes it.".to_owned()
         }
-        Some(StateReason::ByPerson) => "Cancelled by a person. What was sent stays sent; the rest is open again.".to_owned(),
+        Some(StateReason::ByPerson) => "What was sent stays sent; the rest is open again.".to_owned(),
         Some(StateReason::Expired) => "Nobody started this plan within a day. Nothing was sent; plan anew.".to_owned(),
         Some(StateReason::FailedAgainLimit) => with("Too many failed again."),
         Some(StateReason::LagLimit) => with("The target group is too far behind."),

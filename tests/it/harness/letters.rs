@@ -20,6 +20,7 @@ use redrive::model::bus::{BusKind, Capabilities, TopicRole};
 use redrive::model::dead_letter::NewDeadLetter;
 use redrive::model::{BusId, FailedAtSource, Header, Record, Role, Timestamp};
 use redrive::operations::Operations;
+use redrive::operations::policy::Policies;
 use redrive::operations::replay::{ReplayParts, Replays};
 use redrive::store::buses::SweepResult;
 use redrive::store::indexing::{Advance, IndexBatch, IndexOutcome, PartitionPosition};
@@ -306,11 +307,13 @@ impl Seeded {
         let text = format!("{auth}{}", self.config);
         let config = Config::parse(None, &text, [], &CHECKS).expect("the test's configuration is right");
         let changes = Changes::new();
+        let replays = without_buses(&self.store, &changes, &self.lifecycle);
         WebState::new(WebParts {
+            policies: Policies::new(self.store.clone(), replays.clone(), changes.clone()),
             store: self.store.clone(),
             access: Access::new(self.store.clone(), config.auth.mode, changes.clone()),
             operations: self.operations.clone(),
-            replays: without_buses(&self.store, &changes, &self.lifecycle),
+            replays,
             demo: None,
             changes,
             config: Arc::new(config),

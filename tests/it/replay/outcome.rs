@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use serde_json::{Value, json};
 
 use super::super::harness::kafka::{self, Kafka, Outgoing};
@@ -15,24 +15,34 @@ use super::scene::{Scene, act, find, get, spring, start, until};
 
 /// How a service treats what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Temper {
+pub(super) enum Temper {
     /// Processes it.
     Fine,
     /// Dead-letters it with all of its headers.
     FailsWithHeaders,
     /// Dead-letters it with none of them.
     FailsBare,
+    /// Dead-letters messages of this key with all of their headers when they are replayed for the first time.
+    FailsFirstReplayOf(&'static str),
+}
+
+impl Temper {
+    fn fails(self, message: &BorrowedMessage<'_>) -> bool {
+        let Self::FailsFirstReplayOf(key) = self else { return true };
+        let mut headers = message.headers().into_iter().flat_map(Headers::iter);
+        message.key() == Some(key.as_bytes()) && headers.any(|header| header.key == "redrive-attempt" && header.value == Some(b"1"))
+    }
 }
 
 /// A service with a consumer group of its own, as other people write it.
-struct Service {
+pub(super) struct Service {
     stop: Arc<AtomicBool>,
     fails: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Service {
-    fn run(kafka: &'static Kafka, scene: &Scene, group: &str, temper: Temper) -> Self {
+    pub(super) fn run(kafka: &'static Kafka, scene: &Scene, group: &str, temper: Temper) -> Self {
         let (stop, fails) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(temper != Temper::Fine)));
         let consumer: BaseConsumer = kafka
             .client()
@@ -49,11 +59,11 @@ impl Service {
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
-                if failing.load(Ordering::Relaxed) {
+                if failing.load(Ordering::Relaxed) && temper.fails(&message) {
                     let mut letter = Outgoing::to(dead_letters.as_str()).partition(message.partition());
                     letter.key = message.key().map(<[u8]>::to_vec);
                     letter.value = message.payload().map(<[u8]>::to_vec);
-                    if temper == Temper::FailsWithHeaders {
+                    if temper != Temper::FailsBare {
                         let headers = message.headers().into_iter().flat_map(Headers::iter);
                         letter.headers = headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect();
                     }
@@ -64,6 +74,11 @@ impl Service {
             }
         });
         Self { stop, fails, thread: Some(thread) }
+    }
+
+    /// From now on it processes everything.
+    pub(super) fn mend(&self) {
+        self.fails.store(false, Ordering::Relaxed);
     }
 }
 
@@ -140,7 +155,7 @@ async fn a_canary_stops_a_replay_whose_messages_fail_again_with_and_without_head
             assert_eq!(successor["origin"]["offset"], item["offset"], "{temper:?}");
         }
         // The fix is deployed; the rest goes out, and what came back is replayed as the second attempt of the same message.
-        service.fails.store(false, Ordering::Relaxed);
+        service.mend();
         let (status, resumed) = act(&redrive, &plan, "resume", &json!({})).await;
         assert_eq!(status, 200, "{resumed}");
         until(&redrive, &plan, "the rest is sent", |replay| replay["state"] == "completed").await;

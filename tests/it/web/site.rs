@@ -13,6 +13,7 @@ use redrive::lifecycle::Lifecycle;
 use redrive::lifecycle::changes::Changes;
 use redrive::model::{Actor, Role, Timestamp};
 use redrive::operations::Operations;
+use redrive::operations::policy::Policies;
 use redrive::store::{Store, StoreSettings};
 use redrive::telemetry::Metrics;
 use redrive::web::{self, WebParts, WebState};
@@ -55,11 +56,13 @@ impl Site {
         let store = Store::open(&settings).await.expect("a store in a scratch folder opens");
         let (changes, lifecycle) = (Changes::new(), Lifecycle::new());
         let access = Access::new(store.clone(), config.auth.mode, changes.clone());
+        let replays = without_buses(&store, &changes, &lifecycle);
         let state = WebState::new(WebParts {
+            policies: Policies::new(store.clone(), replays.clone(), changes.clone()),
             store: store.clone(),
             access: access.clone(),
             operations,
-            replays: without_buses(&store, &changes, &lifecycle),
+            replays,
             demo: None,
             changes: changes.clone(),
             config: Arc::new(config),

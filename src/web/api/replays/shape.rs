@@ -56,6 +56,8 @@ pub(super) struct ReplayShape {
     target: Option<String>,
     planned_by: String,
     started_by: Option<String>,
+    /// The policy that has planned it.
+    policy_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -148,6 +150,7 @@ impl ReplayShape {
             target: settings.target.map(|target| target.to_string()),
             planned_by: replay.planned_by.name,
             started_by: replay.started_by,
+            policy_id: replay.policy_id.map(|id| id.to_string()),
             created_at: replay.created_at,
             started_at: replay.started_at,
             ended_at: replay.ended_at,
@@ -170,7 +173,7 @@ impl CanaryShape {
 }
 
 /// Prometheus style.
-fn duration(millis: u64) -> String {
+pub(in crate::web) fn duration(millis: u64) -> String {
     if millis.is_multiple_of(1_000) { format!("{}s", millis / 1_000) } else { format!("{millis}ms") }
 }
 

@@ -3,6 +3,7 @@
 use super::load::Overview;
 use crate::model::failure_group::FailureGroup;
 use crate::model::partition_problem::PartitionProblemKind;
+use crate::model::policy::Policy;
 use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
 use crate::web::view::address::{Address, segment};
@@ -62,6 +63,7 @@ pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], 
     let fast = arrivals(figures, range);
     list.extend(groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str()), groups_href));
     list.extend(fast);
+    list.extend(figures.stopped_policies.iter().map(stopped_policy));
     list.extend(partitions(&figures.problems));
     list.extend(gaps(figures));
     list.extend(store(&figures.usage));
@@ -99,6 +101,20 @@ fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {
         (_, None) => {
             Some(row(tone, "Bus has not been read lately".to_owned(), "What is shown of it is as old as that".to_owned(), state.sampled_at))
         }
+    }
+}
+
+fn stopped_policy(policy: &Policy) -> Attention {
+    let name = short(&policy.name, 80);
+    let bad = policy.gave_up_at.is_some();
+    Attention {
+        tone: if bad { "bad" } else { "warn" },
+        what: if bad { format!("Replay policy {name} has given up") } else { format!("Replay policy {name} has stopped for a while") },
+        evidence: short(policy.text.as_deref().unwrap_or_default(), 300),
+        place: policy.terms.filter.consumer_group.first().map(|group| short(group.as_str(), 80)).unwrap_or_default(),
+        since: policy.gave_up_at,
+        href: format!("/replay-policies/{}", policy.number),
+        action: "See policy",
     }
 }
 

@@ -4,6 +4,7 @@ use crate::model::bus::{Gap, TopicRole};
 use crate::model::dead_letter::StatusCounts;
 use crate::model::failure_group::FailureGroup;
 use crate::model::partition_problem::PartitionProblem;
+use crate::model::policy::{Breaker, Policy};
 use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Timestamp};
 use crate::store::failure_groups::{Arrivals, Buckets, FailureGroupSort};
 use crate::store::topics::TopicFilter;
@@ -45,6 +46,8 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) more_gaps: bool,
     /// What keeps partitions of dead-letter topics from being used, the longest standing first.
     pub(in crate::web) problems: Vec<TopicProblem>,
+    /// Automatic replay policies that have stopped by themselves, for a while or for good.
+    pub(in crate::web) stopped_policies: Vec<Policy>,
     /// What lies in the store.
     pub(in crate::web) usage: StoreUsage,
 }
@@ -71,7 +74,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     let page = PageRequest::first(GROUPS);
     let one_bus = if let [bus] = buses { Some(bus) } else { None };
     let gap_page = PageRequest::first(GAPS);
-    let (states, counts, arrivals, backlog, mut groups, gaps, problems, usage) = tokio::try_join!(
+    let (states, counts, arrivals, backlog, mut groups, gaps, problems, usage, policies) = tokio::try_join!(
         store.list_buses(),
         store.count_by_status(&everything),
         store.list_arrivals(&everything, buckets),
@@ -80,6 +83,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         store.list_gaps(one_bus, None, &gap_page),
         store.list_partition_problems(one_bus, None),
         store.usage(),
+        store.list_policies(),
     )?;
     let groups_are_recent = !groups.items.is_empty();
     if !groups_are_recent && counts.open > 0 {
@@ -103,12 +107,20 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         gaps: gaps.items,
         problems: TopicProblem::of(&of_dead_letters(problems, buses)),
         usage,
+        stopped_policies: stopped(policies, buses, now),
     })
 }
 
 fn of_dead_letters(mut problems: Vec<PartitionProblem>, buses: &[BusId]) -> Vec<PartitionProblem> {
     problems.retain(|problem| problem.role == TopicRole::DeadLetter && (buses.is_empty() || buses.contains(&problem.bus)));
     problems
+}
+
+fn stopped(mut policies: Vec<Policy>, buses: &[BusId], now: Timestamp) -> Vec<Policy> {
+    let shown = |policy: &Policy| buses.is_empty() || policy.terms.filter.bus.iter().any(|bus| buses.contains(bus));
+    let has_stopped = |policy: &Policy| policy.gave_up_at.is_some() || policy.breaker(now) != Breaker::Closed;
+    policies.retain(|policy| policy.enabled && shown(policy) && has_stopped(policy));
+    policies
 }
 
 /// Buckets of the small drawings of [`Overview::groups`].

@@ -1,5 +1,5 @@
 //! Automatic replay policies: an administrator decides once, and dead letters are replayed without a person, by ordinary replays that
-//! are planned and started here. [`decide`] says what a policy does next; this module does it.
+//! are planned and started here. [`mod@decide`] says what a policy does next; this module does it.
 //!
 //! Everything that matters is in the store: whoever holds the job's lease goes on where another has stopped.
 
@@ -216,7 +216,6 @@ impl Policies {
             sent_today: self.store.count_sent_by_policy(policy.number, now.minus(decide::DAY)).await?,
         };
         match (decide(policy, &facts, now), replay) {
-            (Step::Rest, _) => Ok(()),
             (Step::Seek { most }, _) => self.seek(policy, most, now).await,
             (Step::Start, Some(replay)) => self.start(policy, &replay, now).await,
             (Step::Cancel { text }, Some(replay)) => {
@@ -226,7 +225,8 @@ impl Policies {
             (Step::Open { text, against }, Some(replay)) => self.open(policy, &replay, text, against, now).await,
             (Step::GiveUp { text }, Some(replay)) => self.give_up(policy, &replay, text, now).await,
             (Step::Judge { closes }, Some(replay)) => self.judge(policy, &replay, closes, now).await,
-            (Step::Start | Step::Cancel { .. } | Step::Open { .. } | Step::GiveUp { .. } | Step::Judge { .. }, None) => Ok(()),
+            // Everything else is about a run.
+            (Step::Rest, _) | (_, None) => Ok(()),
         }
     }
 
@@ -249,10 +249,9 @@ impl Policies {
         let (name, policy_id) = (Some(policy.name.clone()), Some(policy.number));
         let request = PlanRequest { selection: Selection::Ids(due), name, settings, policy_id };
         match self.replays.plan(request, &policy.actor(), now).await {
-            Ok(_) => Ok(()),
             Err(ReplayError::Store(error)) => Err(error),
-            // Switched off meanwhile, or what was due is gone: the next look tells.
-            Err(_) => Ok(()),
+            // Otherwise it is planned; or it was switched off meanwhile, or what was due is gone: the next look tells.
+            _ => Ok(()),
         }
     }
 

@@ -104,7 +104,7 @@ impl Hours {
         let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or_default();
         let today = local.weekday().to_monday_zero_offset();
         let begins_on = |day: i8| {
-            let word = Weekday::ALL.iter().find(|word| i16::from(day) == i16::from(word.code())).map(|word| word.as_str());
+            let word = Weekday::ALL.iter().find(|word| i16::from(day) == word.code()).map(|word| word.as_str());
             word.is_some_and(|word| self.days.iter().any(|day| day == word))
         };
         let yesterday = (today + 6) % 7;

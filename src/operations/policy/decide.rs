@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn completed(failed_again: u64, resolved: u64, sent: u64) -> Run {
-        Run { counts: ResultCounts { failed_again, resolved, sent, ..ResultCounts::default() }, ..run(ReplayState::Completed, None) }
+        Run { counts: ResultCounts { sent, resolved, failed_again, ..ResultCounts::default() }, ..run(ReplayState::Completed, None) }
     }
 
     #[test]

@@ -58,6 +58,15 @@ impl Limits {
     }
 }
 
+/// Repeated failures that a canary may have. A person wants to see none; a policy is made for what fails now and then, and stops when
+/// their share passes its limit.
+fn tolerated(replay: &Replay) -> u64 {
+    let limit = replay.policy_id.and(replay.settings.failed_again_limit).unwrap_or(0.0);
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small count")]
+    let tolerated = (limit * replay.sent_total as f64) as u64;
+    tolerated
+}
+
 /// Whether too large a share has failed again since a person last said "go on".
 fn too_many_failed(replay: &Replay) -> Option<String> {
     let limit = replay.settings.failed_again_limit?;
@@ -127,8 +136,8 @@ impl Canary {
         if replay.canary_sent_at.is_none() {
             replays.store().set_replay_canary(owner, Some(now), false).await??;
         }
-        if replay.counts.failed_again > replay.settings.accepted.0 {
-            let failed = replay.counts.failed_again - replay.settings.accepted.0;
+        let failed = replay.counts.failed_again.saturating_sub(replay.settings.accepted.0);
+        if failed > tolerated(replay) {
             let text = format!("{failed} of the first {} messages failed again; nothing more was sent", replay.sent_total);
             return Ok(Err(Verdict::Stop(StateReason::FailedAgainLimit, text)));
         }

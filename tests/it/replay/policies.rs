@@ -56,10 +56,14 @@ async fn a_policy_repairs_what_fails_now_and_then_without_a_person() {
     scene.until_indexed(&redrive, 12).await;
     // One key's messages fail once more, then they are processed.
     let service = Service::run(kafka, &scene, &scene.group.clone(), Temper::FailsFirstReplayOf("key-0"));
-    let id = add(&redrive, &scene, &json!({"failed_again_limit": 0.4})).await;
+    let id = add(&redrive, &scene, &json!({"failed_again_limit": 0.5})).await;
     let done = until(&redrive, &id, "all are resolved", PATIENCE * 3, |policy| policy["resolved"].as_u64() == Some(12)).await;
     let runs = get(&redrive, &format!("/api/v1/replays?policy_id={id}")).await;
-    assert_eq!((done["failed_again"].as_u64(), done["sent"].as_u64(), done["runs"].as_u64()), (Some(2), Some(14), Some(2)), "{done:#} {runs:#}");
+    assert_eq!(
+        (done["failed_again"].as_u64(), done["sent"].as_u64(), done["runs"].as_u64()),
+        (Some(2), Some(14), Some(2)),
+        "{done:#} {runs:#}"
+    );
     assert_eq!((count(&redrive, &scene, "open").await, count(&redrive, &scene, "resolved").await), (0, 12));
     for run in runs["items"].as_array().expect("items") {
         let said = (run["name"].as_str(), run["planned_by"].as_str(), run["started_by"].as_str());
@@ -133,6 +137,8 @@ async fn what_cannot_be_decided_is_refused_by_the_name_of_its_field() {
     let kafka = kafka::shared();
     let scene = Scene::new(kafka, 1).await;
     let redrive = scene.setup(kafka, Setup::new()).start().await;
+    let listed = async || try_get(&redrive, "/api/v1/replay-policies").await.is_some_and(|list| list["items"].is_array());
+    redrive.wait_until("the store is open", PATIENCE, listed).await;
     let good = json!({"name": "a", "selection": {"filter": {"bus": "prod"}}});
     let cases = [
         (json!({"name": ""}), "name"),

@@ -120,8 +120,11 @@ impl Row {
 }
 
 /// The address has the filter: that of a failure group, or of a list.
-async fn new(_: Admin, layout: Layout, Pairs(pairs): Pairs) -> Result<Response, Error> {
-    let filter = Address::default().with_pairs(&pairs).without(&["name", "status", "cursor", "limit", "sort"]);
+async fn new(_: Admin, State(state): State<WebState>, layout: Layout, Pairs(pairs): Pairs) -> Result<Response, Error> {
+    let mut filter = Address::default().with_pairs(&pairs).without(&["name", "status", "cursor", "limit", "sort"]);
+    if let ([only], None) = (state.config().buses.as_slice(), filter.get("bus")) {
+        filter = filter.set("bus", only.id.as_str());
+    }
     let name = pairs.iter().find(|(name, _)| name == "name").map(|(_, value)| short(value, 80)).unwrap_or_default();
     let fields = Fields::proposed(&name, &filter.query());
     answer(layout, StatusCode::OK, fields, Problem::default())

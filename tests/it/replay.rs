@@ -1,6 +1,7 @@
 //! Replay on a real Kafka, through the real binary: what arrives is compared with the test's own ledger.
 
 mod control;
+mod detours;
 mod exactly_once;
 mod outcome;
 mod policies;

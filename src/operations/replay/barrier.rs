@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::{ReplayBus, Replays};
 use crate::model::bus::TopicRole;
 use crate::model::names::TopicPartition;
+use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::replay::{Replay, Route};
-use crate::model::{Timestamp, TopicName};
+use crate::model::{BusId, Timestamp, TopicName};
 use crate::store::StoreError;
 
 /// Ends of the dead-letter topics that matter, at one moment.
@@ -16,8 +17,8 @@ pub(super) struct Barrier {
     pub(super) at: Timestamp,
     /// Our id of each partition with its end.
     ends: Vec<(i64, i64)>,
-    /// The first topic that could not be read, and why.
-    pub(super) unreadable: Option<String>,
+    /// The first topic whose end could not be read, and why.
+    unreadable: Option<String>,
 }
 
 impl Barrier {
@@ -57,9 +58,30 @@ impl Barrier {
 
     /// Whether indexing has passed every end.
     pub(super) async fn is_passed(&self, replays: &Replays) -> Result<bool, StoreError> {
+        Ok(self.unreadable.is_none() && self.lagging(replays).await?.is_empty())
+    }
+
+    /// Why nobody can tell now whether it will be passed: an end that could not be read, or records before one that cannot.
+    pub(super) async fn obstacle(&self, replays: &Replays, bus: &BusId) -> Result<Option<String>, StoreError> {
+        if self.unreadable.is_some() {
+            return Ok(self.unreadable.clone());
+        }
+        let lagging = self.lagging(replays).await?;
+        if lagging.is_empty() {
+            return Ok(None);
+        }
+        let problems = replays.store().list_partition_problems(Some(bus), None).await?;
+        let hit =
+            problems.iter().find(|problem| problem.kind == PartitionProblemKind::Unreadable && lagging.contains(&problem.partition_id));
+        Ok(hit.map(|problem| format!("the dead-letter topic {} cannot be read: {}", problem.topic, problem.reason)))
+    }
+
+    /// Partitions that are not indexed up to their end of then, by our id.
+    async fn lagging(&self, replays: &Replays) -> Result<Vec<i64>, StoreError> {
         let ids: Vec<i64> = self.ends.iter().map(|(id, _)| *id).collect();
         let positions = replays.store().list_positions(&ids).await?;
         let next: HashMap<i64, i64> = positions.into_iter().map(|position| (position.partition_id, position.next)).collect();
-        Ok(self.unreadable.is_none() && self.ends.iter().all(|(id, end)| next.get(id).is_some_and(|next| next >= end)))
+        let lags = self.ends.iter().filter(|(id, end)| next.get(id).is_none_or(|next| next < end));
+        Ok(lags.map(|(id, _)| *id).collect())
     }
 }

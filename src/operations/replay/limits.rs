@@ -181,9 +181,9 @@ impl Canary {
             self.barrier = Some(Barrier::raise(replays, bus, replay, &routes).await?);
         }
         let Some(barrier) = &self.barrier else { return Ok(None) };
-        if let Some(unreadable) = barrier.unreadable.clone() {
+        if let Some(obstacle) = barrier.obstacle(replays, &replay.bus).await? {
             self.barrier = None;
-            return Ok(Some(format!("nobody can tell whether the first messages failed again: {unreadable}")));
+            return Ok(Some(format!("nobody can tell whether the first messages failed again: {obstacle}")));
         }
         if barrier.is_passed(replays).await? {
             return Ok(None);

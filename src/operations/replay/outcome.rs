@@ -165,7 +165,7 @@ impl Watch {
                     let like = format!("{UNREADABLE}%");
                     moved += store.record_settled(number, route.route, (ItemResult::Unknown, Some(&like)), resolved, since, now).await?;
                     self.barriers.remove(&place);
-                } else if let Some(reason) = barrier.unreadable.clone() {
+                } else if let Some(reason) = barrier.obstacle(replays, &replay.bus).await? {
                     let unknown = (ItemResult::Unknown, Some(format!("{UNREADABLE}{reason}")));
                     let to = (unknown.0, unknown.1.as_deref());
                     moved += store.record_settled(replay.number, route.route, (ItemResult::Consumed, None), to, since, now).await?;

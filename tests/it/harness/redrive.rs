@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// How long a slow machine may take for anything that should take moments.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a start waits for the store. Longer than it takes on a busy machine; some tests start without a store that can be opened.
+const OPENING: Duration = Duration::from_secs(5);
 
 const BINARY: &str = env!("CARGO_BIN_EXE_redrive");
 
@@ -163,10 +165,18 @@ impl Redrive {
         *child = Some(started);
     }
 
-    /// Starts `serve` and waits until it listens.
+    /// Starts `serve` and waits until it listens; and a while for its store to be open, as far as it can be opened.
     pub(crate) async fn start(&mut self) {
         self.spawn();
         self.wait_until_listening().await;
+        let begun = Instant::now();
+        while begun.elapsed() < OPENING {
+            let answer = reqwest::get(self.url("/api/v1/openapi.json")).await;
+            if answer.is_ok_and(|answer| answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE) || self.exit_status().is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until the web server answers.

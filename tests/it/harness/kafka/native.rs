@@ -64,6 +64,29 @@ pub(crate) enum Operation {
     DescribeConfigs,
 }
 
+impl<'a> Resource<'a> {
+    const fn native(self) -> (rd::rd_kafka_ResourceType_t, &'a str) {
+        match self {
+            Self::Topic(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name),
+            Self::Group(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_GROUP, name),
+            Self::TransactionalId(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TRANSACTIONAL_ID, name),
+            Self::Cluster => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER, "kafka-cluster"),
+        }
+    }
+}
+
+impl Operation {
+    const fn native(self) -> rd::rd_kafka_AclOperation_t {
+        match self {
+            Self::Read => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ,
+            Self::Write => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE,
+            Self::Delete => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DELETE,
+            Self::Describe => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE,
+            Self::DescribeConfigs => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
+        }
+    }
+}
+
 impl Kafka {
     /// Allows a user something; rules are enforced on the SASL listener.
     pub(crate) fn allow(&self, user: &str, operation: Operation, resource: Resource<'_>) {
@@ -75,50 +98,75 @@ impl Kafka {
         self.rule(user, operation, resource, rd::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
     }
 
-    fn rule(&self, user: &str, operation: Operation, resource: Resource<'_>, permission: rd::rd_kafka_AclPermissionType_t) {
+    /// Takes back what [`Kafka::forbid`] has said.
+    pub(crate) fn permit(&self, user: &str, operation: Operation, resource: Resource<'_>) {
+        let deny = rd::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_DENY;
+        self.with_client(|client| {
+            let (kind, name) = resource.native();
+            let (name, principal) = (CString::new(name).expect("no NUL"), CString::new(format!("User:{user}")).expect("no NUL"));
+            let mut words: [c_char; 256] = [0; 256];
+            // SAFETY: all names outlive the call; filter, event and queue are destroyed exactly once, after their last use.
+            unsafe {
+                let mut filter = rd::rd_kafka_AclBindingFilter_new(
+                    kind,
+                    name.as_ptr(),
+                    rd::rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+                    principal.as_ptr(),
+                    c"*".as_ptr(),
+                    operation.native(),
+                    deny,
+                    words.as_mut_ptr(),
+                    words.len(),
+                );
+                assert!(!filter.is_null(), "not an access rule");
+                let queue = rd::rd_kafka_queue_new(client);
+                rd::rd_kafka_DeleteAcls(client, &raw mut filter, 1, ptr::null(), queue);
+                let event = rd::rd_kafka_queue_poll(queue, 60_000);
+                assert!(!event.is_null(), "DeleteAcls was not answered");
+                assert_eq!(rd::rd_kafka_event_error(event), rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+                rd::rd_kafka_event_destroy(event);
+                rd::rd_kafka_queue_destroy(queue);
+                rd::rd_kafka_AclBinding_destroy(filter);
+            }
+        });
+    }
+
+    fn with_client(&self, act: impl FnOnce(*mut rd::rd_kafka_t)) {
         let client: rdkafka::consumer::BaseConsumer = self.client().create().expect("a client");
-        let client = rdkafka::consumer::Consumer::client(&client);
-        let (kind, name) = match resource {
-            Resource::Topic(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name),
-            Resource::Group(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_GROUP, name),
-            Resource::TransactionalId(name) => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TRANSACTIONAL_ID, name),
-            Resource::Cluster => (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER, "kafka-cluster"),
-        };
-        let operation = match operation {
-            Operation::Read => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ,
-            Operation::Write => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE,
-            Operation::Delete => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DELETE,
-            Operation::Describe => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE,
-            Operation::DescribeConfigs => rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS,
-        };
-        let name = CString::new(name).expect("no NUL");
-        let principal = CString::new(format!("User:{user}")).expect("no NUL");
-        let mut words: [c_char; 256] = [0; 256];
-        // SAFETY: all names outlive the call; binding, event and queue are destroyed exactly once, after their last use.
-        unsafe {
-            let mut binding = rd::rd_kafka_AclBinding_new(
-                kind,
-                name.as_ptr(),
-                rd::rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
-                principal.as_ptr(),
-                c"*".as_ptr(),
-                operation,
-                permission,
-                words.as_mut_ptr(),
-                words.len(),
-            );
-            assert!(!binding.is_null(), "not an access rule");
-            let queue = rd::rd_kafka_queue_new(client.native_ptr());
-            rd::rd_kafka_CreateAcls(client.native_ptr(), &raw mut binding, 1, ptr::null(), queue);
-            let event = rd::rd_kafka_queue_poll(queue, 60_000);
-            assert!(!event.is_null(), "CreateAcls was not answered");
-            let mut count = 0;
-            let results = rd::rd_kafka_CreateAcls_result_acls(rd::rd_kafka_event_CreateAcls_result(event), &raw mut count);
-            assert_eq!(count, 1, "CreateAcls failed");
-            assert!(rd::rd_kafka_acl_result_error(*results).is_null(), "the rule was refused");
-            rd::rd_kafka_event_destroy(event);
-            rd::rd_kafka_queue_destroy(queue);
-            rd::rd_kafka_AclBinding_destroy(binding);
-        }
+        act(rdkafka::consumer::Consumer::client(&client).native_ptr());
+    }
+
+    fn rule(&self, user: &str, operation: Operation, resource: Resource<'_>, permission: rd::rd_kafka_AclPermissionType_t) {
+        self.with_client(|client| {
+            let (kind, name) = resource.native();
+            let (name, principal) = (CString::new(name).expect("no NUL"), CString::new(format!("User:{user}")).expect("no NUL"));
+            let mut words: [c_char; 256] = [0; 256];
+            // SAFETY: all names outlive the call; binding, event and queue are destroyed exactly once, after their last use.
+            unsafe {
+                let mut binding = rd::rd_kafka_AclBinding_new(
+                    kind,
+                    name.as_ptr(),
+                    rd::rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+                    principal.as_ptr(),
+                    c"*".as_ptr(),
+                    operation.native(),
+                    permission,
+                    words.as_mut_ptr(),
+                    words.len(),
+                );
+                assert!(!binding.is_null(), "not an access rule");
+                let queue = rd::rd_kafka_queue_new(client);
+                rd::rd_kafka_CreateAcls(client, &raw mut binding, 1, ptr::null(), queue);
+                let event = rd::rd_kafka_queue_poll(queue, 60_000);
+                assert!(!event.is_null(), "CreateAcls was not answered");
+                let mut count = 0;
+                let results = rd::rd_kafka_CreateAcls_result_acls(rd::rd_kafka_event_CreateAcls_result(event), &raw mut count);
+                assert_eq!(count, 1, "CreateAcls failed");
+                assert!(rd::rd_kafka_acl_result_error(*results).is_null(), "the rule was refused");
+                rd::rd_kafka_event_destroy(event);
+                rd::rd_kafka_queue_destroy(queue);
+                rd::rd_kafka_AclBinding_destroy(binding);
+            }
+        });
     }
 }

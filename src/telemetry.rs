@@ -17,8 +17,10 @@ use tracing_subscriber::{Layer, Registry};
 use crate::config::{LogFormat, TelemetryConfig};
 
 pub mod metrics;
+mod replayed;
 
 pub use metrics::Metrics;
+pub use replayed::{Replayed, traceparent};
 
 /// How long the last spans may take to leave at the end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
@@ -87,6 +89,9 @@ pub fn init(config: &TelemetryConfig, wishes: &Wishes) -> Result<Telemetry, Tele
     });
     let started = Registry::default().with(logs(format).with_filter(filter)).with(spans).try_init();
     started.map_err(|error| TelemetryError::Twice(error.to_string()))?;
+    if let Some(provider) = &traces {
+        replayed::begin(provider.tracer("redrive"));
+    }
     Ok(Telemetry { traces })
 }
 

@@ -10,6 +10,7 @@ mod export;
 mod first_page;
 mod hostile;
 mod pages;
+mod policies;
 mod purge;
 
 /// A shop on one bus: an incident that began half an hour ago, older trouble, and a letter nobody can decode.

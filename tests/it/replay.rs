@@ -6,3 +6,4 @@ mod exactly_once;
 mod outcome;
 mod policies;
 mod scene;
+mod traces;

@@ -11,6 +11,7 @@ use crate::dead_letters::decode::Decoder;
 use crate::model::replay::{Partitioner, ReplayId, ReplayItem, Route};
 use crate::model::{Convention, Header, Record};
 use crate::store::replays::sending::Sendable;
+use crate::telemetry::{self, Replayed};
 
 /// Prefix of our own headers.
 const OURS: &[u8] = b"redrive-";
@@ -74,7 +75,15 @@ impl Editor {
         if let Some(group) = &route.consumer_group {
             add(CONSUMER_GROUP, group.to_string());
         }
-        add("traceparent", fresh_traceparent());
+        let (replay_id, message_id) = (replay.to_string(), item.message_id.to_string());
+        let traceparent = telemetry::traceparent(Replayed {
+            topic: target.as_str(),
+            consumer_group: route.consumer_group.as_ref().map(crate::model::GroupName::as_str),
+            replay_id: &replay_id,
+            message_id: &message_id,
+            original: original.as_deref(),
+        });
+        add("traceparent", traceparent);
         if let Some(original) = original {
             headers.push(Header::new(Bytes::from_static(ORIGINAL_TRACEPARENT.as_bytes()), original));
         }
@@ -102,14 +111,4 @@ fn is_ours_or_trace(name: &[u8]) -> bool {
 fn original_traceparent(headers: &[Header]) -> Option<Bytes> {
     let newest = |name: &str| headers.iter().rev().find(|header| header.name == name.as_bytes()).and_then(|header| header.value.clone());
     newest(ORIGINAL_TRACEPARENT).or_else(|| newest("traceparent"))
-}
-
-/// W3C Trace Context, version 00, sampled.
-fn fresh_traceparent() -> String {
-    let mut bytes = [0_u8; 24];
-    // Without random bytes the trace would only be shared with another message's.
-    let _ = getrandom::fill(&mut bytes);
-    let (trace, span) = bytes.split_at(16);
-    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    format!("00-{}-{}-01", hex(trace), hex(span))
 }

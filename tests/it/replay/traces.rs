@@ -24,7 +24,8 @@ async fn the_span_of_a_replayed_message_links_to_where_it_came_from() {
     let collector = Router::new().route("/opentelemetry.proto.collector.trace.v1.TraceService/Export", export);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    let serving = tokio::spawn(async move { drop(axum::serve(listener, collector).await) });
+    let lifecycle = redrive::lifecycle::Lifecycle::new();
+    lifecycle.spawn_short(async move { drop(axum::serve(listener, collector).await) });
 
     let kafka = kafka::shared();
     let scene = Scene::new(kafka, 1).await;
@@ -53,7 +54,6 @@ async fn the_span_of_a_replayed_message_links_to_where_it_came_from() {
     };
     assert!(holds(&fresh[3..35]) && holds(&fresh[36..52]), "the collector has the span that the message names");
     assert!(holds(&first[3..35]) && holds(&first[36..52]), "and its link to the first one");
-    serving.abort();
 }
 
 /// The original and the fresh context of the one message on a topic.

@@ -76,6 +76,9 @@ pub enum SendError {
     /// Whether the batch was committed is not known: a new sender of this name finds out.
     #[error("it is not known whether the batch was committed: {0}")]
     Undecided(String),
+    /// The bus has no transactions, or not all that belongs to them; nothing was sent.
+    #[error("not supported: {0}")]
+    Unsupported(String),
     /// Anything else, in the client's words; nothing was committed.
     #[error("{0}")]
     Other(String),

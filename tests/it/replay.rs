@@ -7,3 +7,5 @@ mod outcome;
 mod policies;
 mod scene;
 mod traces;
+mod trouble;
+mod without_transactions;

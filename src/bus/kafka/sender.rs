@@ -342,6 +342,9 @@ impl State {
             Meaning::Refused => SendError::Refused(format!("{}: {words}", place())),
             Meaning::TargetGone => SendError::TargetGone(format!("{}: {words}", place())),
             Meaning::Unreachable => SendError::Unreachable(self.silence(&trouble.failure)),
+            Meaning::Other if matches!(trouble.failure.code, Code::UnsupportedFeature | Code::UnsupportedVersion) => {
+                SendError::Unsupported(words.clone())
+            }
             Meaning::Other | Meaning::Consequence => SendError::Other(words.clone()),
         }
     }

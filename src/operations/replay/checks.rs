@@ -152,6 +152,12 @@ fn partitions(replay: &Replay, tally: &Tally, targets: &BTreeMap<TopicName, Targ
     check("partition_count", CheckLevel::Passed, 0, &text)
 }
 
+fn at_least_once(waiting: u64) -> Check {
+    let text = "This bus has no transactions: after a crash a message may arrive twice, then with the same redrive-message-id and \
+                redrive-attempt.";
+    check("at_least_once", CheckLevel::Warning, waiting, text)
+}
+
 /// Tries what a replay needs on the bus, without sending anything.
 async fn permission(bus: &ReplayBus, replay: &Replay, routes: &[Route]) -> Result<(Vec<Check>, Delivery), PlanError> {
     let waiting = replay.counts.waiting;
@@ -164,15 +170,17 @@ async fn permission(bus: &ReplayBus, replay: &Replay, routes: &[Route]) -> Resul
                 checks.push(check("permission", CheckLevel::Passed, 0, "Transactions are allowed: each message is sent exactly once."));
             }
             Err(SendError::Unreachable(reason)) => return Err(BusError::Unreachable(reason).into()),
+            Err(SendError::Unsupported(_)) => {
+                delivery = Delivery::AtLeastOnce;
+                checks.push(at_least_once(waiting));
+            }
             Err(error) => {
                 checks.push(check("permission", CheckLevel::Blocked, waiting, &format!("The bus refuses a transaction: {error}.")));
             }
         },
         Err(BusError::Unsupported(_)) => {
             delivery = Delivery::AtLeastOnce;
-            let text = "This bus has no transactions: after a crash a message may arrive twice, then with the same redrive-message-id and \
-                        redrive-attempt.";
-            checks.push(check("at_least_once", CheckLevel::Warning, waiting, text));
+            checks.push(at_least_once(waiting));
         }
         Err(error @ BusError::Unreachable(_)) => return Err(error.into()),
         Err(error) => checks.push(check("permission", CheckLevel::Blocked, waiting, &format!("The bus refuses a transaction: {error}."))),

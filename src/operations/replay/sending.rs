@@ -433,7 +433,7 @@ pub(super) fn pause_for(error: &BusError) -> Rest {
 fn pause_after(error: &SendError) -> Option<Rest> {
     let reason = match error {
         SendError::Refused(_) => return None,
-        SendError::Denied(_) => StateReason::PermissionDenied,
+        SendError::Denied(_) | SendError::Unsupported(_) => StateReason::PermissionDenied,
         SendError::TargetGone(_) => StateReason::TargetGone,
         // Another owner, or nobody knows: the next owner finds out.
         SendError::Fenced(_) | SendError::Undecided(_) | SendError::Unreachable(_) | SendError::Other(_) => StateReason::BusUnreachable,

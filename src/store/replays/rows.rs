@@ -180,7 +180,8 @@ impl ItemRow {
             route: self.route,
             message_id: MessageId(self.message_id.try_into().map_err(|_| contradiction("a message id"))?),
             attempt: self.attempt,
-            partition: self.sent_partition,
+            // Where a message was found to be sent, and not where, no place is said.
+            partition: self.sent_partition.filter(|_| self.sent_offset.is_some()),
             offset: self.sent_offset,
             sent_at: self.sent_at.map(Timestamp::from_millis),
             result_at: self.result_at.map(Timestamp::from_millis),

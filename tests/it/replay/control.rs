@@ -38,7 +38,7 @@ async fn a_replay_is_paused_slowed_and_resumed() {
 }
 
 /// Bytes that no compression makes smaller.
-fn noise(bytes: usize) -> Vec<u8> {
+pub(super) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 88_172_645_463_325_252_u64;
     let next = |state: &mut u64| {
         *state ^= *state << 13;

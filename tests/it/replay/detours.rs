@@ -10,10 +10,11 @@ use rdkafka::message::{Headers, Message};
 use serde_json::{Value, json};
 
 use super::super::harness::kafka::native::{Operation, Resource};
-use super::super::harness::kafka::{self, Kafka, Options, Outgoing, unique};
+use super::super::harness::kafka::{self, Kafka, Outgoing, unique};
 use super::super::harness::redrive::{Redrive, Setup};
 use super::outcome::{Service, Temper};
 use super::scene::{Scene, find, get, spring, start, until};
+use super::trouble::{logged_in, with_rules};
 
 /// The settle time is a minute at least; nothing is resolved before.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -146,19 +147,10 @@ async fn nothing_is_resolved_while_indexing_is_held_up_and_what_comes_then_is_li
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_topic_that_cannot_be_read_is_named_until_it_can() {
-    let options = Options { sasl_users: vec![("redrive".to_owned(), "redrive-secret".to_owned())], ..Options::default() };
-    let kafka: &'static Kafka = tokio::task::spawn_blocking(move || Box::leak(Box::new(Kafka::start(&options)))).await.expect("it starts");
+    let kafka = with_rules().await;
     let mut scene = Scene::new(kafka, 1).await;
     scene.fail(kafka, 2, 2).await;
-    for operation in [Operation::Read, Operation::Write, Operation::Describe, Operation::DescribeConfigs] {
-        kafka.allow("redrive", operation, Resource::Topic("*"));
-        kafka.allow("redrive", operation, Resource::Group("*"));
-        kafka.allow("redrive", operation, Resource::TransactionalId("*"));
-    }
-    let login = "[bus.client]\n\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.mechanisms\" = \"PLAIN\"\n\
-                 \"sasl.username\" = \"redrive\"\n\"sasl.password\" = \"redrive-secret\"\n";
-    let lines = format!("{}{login}", super::scene::section(&[&scene.dead_letters]));
-    let redrive = Setup::new().without_login().bus_with("prod", &kafka.sasl_bootstrap(), &lines).start().await;
+    let redrive = logged_in(kafka, &scene).await;
     scene.until_indexed(&redrive, 4).await;
     let service = Service::run(kafka, &scene, &scene.group.clone(), Temper::Fine);
     let plan = scene.plan(&redrive, &json!({})).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::super::harness::kafka::{Kafka, Outgoing, unique};
@@ -53,6 +53,12 @@ impl Scene {
 
     /// Dead letters of `keys` keys, so many each, interleaved; with duplicate, null, empty and binary headers, and null and binary values.
     pub(super) async fn fail(&mut self, kafka: &Kafka, keys: usize, each: usize) {
+        let records = self.failed(keys, each);
+        kafka.produce(&records).await;
+    }
+
+    /// The records of [`Scene::fail`], written into the ledger and nowhere else yet.
+    pub(super) fn failed(&mut self, keys: usize, each: usize) -> Vec<Outgoing> {
         let mut records = Vec::new();
         let mut offsets: HashMap<i32, i64> = HashMap::new();
         for round in 0..each {
@@ -78,7 +84,7 @@ impl Scene {
                 self.ledger.push(known);
             }
         }
-        kafka.produce(&records).await;
+        records
     }
 
     /// As Spring Kafka writes it.
@@ -118,7 +124,12 @@ impl Scene {
 
     /// Every record of the target, compared with the ledger: each once, byte for byte, the order of each key kept.
     pub(super) fn compare(&self, kafka: &Kafka) {
-        let committed = read(kafka, &self.origin, self.partitions, "read_committed");
+        self.compare_on(&kafka.client());
+    }
+
+    /// The same, with any client.
+    pub(super) fn compare_on(&self, client: &ClientConfig) {
+        let committed = read_with(client, &self.origin, self.partitions, "read_committed");
         assert_eq!(committed.len(), self.ledger.len(), "as many as there were");
         let mut by_key: BTreeMap<Vec<u8>, Vec<&Known>> = BTreeMap::new();
         for known in &self.ledger {
@@ -133,7 +144,7 @@ impl Scene {
         }
         assert!(by_key == seen_by_key, "keys, values, headers, partitions or the order of a key differ");
         let mut repeats: HashMap<(String, String), Known> = HashMap::new();
-        for seen in read(kafka, &self.origin, self.partitions, "read_uncommitted") {
+        for seen in read_with(client, &self.origin, self.partitions, "read_uncommitted") {
             let before = repeats.insert((seen.message_id.clone(), seen.attempt.clone()), seen.known.clone());
             assert!(before.is_none_or(|before| before == seen.known), "a repeat is the same message");
         }
@@ -167,8 +178,12 @@ pub(super) fn spring(record: Outgoing, topic: &str, partition: i32, offset: i64,
 
 /// Reads a whole topic as it stands now. Our own headers are taken out and told apart.
 pub(super) fn read(kafka: &Kafka, topic: &str, partitions: i32, isolation: &str) -> Vec<Seen> {
-    let consumer: BaseConsumer = kafka
-        .client()
+    read_with(&kafka.client(), topic, partitions, isolation)
+}
+
+fn read_with(client: &ClientConfig, topic: &str, partitions: i32, isolation: &str) -> Vec<Seen> {
+    let consumer: BaseConsumer = client
+        .clone()
         .set("group.id", unique("reader"))
         .set("isolation.level", isolation)
         .set("enable.partition.eof", "true")

@@ -68,7 +68,7 @@ impl Outgoing {
         self
     }
 
-    fn owned_headers(&self) -> Option<OwnedHeaders> {
+    pub(crate) fn owned_headers(&self) -> Option<OwnedHeaders> {
         if self.headers.is_empty() {
             return None;
         }

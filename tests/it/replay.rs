@@ -3,6 +3,7 @@
 mod control;
 mod detours;
 mod exactly_once;
+mod kills;
 mod outcome;
 mod policies;
 mod scene;

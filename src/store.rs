@@ -2,8 +2,8 @@
 //! One file per noun; every statement is static text in the subset that both engines speak.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 #[macro_use]
 mod dialect;
@@ -38,6 +38,8 @@ mod usage;
 use caches::Caches;
 use dialect::Db;
 use usage::Fullness;
+
+use crate::telemetry::Metrics;
 
 /// What went wrong in the store, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +89,31 @@ struct Inner {
     read_timeout: Duration,
     caches: Caches,
     fullness: Fullness,
+    /// Where waits for the writer are told.
+    metrics: OnceLock<Metrics>,
     /// Folder of a SQLite file.
     folder: Option<std::path::PathBuf>,
     /// Held, not read: its lock keeps a second `serve` away from a SQLite file.
     _lock: Option<std::fs::File>,
+}
+
+impl Store {
+    /// Tells from now on how long transactions wait for SQLite's one writer.
+    pub fn tell_waits(&self, metrics: Metrics) {
+        let _ = self.inner.metrics.set(metrics);
+    }
+}
+
+impl Inner {
+    /// Begins a transaction of SQLite's one writer.
+    async fn begin(&self, write: &sqlx::SqlitePool, by: &'static str) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
+        let began = Instant::now();
+        let transaction = write.begin_with("begin immediate").await?;
+        if let Some(metrics) = self.metrics.get() {
+            metrics.store_writer_wait_seconds.with_label_values(&[by]).observe(began.elapsed().as_secs_f64());
+        }
+        Ok(transaction)
+    }
 }
 
 impl std::fmt::Debug for Store {

@@ -1,6 +1,7 @@
-//! Dead letters as Spring writes them: a value of 1 KB, headers with a stack trace of 3 KB.
+//! Dead letters as Spring writes them.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -24,8 +25,18 @@ const CAUSES: [&str; 12] = [
     "shop.AddressException",
 ];
 
-/// Writes them and gives the number of bytes.
-pub(crate) fn produce(brokers: &str, topic: &str, partitions: i32, records: usize) -> usize {
+/// Bytes of value and stack trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) value: usize,
+    pub(crate) stack_trace: usize,
+}
+
+/// A value of 1 KB, headers with a stack trace of 3 KB.
+pub(crate) const USUAL: Size = Size { value: 1_000, stack_trace: 3_000 };
+
+/// Writes some, numbered, and gives the number of bytes. They come from the topic `orders` and the partition of their number.
+pub(crate) fn produce(brokers: &str, topic: &str, partitions: i32, numbers: Range<usize>, size: Size) -> usize {
     let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("linger.ms", "20")
@@ -33,10 +44,10 @@ pub(crate) fn produce(brokers: &str, topic: &str, partitions: i32, records: usiz
         .set("queue.buffering.max.kbytes", "131072")
         .create()
         .expect("a producer");
-    let value = value();
+    let value = value(size);
     let mut bytes = 0;
-    for (number, partition) in (0..records).zip((0..partitions).cycle()) {
-        let (key, headers) = (format!("order-{number}"), headers(number));
+    for (number, partition) in numbers.zip((0..partitions).cycle()) {
+        let (key, headers) = (format!("order-{number}"), headers(number, partition, size));
         bytes += value.len() + key.len() + headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
         let native = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
         let mut record = BaseRecord::to(topic).partition(partition).key(&key).payload(&value).headers(native);
@@ -50,16 +61,16 @@ pub(crate) fn produce(brokers: &str, topic: &str, partitions: i32, records: usiz
     bytes
 }
 
-fn value() -> String {
+fn value(size: Size) -> String {
     let mut value = String::from("{\"items\":[");
-    while value.len() < 1_000 {
+    while value.len() < size.value {
         let length = value.len();
         let _ = write!(value, "{{\"sku\":\"SKU-{length}\",\"quantity\":{}}},", length % 7);
     }
     value + "null]}"
 }
 
-fn headers(number: usize) -> Vec<(&'static str, Vec<u8>)> {
+fn headers(number: usize, partition: i32, size: Size) -> Vec<(&'static str, Vec<u8>)> {
     let class = CAUSES[number % CAUSES.len()];
     let message = format!("order {number} failed for customer c-{}: no answer after {} ms", number % 977, number % 5_000);
     let offset = i64::try_from(number).expect("small").to_be_bytes();
@@ -67,9 +78,9 @@ fn headers(number: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("kafka_dlt-exception-fqcn", b"org.springframework.kafka.listener.ListenerExecutionFailedException".to_vec()),
         ("kafka_dlt-exception-cause-fqcn", class.as_bytes().to_vec()),
         ("kafka_dlt-exception-message", format!("Listener failed; {message}").into_bytes()),
-        ("kafka_dlt-exception-stacktrace", stack_trace(class, &message).into_bytes()),
+        ("kafka_dlt-exception-stacktrace", stack_trace(class, &message, size).into_bytes()),
         ("kafka_dlt-original-topic", b"orders".to_vec()),
-        ("kafka_dlt-original-partition", 3_i32.to_be_bytes().to_vec()),
+        ("kafka_dlt-original-partition", partition.to_be_bytes().to_vec()),
         ("kafka_dlt-original-offset", offset.to_vec()),
         ("kafka_dlt-original-timestamp", 1_795_454_334_656_i64.to_be_bytes().to_vec()),
         ("kafka_dlt-original-timestamp-type", b"CreateTime".to_vec()),
@@ -78,9 +89,9 @@ fn headers(number: usize) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn stack_trace(class: &str, message: &str) -> String {
+fn stack_trace(class: &str, message: &str, size: Size) -> String {
     let mut text = format!("org.springframework.kafka.listener.ListenerExecutionFailedException: Listener failed; {message}\n");
-    for line in 0..14 {
+    for line in 0..size.stack_trace / 200 {
         let _ = writeln!(
             text,
             "\tat org.springframework.kafka.listener.KafkaMessageListenerContainer$ListenerConsumer.step{line}(KafkaMessageListenerContainer.java:{})",
@@ -91,7 +102,7 @@ fn stack_trace(class: &str, message: &str) -> String {
     for line in 0..6 {
         let _ = writeln!(text, "\tat shop.orders.{}Handler.handle{line}(OrderHandler.java:{})", class.len(), 40 + line);
     }
-    while text.len() < 3_000 {
+    while text.len() < size.stack_trace {
         let length = text.len();
         let _ = writeln!(text, "\tat java.base/java.util.concurrent.ThreadPoolExecutor.run{length}(ThreadPoolExecutor.java:{length})");
     }

@@ -44,7 +44,7 @@ async fn run(records: usize) {
 
     kafka.create_topic(TOPIC, PARTITIONS, &[]).await;
     let brokers = kafka.bootstrap();
-    let bytes = blocking(move || letters::produce(&brokers, TOPIC, PARTITIONS, records)).await;
+    let bytes = blocking(move || letters::produce(&brokers, TOPIC, PARTITIONS, 0..records, letters::USUAL)).await;
 
     let brokers = kafka.bootstrap();
     let consumed = per_second(records, blocking(move || by_hand::consume(&brokers, TOPIC, PARTITIONS, records)).await);

@@ -34,6 +34,7 @@ pub(super) async fn start(
         metrics: Metrics::new(),
         instance: jobs::Instance::new(&config.store.url),
     };
+    store.tell_waits(context.metrics.clone());
     let buses = watching::connect_all(&config)?;
     let access = Access::new(store.clone(), config.auth.mode, context.changes.clone());
     first_start::announce(&access, &config).await.context("looking for users")?;

@@ -51,7 +51,7 @@ macro_rules! in_transaction {
     ($store:expr, |$tx:ident| $body:expr) => {{
         match &$store.inner.db {
             $crate::store::dialect::Db::Sqlite { write, .. } => {
-                let mut transaction = write.begin_with("begin immediate").await?;
+                let mut transaction = $store.inner.begin(write, "other").await?;
                 let $tx = &mut *transaction;
                 let result = $body;
                 transaction.commit().await?;
@@ -116,7 +116,7 @@ macro_rules! write_on {
     ($store:expr, $function:ident ( $($argument:expr),* )) => {
         match &$store.inner.db {
             $crate::store::dialect::Db::Sqlite { write, .. } => {
-                let mut transaction = write.begin_with("begin immediate").await?;
+                let mut transaction = $store.inner.begin(write, "other").await?;
                 let result = on_sqlite::$function(&mut transaction, $($argument),*).await?;
                 transaction.commit().await?;
                 result

@@ -139,7 +139,7 @@ impl Store {
         let caches = &self.inner.caches;
         match &self.inner.db {
             Db::Sqlite { write: pool, .. } => {
-                let mut tx = pool.begin_with("begin immediate").await?;
+                let mut tx = self.inner.begin(pool, "indexing").await?;
                 let attempt = write::on_sqlite::write(&mut tx, batch, grounds, caches, now).await?;
                 if matches!(attempt, Attempt::Written(_)) {
                     write::before_commit();

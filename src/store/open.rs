@@ -61,7 +61,8 @@ impl Store {
         };
         let fullness = Fullness::new(settings.max_bytes);
         let folder = is_sqlite(settings).then(|| folder_of(&sqlite_path(&settings.url)));
-        let inner = Inner { db, read_timeout: settings.read_timeout, caches: Caches::new(), fullness, folder, _lock: lock };
+        let (read_timeout, metrics) = (settings.read_timeout, std::sync::OnceLock::new());
+        let inner = Inner { db, read_timeout, caches: Caches::new(), fullness, metrics, folder, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -13,6 +13,7 @@ use prometheus::{
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const WAITS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
 const RECORDS: &[f64] = &[1.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
 
 macro_rules! metrics {
@@ -81,6 +82,8 @@ metrics! {
     job_runs_total: IntCounterVec["job", "result"],
     /// Errors of the store, by kind.
     store_errors_total: IntCounterVec["kind"],
+    /// Time a transaction waited for SQLite's one writer.
+    store_writer_wait_seconds: HistogramVec["by"] in WAITS,
     /// Bytes in the store.
     store_used_bytes: IntGauge,
     /// Rows that retention removed.

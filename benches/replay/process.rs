@@ -22,7 +22,8 @@ impl Process {
         // A prefix for each: they share one Kafka.
         let prefix = crate::kafka::unique("bench");
         let lines = format!("id_prefix = \"{prefix}-\"\n[bus.dead_letters]\ntopics = [{}]\n", topics.join(", "));
-        let setup = store.map_or_else(Setup::new, |url| Setup::new().store(url)).without_login().bus_with("bench", &kafka.bootstrap(), &lines);
+        let setup =
+            store.map_or_else(Setup::new, |url| Setup::new().store(url)).without_login().bus_with("bench", &kafka.bootstrap(), &lines);
         let redrive = setup.environment("REDRIVE__HTTP__METRICS_PUBLIC", "true").start().await;
         Self { redrive, client: reqwest::Client::new() }
     }

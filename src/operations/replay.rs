@@ -26,7 +26,9 @@ mod message;
 mod outcome;
 mod partition;
 mod planning;
+mod preparing;
 mod recovery;
+mod scope;
 mod sending;
 
 /// Jobs that send at the same time on one instance; others wait for a slot.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::checks::{self, Tally};
+use super::scope::{Place, Scope};
 use super::{MOST_ITEMS, Replays, partition};
 use crate::bus::BusError;
 use crate::model::replay::{MessageId, OnFailed, Replay, Route, SkipReason};
 use crate::model::{BusId, DeadLetterId, GroupName, PageRequest, Selection, Status, Timestamp, TopicName};
 use crate::store::StoreError;
-use crate::store::replays::planning::{DraftFacts, DraftKey, NewItem, TargetHistory};
+use crate::store::replays::planning::{DraftFacts, NewItem, TargetHistory};
 use crate::store::replays::sending::{Owner, Superseded};
 
 /// Ids that are looked up together.
@@ -55,34 +56,26 @@ pub(super) async fn run(replays: &Replays, owner: Owner, replay: &Replay) -> Res
     replays.store().reset_plan(owner).await??;
     let selection: Selection =
         serde_json::from_str(&replay.selection).map_err(|error| PlanError::Hopeless(format!("the selection cannot be read: {error}")))?;
-    let mut keys = collect(replays, replay, &selection).await?;
-    if keys.is_empty() {
+    let scope = collect(replays, replay, &selection).await?;
+    if scope.len() == 0 {
         return Err(PlanError::Hopeless("nothing matches the selection any more".to_owned()));
     }
-    // Order of sending: (origin topic, partition, offset), else the dead letter's own place. Of one place the newest comes last.
-    keys.sort_unstable_by(|a, b| (&a.topic, a.partition, a.offset, a.id).cmp(&(&b.topic, b.partition, b.offset, b.id)));
+    let places = tokio::task::spawn_blocking(move || scope.into_order()).await.map_err(|error| PlanError::Hopeless(error.to_string()))?;
     let metadata = replays.bus(&replay.bus)?.bus.metadata().await?;
     let mut planner =
         Planner::new(replays, owner, replay, metadata.topics.into_iter().map(|t| (t.topic, (t.topic_id, t.partitions.len()))).collect());
-    for chunk in keys.chunks(WRITE_STEP) {
-        let wish = replays.store().find_replay_by_number(owner.number).await?;
-        if wish.is_some_and(|replay| replay.request.is_some()) {
-            return Err(PlanError::Cancelled);
-        }
-        planner.step(chunk).await?;
-    }
+    planner.place_all(&places).await?;
     planner.finish().await
 }
 
-/// The keys of everything that is selected.
-async fn collect(replays: &Replays, replay: &Replay, selection: &Selection) -> Result<Vec<DraftKey>, PlanError> {
+/// Everything that is selected.
+async fn collect(replays: &Replays, replay: &Replay, selection: &Selection) -> Result<Scope, PlanError> {
     let store = replays.store();
-    let mut keys: Vec<DraftKey> = Vec::new();
-    let add = |found: Vec<DraftKey>, keys: &mut Vec<DraftKey>| keys.extend(found.into_iter().filter(|key| key.bus == replay.bus));
+    let mut scope = Scope::default();
     match selection {
         Selection::Ids(ids) => {
             for some in ids.chunks(STEP as usize) {
-                add(store.list_draft_keys(some).await?, &mut keys);
+                scope.add(store.list_draft_keys(&replay.bus, some).await?);
             }
         }
         Selection::Filter(filter) => {
@@ -90,8 +83,8 @@ async fn collect(replays: &Replays, replay: &Replay, selection: &Selection) -> R
             let mut page = PageRequest::first(STEP);
             loop {
                 let (ids, next) = store.list_scope(&filter, replay.upper_id, &page).await?;
-                add(store.list_draft_keys(&ids).await?, &mut keys);
-                if keys.len() > MOST_ITEMS {
+                scope.add(store.list_draft_keys(&replay.bus, &ids).await?);
+                if scope.len() > MOST_ITEMS {
                     return Err(PlanError::Hopeless(format!("more than {MOST_ITEMS} dead letters match; narrow the selection")));
                 }
                 match next {
@@ -101,7 +94,7 @@ async fn collect(replays: &Replays, replay: &Replay, selection: &Selection) -> R
             }
         }
     }
-    Ok(keys)
+    Ok(scope)
 }
 
 /// Target, and the group that failed with whether it was inferred.
@@ -118,16 +111,11 @@ struct Planner<'a> {
     routes: Vec<Route>,
     route_numbers: HashMap<RouteKey, usize>,
     position: i64,
-    last: Option<Placed>,
+    /// The item before with its position, to find those of the same origin.
+    last: Option<(Place, i64)>,
     messages: HashMap<MessageId, i64>,
     blocked_keys: HashSet<(i32, i64)>,
     tally: Tally,
-}
-
-/// The item before, to find those of the same origin.
-struct Placed {
-    key: DraftKey,
-    position: i64,
 }
 
 impl<'a> Planner<'a> {
@@ -148,33 +136,49 @@ impl<'a> Planner<'a> {
         }
     }
 
-    async fn step(&mut self, keys: &[DraftKey]) -> Result<(), PlanError> {
-        let mut facts: HashMap<DeadLetterId, DraftFacts> = HashMap::with_capacity(keys.len());
-        for some in keys.chunks(STEP as usize) {
-            let ids: Vec<DeadLetterId> = some.iter().map(|key| key.id).collect();
-            facts.extend(self.replays.store().list_draft_facts(self.owner.number, &ids).await?);
-        }
-        self.learn_targets(facts.values()).await?;
-        let now = Timestamp::now();
-        let (mut items, mut duplicates): (Vec<NewItem>, Vec<i64>) = (Vec::with_capacity(keys.len()), Vec::new());
-        for key in keys {
-            // Retention may have removed it meanwhile.
-            let Some(facts) = facts.remove(&key.id) else { continue };
-            let item = self.place(key, &facts, now, &mut duplicates);
-            items.push(item);
-        }
-        for duplicate in &mut duplicates {
-            if let Some(item) = items.iter_mut().find(|item| item.position == *duplicate) {
-                item.skip = Some(SkipReason::Duplicate);
-                *duplicate = 0;
+    /// Writes the items step by step; what the next step must know is read meanwhile.
+    async fn place_all(&mut self, places: &[Place]) -> Result<(), PlanError> {
+        let (store, number) = (self.replays.store(), self.owner.number);
+        let mut steps = places.chunks(WRITE_STEP);
+        let mut next = steps.next();
+        let mut facts = facts_of(self.replays, number, next.unwrap_or_default()).await?;
+        while let Some(step) = next {
+            let wish = store.find_replay_by_number(number).await?;
+            if wish.is_some_and(|replay| replay.request.is_some()) {
+                return Err(PlanError::Cancelled);
             }
+            self.learn_targets(facts.values()).await?;
+            let (items, duplicates) = self.items(step, facts);
+            next = steps.next();
+            let (written, read) =
+                tokio::join!(store.add_items(self.owner, &items, &duplicates), facts_of(self.replays, number, next.unwrap_or_default()));
+            written??;
+            facts = read?;
         }
-        duplicates.retain(|position| *position != 0);
-        self.replays.store().add_items(self.owner, &items, &duplicates).await??;
         Ok(())
     }
 
-    fn place(&mut self, key: &DraftKey, facts: &DraftFacts, now: Timestamp, duplicates: &mut Vec<i64>) -> NewItem {
+    /// The items of a step, and positions of earlier ones that turned out to be duplicates.
+    fn items(&mut self, step: &[Place], mut facts: HashMap<DeadLetterId, DraftFacts>) -> (Vec<NewItem>, Vec<i64>) {
+        let now = Timestamp::now();
+        let (mut items, mut duplicates): (Vec<NewItem>, Vec<i64>) = (Vec::with_capacity(step.len()), Vec::new());
+        for place in step {
+            // Retention may have removed it meanwhile.
+            let Some(facts) = facts.remove(&place.id) else { continue };
+            let item = self.place(place, &facts, now, &mut duplicates);
+            items.push(item);
+        }
+        duplicates.retain(|position| match items.binary_search_by_key(position, |item| item.position) {
+            Ok(found) => {
+                items[found].skip = Some(SkipReason::Duplicate);
+                false
+            }
+            Err(_) => true,
+        });
+        (items, duplicates)
+    }
+
+    fn place(&mut self, place: &Place, facts: &DraftFacts, now: Timestamp, duplicates: &mut Vec<i64>) -> NewItem {
         let position = self.position;
         self.position += 1;
         let message_id = facts.message_id.unwrap_or_else(|| MessageId::new(now));
@@ -186,37 +190,35 @@ impl<'a> Planner<'a> {
         if let Some(key_hash) = key_hash
             && self.replay.settings.on_failed == OnFailed::SkipKey
         {
-            let place = (self.routes[route].route, key_hash);
+            let key = (self.routes[route].route, key_hash);
             match skip {
-                Some(SkipReason::NoCustody | SkipReason::TooLarge | SkipReason::AttemptLimit) => drop(self.blocked_keys.insert(place)),
-                None if self.blocked_keys.contains(&place) => skip = Some(SkipReason::AfterFailed),
+                Some(SkipReason::NoCustody | SkipReason::TooLarge | SkipReason::AttemptLimit) => drop(self.blocked_keys.insert(key)),
+                None if self.blocked_keys.contains(&key) => skip = Some(SkipReason::AfterFailed),
                 _ => {}
             }
         }
         if skip.is_none() {
-            self.find_duplicate(key, facts, position, duplicates);
+            self.find_duplicate(place, facts, position, duplicates);
         }
         self.routes[route].items += 1;
         let partition_differs = skip.is_none() && self.partition_differs(route, facts);
         self.tally.count(skip, facts, partition_differs);
-        NewItem { position, dead_letter_id: key.id, skip, route: self.routes[route].route, message_id, attempt, key_hash }
+        NewItem { position, dead_letter_id: place.id, skip, route: self.routes[route].route, message_id, attempt, key_hash }
     }
 
     /// Of one origin and of one message only the newest is sent.
-    fn find_duplicate(&mut self, key: &DraftKey, facts: &DraftFacts, position: i64, duplicates: &mut Vec<i64>) {
-        if let Some(last) = &self.last
-            && key.has_origin
-            && last.key.has_origin
-            && (&last.key.topic, last.key.partition, last.key.offset) == (&key.topic, key.partition, key.offset)
+    fn find_duplicate(&mut self, place: &Place, facts: &DraftFacts, position: i64, duplicates: &mut Vec<i64>) {
+        if let Some((last, position)) = &self.last
+            && place.has_origin_of(last)
         {
-            duplicates.push(last.position);
+            duplicates.push(*position);
         }
         if let Some(earlier) = facts.message_id.and_then(|id| self.messages.insert(id, position))
             && !duplicates.contains(&earlier)
         {
             duplicates.push(earlier);
         }
-        self.last = Some(Placed { key: key.clone(), position });
+        self.last = Some((*place, position));
     }
 
     fn reason_against(&self, facts: &DraftFacts, target: Option<&TopicName>, attempt: i32) -> Option<SkipReason> {
@@ -311,6 +313,15 @@ impl<'a> Planner<'a> {
         store.finish_plan(self.owner, &found.checks, found.delivery, Timestamp::now()).await??;
         Ok(())
     }
+}
+
+async fn facts_of(replays: &Replays, number: i64, step: &[Place]) -> Result<HashMap<DeadLetterId, DraftFacts>, StoreError> {
+    let mut facts = HashMap::with_capacity(step.len());
+    for some in step.chunks(STEP as usize) {
+        let ids: Vec<DeadLetterId> = some.iter().map(|place| place.id).collect();
+        facts.extend(replays.store().list_draft_facts(number, &ids).await?);
+    }
+    Ok(facts)
 }
 
 /// A key's hash: of what lists keep of it, and its whole length. Longer keys that agree there only skip more than they need.

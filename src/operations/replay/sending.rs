@@ -2,23 +2,23 @@
 //! marked. Between batches it hears what people want, keeps the rate, and looks at the limits.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::checks::{changed_targets, sender_settings};
 use super::driver::Stop;
 use super::limits::{Canary, Limits, Verdict};
+use super::preparing::{Prepared, Preparer};
 use super::{ReplayBus, Replays, recovery};
 use crate::bus::{BusError, Outgoing, SendError, Sender};
 use crate::model::names::TopicPartition;
-use crate::model::replay::{Attempt, Delivery, OnFailed, Replay, ReplayItem, Request, Route, SkipReason, StateReason};
+use crate::model::replay::{Attempt, Delivery, Replay, ReplayItem, Request, Route, StateReason};
 use crate::model::{DeadLetterId, Timestamp};
 use crate::store::StoreError;
-use crate::store::replays::sending::{CLAIM_STEP, Owner, Sendable, SentItem};
+use crate::store::replays::sending::{Owner, SentItem};
 
 /// Messages of one transaction at most: more gain nothing (`facts`: a transaction costs about 5 ms whatever its size).
 const BATCH: u32 = 1_000;
-/// Bytes of one transaction, about, at most.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// End offsets before an attempt may be so old: a recovery then reads a little more.
 const ENDS_FRESH: Duration = Duration::from_secs(10);
 /// A slow rate still sends this often.
@@ -102,13 +102,14 @@ struct Session<'a> {
     owner: Owner,
     bus: &'a ReplayBus,
     replay: Replay,
-    routes: HashMap<i32, Route>,
+    routes: Arc<HashMap<i32, Route>>,
     sender: Box<dyn Sender>,
+    preparer: Preparer,
+    /// The batch after the one that was sent last.
+    ahead: Option<Prepared>,
     ends: Ends,
     limits: Limits,
     canary: Canary,
-    /// Keys of which a message could not be sent.
-    blocked: HashMap<i64, i64>,
     pace: Pace,
     /// A batch that the bus refused is halved down to this size.
     most: u32,
@@ -150,18 +151,19 @@ impl<'a> Session<'a> {
             return Ok(Err(rest));
         }
         let Some(replay) = replays.store().find_replay_by_number(owner.number).await? else { return Ok(Err(Rest::Cancel)) };
-        let blocked = replays.store().list_blocked_keys(owner.number).await?;
+        let routes = Arc::new(routes.into_iter().map(|route| (route.route, route)).collect::<HashMap<_, _>>());
         Ok(Ok(Self {
+            preparer: Preparer::new(replays, owner, &replay, Arc::clone(&routes)).await?,
+            ahead: None,
             replays,
             owner,
             bus,
             canary: Canary::default(),
             limits: Limits::default(),
-            routes: routes.into_iter().map(|route| (route.route, route)).collect(),
+            routes,
             replay,
             sender,
             ends: Ends::default(),
-            blocked,
             pace: Pace { next: Instant::now() },
             most: BATCH,
         }))
@@ -190,17 +192,22 @@ impl<'a> Session<'a> {
                 self.pace.wait().await;
                 continue;
             }
-            let items = self.next_items(self.batch_size().min(allowed)).await?;
-            if items.is_empty() {
-                if self.replay.claimed_to > self.last_position() {
-                    return Ok(Rest::Done);
-                }
-                self.claim().await?;
-                continue;
-            }
-            if let Some(rest) = self.send(items).await? {
+            let most = self.batch_size().min(allowed);
+            let Some(mut batch) = self.take(most).await? else { return Ok(Rest::Done) };
+            batch.truncate(most);
+            // Of a canary nothing more may be wanted.
+            let ahead = if allowed == u32::MAX { most } else { 0 };
+            if let Some(rest) = self.send(batch, ahead).await? {
                 return Ok(rest);
             }
+        }
+    }
+
+    /// The batch that was prepared ahead, else one that is prepared now.
+    async fn take(&mut self, most: u32) -> Result<Option<Prepared>, Stop> {
+        match self.ahead.take() {
+            Some(batch) if batch.range().is_some() => Ok(Some(batch)),
+            _ => self.preparer.next(self.replay.position, most).await,
         }
     }
 
@@ -217,18 +224,6 @@ impl<'a> Session<'a> {
         Ok(wish(&self.replay))
     }
 
-    fn last_position(&self) -> i64 {
-        i64::try_from(self.replay.counts.total()).unwrap_or(i64::MAX)
-    }
-
-    async fn claim(&mut self) -> Result<(), Stop> {
-        let (from, to) = (self.replay.claimed_to, self.replay.claimed_to + CLAIM_STEP);
-        let again = self.replay.settings.again;
-        self.replays.store().claim_items(self.owner, from, to, again, Timestamp::now()).await??;
-        self.replay.claimed_to = to;
-        Ok(())
-    }
-
     /// How many messages the next transaction may hold.
     fn batch_size(&self) -> u32 {
         let by_rate = self.replay.settings.rate.map_or(u32::MAX, |rate| {
@@ -238,84 +233,45 @@ impl<'a> Session<'a> {
         self.most.min(by_rate).min(BATCH)
     }
 
-    async fn next_items(&mut self, limit: u32) -> Result<Vec<ReplayItem>, Stop> {
-        let (number, from, below) = (self.owner.number, self.replay.position, self.replay.claimed_to);
-        Ok(self.replays.store().list_waiting_items(number, from, below, limit).await?)
-    }
-
-    /// Makes messages of items; those that cannot be sent are put aside.
-    async fn prepare(&mut self, items: Vec<ReplayItem>) -> Result<Vec<(ReplayItem, Outgoing)>, Stop> {
-        let ids: Vec<DeadLetterId> = items.iter().map(|item| item.dead_letter_id).collect();
-        let mut letters = self.replays.store().list_sendable(&ids).await?;
-        let skip_keys = self.replay.settings.on_failed == OnFailed::SkipKey;
-        let mut aside: HashMap<SkipReason, Vec<(i64, DeadLetterId)>> = HashMap::new();
-        let (mut ready, mut bytes) = (Vec::with_capacity(items.len()), 0);
-        for item in items {
-            let after_failed = skip_keys && item.key_hash.and_then(|key| self.blocked.get(&key)).is_some_and(|from| *from < item.position);
-            let made = match letters.remove(&item.dead_letter_id) {
-                _ if after_failed => Err(SkipReason::AfterFailed),
-                None => Err(SkipReason::Gone),
-                Some(Sendable { custody_problem: Some(_), .. }) => Err(SkipReason::NoCustody),
-                Some(letter) => self.message(letter, &item).ok_or(SkipReason::TargetMissing),
-            };
-            match made {
-                Ok(message) => {
-                    let size = message.size_bytes();
-                    if bytes + size > BATCH_BYTES && !ready.is_empty() {
-                        break;
-                    }
-                    bytes += size;
-                    ready.push((item, message));
-                }
-                Err(reason) => aside.entry(reason).or_default().push((item.position, item.dead_letter_id)),
-            }
-        }
-        for (reason, items) in aside {
-            self.replays.store().skip_items(self.owner, &items, reason, Timestamp::now()).await??;
-        }
-        Ok(ready)
-    }
-
-    fn message(&self, letter: Sendable, item: &ReplayItem) -> Option<Outgoing> {
-        let (editor, route) = (self.replays.inner.editors.get(&self.replay.bus)?, self.routes.get(&item.route)?);
-        editor.message(letter, item, route, &self.replay.id, self.replay.settings.partitioner)
-    }
-
-    /// One transaction, from the stored attempt to the marked items.
-    async fn send(&mut self, items: Vec<ReplayItem>) -> Result<Option<Rest>, Stop> {
-        let batch = self.prepare(items).await?;
-        let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else { return Ok(None) };
-        let (from, to) = (first.position, last.position + 1);
+    /// One transaction, from the stored attempt to the marked items. `ahead` messages are prepared while it is on its way.
+    async fn send(&mut self, batch: Prepared, ahead: u32) -> Result<Option<Rest>, Stop> {
+        let Some((from, to)) = batch.range() else { return Ok(None) };
         if let Err(error) = self.replays.store().check_space().await {
             return match error {
                 StoreError::Full(text) => Ok(Some(Rest::Paused(StateReason::StoreFull, Some(text)))),
                 other => Err(other.into()),
             };
         }
-        match self.refresh_ends(&batch).await {
+        match self.refresh_ends(&batch.messages).await {
             Ok(()) => {}
             Err(error) => return Ok(Some(pause_for(&error))),
         }
         let attempt = Attempt { from, to, ends: self.ends.ends.clone() };
         self.replays.store().begin_attempt(self.owner, &attempt).await??;
-        let (items, messages): (Vec<ReplayItem>, Vec<Outgoing>) = batch.into_iter().unzip();
+        let Prepared { items, messages } = batch;
         let partitions: Vec<i32> = messages.iter().map(|message| message.partition).collect();
-        let count = items.len();
-        match self.sender.send(messages, to).await {
+        let (sender, preparer) = (&mut self.sender, &mut self.preparer);
+        let prepare = async { if ahead == 0 { Ok(None) } else { preparer.next(to, ahead).await } };
+        // Whatever becomes of the next one, what was sent is marked first.
+        let (sent, prepared) = tokio::join!(sender.send(messages, to), prepare);
+        let rest = match sent {
             Ok(offsets) => {
-                let places: Vec<SentItem> = sent(&items, &partitions, offsets.into_iter().map(Some));
-                self.mark(&items, &places, to).await?;
+                let sent = places(&items, &partitions, offsets.into_iter().map(Some));
+                self.mark(&items, &sent, to).await?;
                 self.most = self.most.saturating_mul(2).min(BATCH);
-                self.pace.sent(count, self.replay.settings.rate);
-                Ok(None)
+                self.pace.sent(items.len(), self.replay.settings.rate);
+                self.ahead = prepared?;
+                return Ok(None);
             }
             Err(failure) if self.replay.delivery == Delivery::AtLeastOnce && failure.delivered.iter().any(Option::is_some) => {
                 // What arrived is marked, one by one; the rest waits.
                 self.mark_some(&items, &partitions, &failure.delivered, from).await?;
-                Ok(pause_after(&failure.error))
+                pause_after(&failure.error)
             }
-            Err(failure) => self.refused(failure.error, &items).await,
-        }
+            Err(failure) => self.refused(failure.error, &items).await?,
+        };
+        prepared?;
+        Ok(rest)
     }
 
     async fn mark(&mut self, items: &[ReplayItem], places: &[SentItem], next: i64) -> Result<(), Stop> {
@@ -328,11 +284,11 @@ impl<'a> Session<'a> {
     }
 
     async fn mark_some(&mut self, items: &[ReplayItem], partitions: &[i32], delivered: &[Option<i64>], next: i64) -> Result<(), Stop> {
-        let places: Vec<SentItem> =
-            sent(items, partitions, delivered.iter().copied()).into_iter().filter(|place| place.offset.is_some()).collect();
+        let sent: Vec<SentItem> =
+            places(items, partitions, delivered.iter().copied()).into_iter().filter(|place| place.offset.is_some()).collect();
         let arrived: Vec<ReplayItem> =
             items.iter().zip(delivered).filter(|(_, offset)| offset.is_some()).map(|(item, _)| item.clone()).collect();
-        self.mark(&arrived, &places, next).await
+        self.mark(&arrived, &sent, next).await
     }
 
     /// Nothing of the batch was committed, or nobody knows.
@@ -346,7 +302,7 @@ impl<'a> Session<'a> {
             let failed = (item.position, item.dead_letter_id);
             self.replays.store().fail_item(self.owner, failed, reason, Timestamp::now()).await??;
             if let Some(key) = item.key_hash {
-                self.blocked.entry(key).or_insert(item.position);
+                self.preparer.block(key, item.position);
             }
             self.replays.stepped();
         } else {
@@ -370,12 +326,12 @@ impl<'a> Session<'a> {
     }
 
     /// Where the target partitions end: a recovered batch is found from there on.
-    async fn refresh_ends(&mut self, batch: &[(ReplayItem, Outgoing)]) -> Result<(), BusError> {
+    async fn refresh_ends(&mut self, batch: &[Outgoing]) -> Result<(), BusError> {
         let known = |partition: &TopicPartition| {
             self.ends.ends.iter().any(|(topic, number, _)| *topic == partition.topic.as_str() && *number == partition.partition)
         };
         let mut wanted: Vec<TopicPartition> =
-            batch.iter().map(|(_, message)| TopicPartition { topic: message.topic.clone(), partition: message.partition }).collect();
+            batch.iter().map(|message| TopicPartition { topic: message.topic.clone(), partition: message.partition }).collect();
         wanted.sort();
         wanted.dedup();
         let fresh = self.ends.read_at.is_some_and(|at| at.elapsed() < ENDS_FRESH);
@@ -393,7 +349,7 @@ impl<'a> Session<'a> {
     }
 }
 
-fn sent(items: &[ReplayItem], partitions: &[i32], offsets: impl Iterator<Item = Option<i64>>) -> Vec<SentItem> {
+fn places(items: &[ReplayItem], partitions: &[i32], offsets: impl Iterator<Item = Option<i64>>) -> Vec<SentItem> {
     items
         .iter()
         .zip(partitions)

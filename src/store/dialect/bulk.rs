@@ -24,6 +24,18 @@ pub(in crate::store) struct Block {
     pub(in crate::store) signature: Vec<u8>,
 }
 
+/// An item of a replay, ready to be inserted.
+pub(in crate::store) struct Item {
+    pub(in crate::store) position: i64,
+    pub(in crate::store) dead_letter_id: i64,
+    pub(in crate::store) result: i16,
+    pub(in crate::store) reason: Option<&'static str>,
+    pub(in crate::store) route: i32,
+    pub(in crate::store) message_id: [u8; 16],
+    pub(in crate::store) attempt: i32,
+    pub(in crate::store) key_hash: Option<i64>,
+}
+
 /// What both connections can do, each in its own way.
 pub(in crate::store) trait Bulk {
     /// Takes ids for new dead letters, ascending.
@@ -32,4 +44,6 @@ pub(in crate::store) trait Bulk {
     async fn insert_letters(&mut self, rows: Vec<Row>, indexed_at: i64) -> Result<(), StoreError>;
     /// Inserts search blocks.
     async fn insert_blocks(&mut self, blocks: Vec<Block>) -> Result<(), StoreError>;
+    /// Inserts items of a replay.
+    async fn insert_items(&mut self, replay: i64, items: Vec<Item>) -> Result<(), StoreError>;
 }

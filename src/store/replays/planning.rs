@@ -6,14 +6,15 @@ use super::sending::{Owned, Owner, Superseded};
 use super::{json, name};
 use crate::model::replay::{Check, Delivery, MessageId, Route, SkipReason};
 use crate::model::{BusId, Cursor, DeadLetterFilter, DeadLetterId, PageRequest, Status, Timestamp, TopicName};
+use crate::store::dialect::bulk::{Bulk, Item};
 use crate::store::indexing::id_list;
 use crate::store::rows::{clean, status};
 use crate::store::{Store, StoreError};
 
 statements! {
-    const KEYS = "select d.id, f.origin_topic, f.topic, d.origin_partition, d.origin_offset, p.number, d.record_offset, b.bus \
+    const KEYS = "select d.id, f.origin_topic, f.topic, d.origin_partition, d.origin_offset, p.number, d.record_offset \
         from dead_letters d join facets f on f.id = d.facet_id join partitions p on p.id = d.partition_id join buses b on b.id = f.bus_id \
-        where d.id in (select cast(value as bigint) from json_each(cast($1 as text))) order by d.id";
+        where d.id in (select cast(value as bigint) from json_each(cast($1 as text))) and b.bus = $2 order by d.id";
     const FACTS = "select d.id, d.status, f.topic, f.origin_topic, d.origin_partition, d.origin_offset, d.origin_timestamp, d.failed_at, \
         f.consumer_group, f.inferred, d.custody_problem, d.key_prefix, d.key_size, d.value_size, r.message_id, r.attempt, \
         cast(length(c.body) as bigint) as body_size \
@@ -28,8 +29,6 @@ statements! {
     const BUSES_OF = "select distinct b.bus from dead_letters d join facets f on f.id = d.facet_id join buses b on b.id = f.bus_id \
         where d.id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const OWN = "update replays set epoch = epoch where id = $1 and epoch = $2";
-    const ADD_ITEM = "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) \
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     const ADD_ROUTE = "insert into replay_routes (replay_id, route, target, target_topic_id, target_partitions, partition_kept_from, \
         consumer_group, inferred, settle_ms, items) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
         on conflict (replay_id, route) do update set items = excluded.items, settle_ms = excluded.settle_ms";
@@ -40,7 +39,8 @@ statements! {
     const FORGET_ROUTES = "delete from replay_routes where replay_id = $1";
     const PLANNED = "update replays set state = 1, state_reason = null, state_text = null, state_at = $3, checks = $4, checked_at = $3, \
         delivery = $5, request = null where id = $1 and epoch = $2 and state = 0";
-    const RETARGET = "update replay_items set result = 1, reason = 'duplicate' where replay_id = $1 and position = $2 and result = 0";
+    const RETARGET = "update replay_items set result = 1, reason = 'duplicate' where replay_id = $1 and result = 0 \
+        and position in (select cast(value as bigint) from json_each(cast($2 as text)))";
     const TARGETS = "select g.topic, g.partitions_changed_at, g.first_seen_at, g.config, \
         (select count(*) from topic_generations o where o.bus_id = g.bus_id and o.topic = g.topic and o.id < g.id), g.compacted \
         from topic_generations g join buses b on b.id = g.bus_id where b.bus = $1 and g.gone_at is null \
@@ -52,8 +52,6 @@ statements! {
 pub struct DraftKey {
     /// Which.
     pub id: DeadLetterId,
-    /// Its bus.
-    pub bus: BusId,
     /// Origin topic, else its own.
     pub topic: Vec<u8>,
     /// Whether the place is the origin's.
@@ -148,7 +146,7 @@ struct FactsRow {
     body_size: Option<i64>,
 }
 
-type KeyRow = (i64, Option<Vec<u8>>, String, Option<i32>, Option<i64>, i32, i64, String);
+type KeyRow = (i64, Option<Vec<u8>>, String, Option<i32>, Option<i64>, i32, i64);
 type EarlierRow = (i64, Vec<u8>, i32, i16, i16);
 
 impl Store {
@@ -171,23 +169,16 @@ impl Store {
         Ok(rows.into_iter().map(|(bus,)| BusId::new(bus)).collect())
     }
 
-    /// Where dead letters stand in the order of sending; those that are gone are left out.
-    pub async fn list_draft_keys(&self, ids: &[DeadLetterId]) -> Result<Vec<DraftKey>, StoreError> {
+    /// Where dead letters of a bus stand in the order of sending; those that are gone are left out.
+    pub async fn list_draft_keys(&self, bus: &BusId, ids: &[DeadLetterId]) -> Result<Vec<DraftKey>, StoreError> {
         let list = id_list(&ids.iter().map(|id| id.0).collect::<Vec<_>>());
-        let rows: Vec<KeyRow> = read!(self, |pool| sqlx::query_as(KEYS).bind(&list).fetch_all(pool).await?)?;
-        let key = |(id, origin, topic, partition, offset, number, record_offset, bus): KeyRow| {
+        let rows: Vec<KeyRow> = read!(self, |pool| sqlx::query_as(KEYS).bind(&list).bind(bus.as_str()).fetch_all(pool).await?)?;
+        let key = |(id, origin, topic, partition, offset, number, record_offset): KeyRow| {
             let place = match (origin, partition, offset) {
                 (Some(origin), Some(partition), Some(offset)) => (origin, true, partition, offset),
                 _ => (topic.into_bytes(), false, number, record_offset),
             };
-            DraftKey {
-                id: DeadLetterId(id),
-                bus: BusId::new(bus),
-                topic: place.0,
-                has_origin: place.1,
-                partition: place.2,
-                offset: place.3,
-            }
+            DraftKey { id: DeadLetterId(id), topic: place.0, has_origin: place.1, partition: place.2, offset: place.3 }
         };
         Ok(rows.into_iter().map(key).collect())
     }
@@ -296,33 +287,33 @@ impl FactsRow {
     }
 }
 
+fn row(item: &NewItem) -> Item {
+    Item {
+        position: item.position,
+        dead_letter_id: item.dead_letter_id.0,
+        result: i16::from(item.skip.is_some()),
+        reason: item.skip.map(SkipReason::as_str),
+        route: item.route,
+        message_id: item.message_id.0,
+        attempt: item.attempt,
+        key_hash: item.key_hash,
+    }
+}
+
 engines! {
     pub(in crate::store) async fn add(tx: &mut Connection, owner: Owner, items: &[NewItem], duplicates: &[i64]) -> Result<Owned<()>, StoreError> {
         if sqlx::query(OWN).bind(owner.number).bind(owner.epoch).execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(Err(Superseded));
         }
-        let (mut waiting, mut skipped) = (0_i64, 0_i64);
-        for item in items {
-            sqlx::query(ADD_ITEM)
-                .bind(owner.number)
-                .bind(item.position)
-                .bind(item.dead_letter_id.0)
-                .bind(i16::from(item.skip.is_some()))
-                .bind(item.skip.map(SkipReason::as_str))
-                .bind(item.route)
-                .bind(item.message_id.0.as_slice())
-                .bind(item.attempt)
-                .bind(item.key_hash)
-                .execute(&mut *tx)
-                .await?;
-            *if item.skip.is_some() { &mut skipped } else { &mut waiting } += 1;
-        }
-        for position in duplicates {
-            let moved = sqlx::query(RETARGET).bind(owner.number).bind(position).execute(&mut *tx).await?.rows_affected();
-            if moved > 0 {
-                waiting -= 1;
-                skipped += 1;
-            }
+        let rows: Vec<Item> = items.iter().map(row).collect();
+        let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        let mut skipped = i64::try_from(items.iter().filter(|item| item.skip.is_some()).count()).unwrap_or(i64::MAX);
+        let mut waiting = total - skipped;
+        tx.insert_items(owner.number, rows).await?;
+        if !duplicates.is_empty() {
+            let moved = sqlx::query(RETARGET).bind(owner.number).bind(id_list(duplicates)).execute(&mut *tx).await?.rows_affected();
+            let moved = i64::try_from(moved).unwrap_or(i64::MAX);
+            (waiting, skipped) = (waiting - moved, skipped + moved);
         }
         sqlx::query(COUNTS).bind(owner.number).bind(owner.epoch).bind(waiting).bind(skipped).execute(&mut *tx).await?;
         Ok(Ok(()))

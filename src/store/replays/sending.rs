@@ -29,10 +29,13 @@ statements! {
     const CLAIMED = "update replays set claimed_to = $2 where id = $1";
     const ATTEMPT = "update replays set attempt = $3 where id = $1 and epoch = $2";
     const CLEAR_ATTEMPT = "update replays set attempt = null, undecided = null, position = $3 where id = $1 and epoch = $2";
-    const MARK = "update replay_items set result = $4, sent_partition = v.p, sent_offset = v.o, sent_at = $3, result_at = $3 \
-        from (select cast(substr(value, 1, 10) as bigint) as n, cast(substr(value, 12, 10) as integer) as p, \
-            nullif(cast(substr(value, 23, 19) as bigint), 0) - 1 as o from json_each(cast($2 as text))) v \
-        where replay_id = $1 and position = v.n and result = 0";
+    // The replay's number is part of each place, so that both engines look up item by item: given beside them, SQLite would pass by all
+    // items that wait.
+    const MARK = "update replay_items set result = $3, sent_partition = v.p, sent_offset = v.o, sent_at = $2, result_at = $2 \
+        from (select cast(substr(value, 1, 19) as bigint) as r, cast(substr(value, 21, 10) as bigint) as n, \
+            cast(substr(value, 32, 10) as integer) as p, nullif(cast(substr(value, 43, 19) as bigint), 0) - 1 as o \
+            from json_each(cast($1 as text))) v \
+        where replay_id = v.r and position = v.n and result = 0";
     const SENT_COUNT = "update replays set waiting = waiting - $2, sent = sent + $2, sent_total = sent_total + $2 where id = $1";
     const UNKNOWN_COUNT = "update replays set waiting = waiting - $2, unknown = unknown + $2, sent_total = sent_total + $2 where id = $1";
     const SKIP = "update replay_items set result = $3, reason = $4, result_at = $5 where replay_id = $1 and result = 0 \
@@ -48,8 +51,9 @@ statements! {
     const WATCH = "update replays set watch_until = $3 where id = $1 and epoch = $2";
     const GROUP_DELETED = "update replays set group_deleted = true where id = $1 and epoch = $2";
     const FACTS = "select d.id, g.topic, p.number, d.record_offset, d.record_timestamp, d.origin_partition, d.origin_offset, \
-        d.origin_timestamp, d.failed_at, f.origin_topic, d.custody_problem \
-        from dead_letters d join partitions p on p.id = d.partition_id join topic_generations g on g.id = p.generation_id \
+        d.origin_timestamp, d.failed_at, f.origin_topic, d.custody_problem, \
+        d.key_size + coalesce(d.value_size, 0) + coalesce(length(c.body), 0) as size_bytes \
+        from dead_letters d left join custody c on c.dead_letter_id = d.id join partitions p on p.id = d.partition_id join topic_generations g on g.id = p.generation_id \
         join facets f on f.id = d.facet_id where d.id in (select cast(value as bigint) from json_each(cast($1 as text)))";
 }
 
@@ -114,6 +118,7 @@ struct FactsRow {
     failed_at: i64,
     origin_topic: Option<Vec<u8>>,
     custody_problem: Option<String>,
+    size_bytes: i64,
 }
 
 impl Store {
@@ -207,15 +212,27 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Dead letters with their content, by id; those that retention has removed are left out.
-    pub async fn list_sendable(&self, ids: &[DeadLetterId]) -> Result<HashMap<DeadLetterId, Sendable>, StoreError> {
-        let keys: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    /// Dead letters with their content, by id; those that retention has removed are left out. Stops before they take more than
+    /// `most_bytes`, about; answers also how many of `ids` were looked at, one at least.
+    pub async fn list_sendable(
+        &self,
+        ids: &[DeadLetterId],
+        most_bytes: usize,
+    ) -> Result<(HashMap<DeadLetterId, Sendable>, usize), StoreError> {
+        let mut keys: Vec<i64> = ids.iter().map(|id| id.0).collect();
         let list = id_list(&keys);
         let facts: Vec<FactsRow> = read!(self, |pool| sqlx::query_as(FACTS).bind(&list).fetch_all(pool).await?)?;
+        let mut facts: HashMap<i64, FactsRow> = facts.into_iter().map(|row| (row.id, row)).collect();
+        let mut bytes = 0_u64;
+        let fit = keys.iter().take_while(|id| {
+            bytes += facts.get(id).map_or(0, |row| row.size_bytes.unsigned_abs());
+            bytes <= most_bytes as u64
+        });
+        let looked_at = fit.count().max(1).min(keys.len());
+        keys.truncate(looked_at);
         let bodies = self.bodies(&keys).await?;
         let frames = self.frames(bodies.iter().filter_map(|(_, frames, _)| *frames)).await?;
         let decode = move || {
-            let mut facts: HashMap<i64, FactsRow> = facts.into_iter().map(|row| (row.id, row)).collect();
             let mut found = HashMap::with_capacity(bodies.len());
             for (id, frames_id, body) in bodies {
                 let Some(row) = facts.remove(&id) else { continue };
@@ -224,7 +241,8 @@ impl Store {
             }
             Ok::<_, StoreError>(found)
         };
-        tokio::task::spawn_blocking(decode).await.map_err(|error| StoreError::Broken(format!("custody: {error}")))?
+        let found = tokio::task::spawn_blocking(decode).await.map_err(|error| StoreError::Broken(format!("custody: {error}")))??;
+        Ok((found, looked_at))
     }
 
     /// Writes what is about to be sent. Failpoint `replay.attempt_stored` lies behind it.
@@ -339,15 +357,13 @@ fn letters(items: &[(i64, DeadLetterId)]) -> Vec<i64> {
     items.iter().map(|(_, id)| id.0).collect()
 }
 
-/// Position, partition and offset as text of fixed width, which both engines can take apart; the offset counts from 1, 0 is none.
-fn places(sent: &[SentItem]) -> String {
-    let places: Vec<String> = sent
-        .iter()
-        .map(|item| {
-            format!("{:010} {:010} {:019}", item.position, item.partition, item.offset.map_or(0, |offset| offset.saturating_add(1)))
-        })
-        .collect();
-    serde_json::to_string(&places).expect("a list of strings is JSON")
+/// Replay, position, partition and offset as text of fixed width, which both engines can take apart; the offset counts from 1, 0 is none.
+fn places(owner: Owner, sent: &[SentItem]) -> String {
+    let place = |item: &SentItem| {
+        let offset = item.offset.map_or(0, |offset| offset.saturating_add(1));
+        format!("{:019} {:010} {:010} {offset:019}", owner.number, item.position, item.partition)
+    };
+    serde_json::to_string(&sent.iter().map(place).collect::<Vec<_>>()).expect("a list of strings is JSON")
 }
 
 engines! {
@@ -383,7 +399,7 @@ engines! {
         if sqlx::query(CLEAR_ATTEMPT).bind(owner.number).bind(owner.epoch).bind(next).execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(Err(Superseded));
         }
-        let marked = sqlx::query(MARK).bind(owner.number).bind(places(sent)).bind(now.as_millis()).bind(result.code()).execute(&mut *tx).await?;
+        let marked = sqlx::query(MARK).bind(places(owner, sent)).bind(now.as_millis()).bind(result.code()).execute(&mut *tx).await?;
         let marked = i64::try_from(marked.rows_affected()).unwrap_or(i64::MAX);
         let count = if result == ItemResult::Sent { SENT_COUNT } else { UNKNOWN_COUNT };
         sqlx::query(count).bind(owner.number).bind(marked).execute(&mut *tx).await?;

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Block, Bulk, Row};
+use super::{Block, Bulk, Item, Row};
 use crate::store::StoreError;
 
 const ALLOCATE: &str = "select nextval('dead_letter_ids') from generate_series(1, $1)";
@@ -22,10 +22,12 @@ const CUSTODY: &str = "insert into custody (dead_letter_id, stack_trace_id, body
     select * from unnest($1::bigint[], $2::bigint[], $3::bytea[])";
 const BLOCKS: &str = "insert into search_blocks (first_id, last_id, letters, oldest, newest, signature) \
     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
+const ITEMS: &str = "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) \
+    select cast($1 as bigint), r.* from unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bytea[], $8::int[], $9::bigint[]) as r";
 
 /// Statements that only this engine prepares.
 pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
-    vec![("allocate", ALLOCATE), ("letters", LETTERS), ("custody", CUSTODY), ("blocks", BLOCKS)]
+    vec![("allocate", ALLOCATE), ("letters", LETTERS), ("custody", CUSTODY), ("blocks", BLOCKS), ("items", ITEMS)]
 }
 
 macro_rules! column {
@@ -86,6 +88,22 @@ impl Bulk for PgConnection {
             .bind(column!(blocks, |block| block.oldest))
             .bind(column!(blocks, |block| block.newest))
             .bind(column!(blocks, |block| block.signature.as_slice()))
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
+    async fn insert_items(&mut self, replay: i64, items: Vec<Item>) -> Result<(), StoreError> {
+        sqlx::query(ITEMS)
+            .bind(replay)
+            .bind(column!(items, |item| item.position))
+            .bind(column!(items, |item| item.dead_letter_id))
+            .bind(column!(items, |item| item.result))
+            .bind(column!(items, |item| item.reason))
+            .bind(column!(items, |item| item.route))
+            .bind(column!(items, |item| item.message_id.as_slice()))
+            .bind(column!(items, |item| item.attempt))
+            .bind(column!(items, |item| item.key_hash))
             .execute(self)
             .await?;
         Ok(())

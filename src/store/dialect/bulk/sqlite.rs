@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use sqlx::SqliteConnection;
 
-use super::{Block, Bulk, Row};
+use super::{Block, Bulk, Item, Row};
 use crate::store::StoreError;
 
 const ALLOCATE: &str = "update installation set next_dead_letter_id = next_dead_letter_id + $1 where id = 1 returning next_dead_letter_id";
@@ -13,14 +13,18 @@ const LETTERS_HEAD: &str = "insert into dead_letters (id, facet_id, status, fail
     origin_offset, origin_timestamp, record_timestamp, timestamp_kind, indexed_at, failed_at_source, backlog, attempts, trace_id, \
     message, key_prefix, key_size, value_size, custody_problem) values ";
 const CUSTODY_HEAD: &str = "insert into custody (dead_letter_id, stack_trace_id, body) values ";
+const ITEMS_HEAD: &str =
+    "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) values ";
 const LETTERS_COLUMNS: usize = 21;
 const CUSTODY_COLUMNS: usize = 3;
+const ITEMS_COLUMNS: usize = 9;
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 3] = [64, 8, 1];
 
 static LETTERS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(LETTERS_HEAD, LETTERS_COLUMNS, rows)));
 static CUSTODY: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(CUSTODY_HEAD, CUSTODY_COLUMNS, rows)));
+static ITEMS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(ITEMS_HEAD, ITEMS_COLUMNS, rows)));
 
 fn text(head: &str, columns: usize, rows: usize) -> &'static str {
     let row = format!("({})", vec!["?"; columns].join(", "));
@@ -29,8 +33,14 @@ fn text(head: &str, columns: usize, rows: usize) -> &'static str {
 
 /// Statements that only this engine prepares.
 pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
-    let many = LETTERS.iter().map(|text| ("letters", *text)).chain(CUSTODY.iter().map(|text| ("custody", *text)));
+    let named = |name, texts: &[&'static str; 3]| texts.map(|text| (name, text));
+    let many = [named("letters", &LETTERS), named("custody", &CUSTODY), named("items", &ITEMS)].into_iter().flatten();
     [("allocate", ALLOCATE), ("block", BLOCK)].into_iter().chain(many).collect()
+}
+
+/// Which of [`SIZES`] fits so many rows.
+fn fitting(rows: usize) -> usize {
+    SIZES.iter().position(|size| *size <= rows).unwrap_or(SIZES.len() - 1)
 }
 
 impl Bulk for SqliteConnection {
@@ -44,7 +54,7 @@ impl Bulk for SqliteConnection {
         let mut rows = rows;
         let mut rest = rows.as_mut_slice();
         while !rest.is_empty() {
-            let size = SIZES.iter().position(|size| *size <= rest.len()).unwrap_or(SIZES.len() - 1);
+            let size = fitting(rest.len());
             let (some, others) = rest.split_at_mut(SIZES[size]);
             rest = others;
             let mut letters = sqlx::query(LETTERS[size]);
@@ -92,6 +102,30 @@ impl Bulk for SqliteConnection {
                 .bind(block.signature)
                 .execute(&mut *self)
                 .await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_items(&mut self, replay: i64, items: Vec<Item>) -> Result<(), StoreError> {
+        let mut rest = items.as_slice();
+        while !rest.is_empty() {
+            let size = fitting(rest.len());
+            let (some, others) = rest.split_at(SIZES[size]);
+            rest = others;
+            let mut query = sqlx::query(ITEMS[size]);
+            for item in some {
+                query = query
+                    .bind(replay)
+                    .bind(item.position)
+                    .bind(item.dead_letter_id)
+                    .bind(item.result)
+                    .bind(item.reason)
+                    .bind(item.route)
+                    .bind(item.message_id.to_vec())
+                    .bind(item.attempt)
+                    .bind(item.key_hash);
+            }
+            query.execute(&mut *self).await?;
         }
         Ok(())
     }

@@ -38,15 +38,14 @@ impl Scope {
 
     pub(super) fn add(&mut self, keys: Vec<DraftKey>) {
         for key in keys {
-            let number = match self.numbers.get(&key.topic) {
-                Some(number) => *number,
-                None => {
-                    // Plans hold five million dead letters at most, and so many topics.
-                    let number = u32::try_from(self.topics.len()).unwrap_or(u32::MAX / 2);
-                    self.topics.push(key.topic.clone());
-                    self.numbers.insert(key.topic, number);
-                    number
-                }
+            let number = if let Some(number) = self.numbers.get(&key.topic) {
+                *number
+            } else {
+                // Plans hold five million dead letters at most, and so many topics.
+                let number = u32::try_from(self.topics.len()).unwrap_or(u32::MAX / 2);
+                self.topics.push(key.topic.clone());
+                self.numbers.insert(key.topic, number);
+                number
             };
             let topic = number * 2 + u32::from(key.has_origin);
             self.places.push(Place { id: key.id, offset: key.offset, partition: key.partition, topic });

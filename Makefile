@@ -2,6 +2,8 @@
 
 SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
+# Most tests wait for brokers and settle times and not for a processor.
+export RUST_TEST_THREADS ?= 4
 .PHONY: help demo test check bench soak kafka
 
 help: ## This list

@@ -111,8 +111,8 @@ struct Planner<'a> {
     routes: Vec<Route>,
     route_numbers: HashMap<RouteKey, usize>,
     position: i64,
-    /// The item before with its position, to find those of the same origin.
-    last: Option<(Place, i64)>,
+    /// The item before with its position, its message and the replays of it so far, to find those of the same origin.
+    last: Option<(Place, i64, MessageId, i32)>,
     messages: HashMap<MessageId, i64>,
     blocked_keys: HashSet<(i32, i64)>,
     tally: Tally,
@@ -181,8 +181,13 @@ impl<'a> Planner<'a> {
     fn place(&mut self, place: &Place, facts: &DraftFacts, now: Timestamp, duplicates: &mut Vec<i64>) -> NewItem {
         let position = self.position;
         self.position += 1;
-        let message_id = facts.message_id.unwrap_or_else(|| MessageId::new(now));
-        let attempt = facts.attempts + 1;
+        // Copies of one message have its id, so that a later plan knows them by it.
+        let copy = self.last.as_ref().filter(|(last, ..)| facts.message_id.is_none() && place.has_origin_of(last));
+        let (message_id, attempts) = match (facts.message_id, copy) {
+            (None, Some((.., message_id, attempts))) => (*message_id, facts.attempts.max(*attempts)),
+            (known, _) => (known.unwrap_or_else(|| MessageId::new(now)), facts.attempts),
+        };
+        let attempt = attempts + 1;
         let target = self.replay.settings.target.clone().or_else(|| facts.origin_topic.clone());
         let route = self.route(target.clone(), facts.consumer_group.clone());
         let key_hash = facts.key_prefix.as_deref().map(|prefix| hash(prefix, facts.key_size));
@@ -198,7 +203,7 @@ impl<'a> Planner<'a> {
             }
         }
         if skip.is_none() {
-            self.find_duplicate(place, facts, position, duplicates);
+            self.find_duplicate(place, (facts.message_id, message_id, attempts), position, duplicates);
         }
         self.routes[route].items += 1;
         let partition_differs = skip.is_none() && self.partition_differs(route, facts);
@@ -207,18 +212,24 @@ impl<'a> Planner<'a> {
     }
 
     /// Of one origin and of one message only the newest is sent.
-    fn find_duplicate(&mut self, place: &Place, facts: &DraftFacts, position: i64, duplicates: &mut Vec<i64>) {
-        if let Some((last, position)) = &self.last
+    fn find_duplicate(
+        &mut self,
+        place: &Place,
+        (known, message_id, attempts): (Option<MessageId>, MessageId, i32),
+        position: i64,
+        duplicates: &mut Vec<i64>,
+    ) {
+        if let Some((last, position, ..)) = &self.last
             && place.has_origin_of(last)
         {
             duplicates.push(*position);
         }
-        if let Some(earlier) = facts.message_id.and_then(|id| self.messages.insert(id, position))
+        if let Some(earlier) = known.and_then(|id| self.messages.insert(id, position))
             && !duplicates.contains(&earlier)
         {
             duplicates.push(earlier);
         }
-        self.last = Some((*place, position));
+        self.last = Some((*place, position, message_id, attempts));
     }
 
     fn reason_against(&self, facts: &DraftFacts, target: Option<&TopicName>, attempt: i32) -> Option<SkipReason> {
@@ -228,6 +239,7 @@ impl<'a> Planner<'a> {
             Status::Replaying => return Some(SkipReason::OtherReplay),
             Status::Discarded | Status::FailedAgain => return Some(SkipReason::Status),
             Status::Replayed | Status::Resolved if !again => return Some(SkipReason::AlreadyReplayed),
+            _ if facts.copy_was_sent && !again => return Some(SkipReason::AlreadyReplayed),
             _ => {}
         }
         if facts.in_other_replay {

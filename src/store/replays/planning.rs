@@ -24,6 +24,11 @@ statements! {
     const EARLIER = "select i.dead_letter_id, i.message_id, i.attempt, i.result, r.state from replay_items i join replays r on r.id = i.replay_id \
         where i.dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text))) and i.replay_id <> $2 \
         and (i.result in (3, 4, 5, 6, 7) or (i.result = 0 and r.state in (2, 3)))";
+    /// Of dead letters that were set aside as older copies: what became of the message itself.
+    const TWINS = "select i.dead_letter_id, i.message_id, o.attempt, o.result, r.state from replay_items i \
+        join replay_items o on o.message_id = i.message_id and o.dead_letter_id <> i.dead_letter_id join replays r on r.id = o.replay_id \
+        where i.dead_letter_id in (select cast(value as bigint) from json_each(cast($1 as text))) and i.replay_id <> $2 \
+        and i.result = 1 and i.reason = 'duplicate' and (o.result in (3, 4, 5, 6, 7) or (o.result = 0 and r.state in (2, 3)))";
     const CAME_BACK = "select i.successor_id, i.message_id, i.attempt from replay_items i \
         where i.successor_id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const BUSES_OF = "select distinct b.bus from dead_letters d join facets f on f.id = d.facet_id join buses b on b.id = f.bus_id \
@@ -91,6 +96,18 @@ pub struct DraftFacts {
     pub in_other_replay: bool,
     /// Whether another job has sent it.
     pub sent_before: bool,
+    /// Whether another job has sent a newer copy of the same message, and set this one aside.
+    pub copy_was_sent: bool,
+}
+
+impl DraftFacts {
+    /// Takes what another job knows of the message.
+    fn learn(&mut self, message_id: Vec<u8>, attempt: i32) {
+        if attempt > self.attempts || self.message_id.is_none() {
+            self.attempts = self.attempts.max(attempt);
+            self.message_id = message_id.try_into().ok().map(MessageId);
+        }
+    }
 }
 
 /// An item to be.
@@ -209,10 +226,14 @@ impl Store {
                 continue;
             }
             facts.sent_before = true;
-            if attempt > facts.attempts || facts.message_id.is_none() {
-                facts.attempts = facts.attempts.max(attempt);
-                facts.message_id = message_id.try_into().ok().map(MessageId);
-            }
+            facts.learn(message_id, attempt);
+        }
+        let twins: Vec<EarlierRow> = read!(self, |pool| sqlx::query_as(TWINS).bind(&list).bind(number).fetch_all(pool).await?)?;
+        for (id, message_id, attempt, result, _) in twins {
+            let Some(facts) = facts.get_mut(&DeadLetterId(id)) else { continue };
+            facts.in_other_replay |= result == 0;
+            facts.copy_was_sent |= result != 0;
+            facts.learn(message_id, attempt);
         }
         Ok(facts)
     }
@@ -283,6 +304,7 @@ impl FactsRow {
             attempts: self.attempt.unwrap_or(0),
             in_other_replay: false,
             sent_before: false,
+            copy_was_sent: false,
         })
     }
 }

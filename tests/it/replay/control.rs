@@ -176,4 +176,16 @@ async fn of_several_dead_letters_of_one_record_the_newest_is_sent() {
     until(&redrive, &plan, "it is completed", |replay| replay["state"] == "completed").await;
     let values: Vec<Vec<u8>> = read(kafka, &scene.origin, 1, "read_committed").into_iter().filter_map(|seen| seen.known.value).collect();
     assert_eq!(values, [b"a2".to_vec(), b"b".to_vec()], "in the order of their origin");
+    // The older copy stays open and is not sent behind it, until somebody says so.
+    let later = scene.plan(&redrive, &json!({})).await;
+    assert_eq!((later["waiting"].as_u64(), later["skipped"].as_u64()), (Some(0), Some(1)), "{later}");
+    let items = get(&redrive, &format!("/api/v1/replays/{}/items?result=skipped", later["id"].as_str().unwrap())).await;
+    assert_eq!(items["items"][0]["reason"], "already_replayed", "{items}");
+    let again = scene.plan(&redrive, &json!({ "again": true })).await;
+    assert_eq!(again["waiting"].as_u64(), Some(1), "{again}");
+    start(&redrive, &again).await;
+    until(&redrive, &again, "it is completed", |replay| replay["state"] == "completed").await;
+    let seen = read(kafka, &scene.origin, 1, "read_committed");
+    let of = |value: &str| seen.iter().find(|seen| seen.known.value.as_deref() == Some(value.as_bytes())).expect("it was sent");
+    assert_eq!((of("a1").message_id.as_str(), of("a1").attempt.as_str()), (of("a2").message_id.as_str(), "2"), "it is the same message");
 }

@@ -227,7 +227,7 @@ impl Replays {
         if !self.store().move_replay(id, &change, now).await? {
             return Err(wrong(self.find(id).await?.state));
         }
-        let accepted = if accept.is_empty() { String::new() } else { format!(", accepting {}", accept.join(", ")) };
+        let accepted = if accept.is_empty() { String::new() } else { format!(", accepting {}", accept.join(", ").replace('_', " ")) };
         self.tell(id, actor, &format!("started{accepted}"), now).await?;
         self.audit(&replay, actor, "replays.start", "done", now).await?;
         self.changed();

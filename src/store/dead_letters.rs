@@ -79,6 +79,12 @@ impl Store {
         })
     }
 
+    /// Some dead letters by their ids, in this order; those that retention has removed are left out.
+    pub async fn list_dead_letters_by_id(&self, ids: &[DeadLetterId]) -> Result<Vec<DeadLetterSummary>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|id| Key { failed_at: 0, id: id.0, facet_id: 0 }).collect();
+        self.summaries(&keys).await
+    }
+
     /// Choices for the menus of a list over these buses (all when empty).
     pub async fn list_filter_choices(&self, bus: &[BusId]) -> Result<FilterChoices, StoreError> {
         let buses: Vec<&str> = bus.iter().map(BusId::as_str).filter(|bus| !bus.contains('\0')).collect();

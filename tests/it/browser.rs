@@ -4,3 +4,4 @@ mod acts;
 mod corpus;
 mod harness;
 mod journey;
+mod replay;

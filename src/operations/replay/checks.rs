@@ -241,7 +241,7 @@ async fn other_groups(replays: &Replays, replay: &Replay, routes: &[Route]) -> R
     }
     let count = others.values().copied().max().unwrap_or(0);
     let names: Vec<&str> = others.keys().map(String::as_str).collect();
-    let text = format!("{} will process these messages again.", names.join(", "));
+    let text = format!("other consumer groups of the target will process these messages again: {}.", names.join(", "));
     Ok(vec![check("other_consumer_groups", CheckLevel::Warning, count, &text)])
 }
 
@@ -254,7 +254,7 @@ async fn target_ids(bus: &ReplayBus, routes: &[Route]) -> Result<Vec<Check>, Pla
     let items =
         routes.iter().filter(|route| route.target.as_ref().is_some_and(|topic| changed.contains(topic))).map(|route| route.items).sum();
     let names: Vec<String> = changed.iter().map(ToString::to_string).collect();
-    let text = format!("{} is gone or began again since this was planned; plan anew.", names.join(", "));
+    let text = format!("gone, or begun again since this was planned: {}. Plan anew.", names.join(", "));
     Ok(vec![check("target_changed", CheckLevel::Blocked, items, &text)])
 }
 

@@ -41,7 +41,7 @@ pub(super) fn routes() -> Routes {
 }
 
 #[derive(Template)]
-#[template(path = "failure_group/failure_group.html", blocks = ["figures", "stack", "rail"])]
+#[template(path = "failure_group/failure_group.html", blocks = ["head", "figures", "stack", "rail"])]
 struct FailureGroupPage {
     layout: Layout,
     name: String,
@@ -112,6 +112,7 @@ struct Part {
 impl Page for FailureGroupPage {
     fn part(&self, id: &str, now: Timestamp) -> Option<askama::Result<String>> {
         match id {
+            "head" => Some(part(&self.as_head(), now)),
             "figures" => Some(part(&self.as_figures(), now)),
             "stack" => Some(part(&self.as_stack(), now)),
             "rail" => Some(part(&self.as_rail(), now)),

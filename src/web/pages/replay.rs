@@ -2,30 +2,34 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::super::api::replays::{check_settings, parse_id};
+use super::super::api::replays::parse_id;
+use super::super::error::sentence_case;
 use super::super::extract::{CursorParam, Form, LimitParam, Operator, Partial, Path, Query, Viewer};
-use super::super::render::{Page, part, render};
+use super::super::render::{Page, part, render, render_with};
 use super::super::router::Routes;
+use super::super::view::letter_row::KeyView;
 use super::super::view::look::Look;
 use super::super::view::number::{counted, grouped};
 use super::super::view::replay::{self as view, FunnelStep};
 use super::super::view::text::short;
 use super::super::{Error, Layout, Section, WebState, address, cookies, filters};
-use super::replays::CANARY;
-use crate::model::replay::{
-    Canary, CheckLevel, Delivery, ItemResult, Replay, ReplayEvent, ReplaySettings, ReplayState, SkipReason, StateReason, Undecided,
-};
+use crate::model::replay::{CheckLevel, Delivery, ItemResult, Replay, ReplayState, SkipReason, StateReason, Undecided};
 use crate::model::{Role, Timestamp};
 use crate::operations::replay::ReplayError;
 use crate::store::replays::ItemFilter;
 use crate::store::replays::outcome::SideEffect;
 
+mod items;
 mod parts;
+mod start;
 
-use parts::{CheckGroup, ItemRow, Tab, Target, check_groups, lede, scope, settings_words, tabs, targets};
+use items::{ItemRow, Tab, tabs};
+use parts::{CheckGroup, Event, Target, check_groups, lede, scope, settings_words, targets};
+use start::StartForm;
 
 /// Items shown.
 const ITEMS: u32 = 25;
@@ -43,10 +47,12 @@ pub(super) fn routes() -> Routes {
 }
 
 #[derive(Template)]
-#[template(path = "replay/replay.html", blocks = ["head", "body", "rail"])]
+#[template(path = "replay/replay.html", blocks = ["head", "body", "rail", "below"])]
 struct ReplayPage {
     layout: Layout,
     replay: Replay,
+    /// Where its parts are fetched.
+    here: String,
     look: Look,
     reason: String,
     may_act: bool,
@@ -59,10 +65,11 @@ struct ReplayPage {
     tabs: Vec<Tab>,
     items: Vec<ItemRow>,
     next: Option<String>,
-    events: Vec<ReplayEvent>,
+    events: Vec<Event>,
     side_effects: Vec<SideEffect>,
     settings: Vec<(&'static str, String)>,
     scope_href: Option<String>,
+    form: StartForm,
     problem: Option<String>,
 }
 
@@ -72,6 +79,7 @@ impl Page for ReplayPage {
             "head" => Some(part(&self.as_head(), now)),
             "body" => Some(part(&self.as_body(), now)),
             "rail" => Some(part(&self.as_rail(), now)),
+            "below" => Some(part(&self.as_below(), now)),
             _ => None,
         }
     }
@@ -102,6 +110,15 @@ impl ReplayPage {
         self.replay.state.is_final()
     }
 
+    fn several_targets(&self) -> bool {
+        self.targets.windows(2).any(|two| two[0].topic != two[1].topic)
+    }
+
+    /// Whether it can still change by itself.
+    const fn is_live(&self) -> bool {
+        !self.replay.state.is_final() || self.replay.watch_until.is_some()
+    }
+
     fn is_undecided(&self) -> bool {
         self.is_paused() && self.replay.state_reason == Some(StateReason::ProgressUnknown)
     }
@@ -118,23 +135,6 @@ impl ReplayPage {
         self.replay.settings.rate.map_or_else(|| "as fast as it goes".to_owned(), |rate| format!("{} per second", grouped(u64::from(rate))))
     }
 
-    fn rate_value(&self) -> String {
-        self.replay.settings.rate.map_or_else(String::new, |rate| rate.to_string())
-    }
-
-    fn canary_count(&self) -> u32 {
-        self.replay.settings.canary.map_or(CANARY, |canary| canary.count)
-    }
-
-    fn lag_value(&self) -> String {
-        self.replay.settings.lag_limit.map_or_else(|| "10000".to_owned(), |limit| limit.to_string())
-    }
-
-    fn failed_value(&self) -> String {
-        let percent = self.replay.settings.failed_again_limit.unwrap_or(0.05) * 100.0;
-        format!("{percent:.0}")
-    }
-
     fn rest_can_be_replayed(&self) -> bool {
         self.is_over() && self.replay.counts.skipped + self.replay.counts.failed > 0
     }
@@ -146,6 +146,8 @@ struct ShowQuery {
     result: Option<ItemResult>,
     reason: Option<SkipReason>,
     cursor: Option<CursorParam>,
+    /// Nothing is answered while it still stands there: what a person has begun to fill in stays.
+    unless: Option<ReplayState>,
 }
 
 async fn show(
@@ -157,6 +159,9 @@ async fn show(
     Query(query): Query<ShowQuery>,
 ) -> Result<Response, Error> {
     let replay = state.replays().find(&parse_id(&id)?).await?;
+    if query.unless == Some(replay.state) && matches!(partial, Partial::Part(_)) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     render(&page(&state, layout, replay, query).await?, &partial)
 }
 
@@ -165,16 +170,17 @@ async fn page(state: &WebState, layout: Layout, replay: Replay, query: ShowQuery
     let routes = store.list_routes(replay.number).await?;
     let filter = ItemFilter { result: query.result, reason: query.reason.map(|reason| reason.as_str().to_owned()) };
     let found = store.list_replay_items(replay.number, &filter, &LimitParam::page(query.cursor.clone(), None, ITEMS)).await?;
-    let here = format!("/replays/{}", replay.id);
-    let next = found.next_cursor.map(|cursor| {
-        let cursor = cursor.to_string();
-        let pairs = [
-            ("result", query.result.map_or("", ItemResult::as_str)),
-            ("reason", query.reason.map_or("", SkipReason::as_str)),
-            ("cursor", cursor.as_str()),
-        ];
-        format!("{here}{}", address::query(pairs))
-    });
+    let own = format!("/replays/{}", replay.id);
+    let with = |name: &'static str, value: &str| {
+        let named = [("result", query.result.map_or("", ItemResult::as_str)), ("reason", query.reason.map_or("", SkipReason::as_str))];
+        format!("{own}{}", address::query(named.into_iter().chain([(name, value)])))
+    };
+    let next = found.next_cursor.map(|cursor| with("cursor", &cursor.to_string()));
+    let here = if replay.state == ReplayState::Planned {
+        with("unless", ReplayState::Planned.as_str())
+    } else {
+        with("cursor", &query.cursor.as_ref().map_or_else(String::new, |cursor| cursor.0.to_string()))
+    };
     let side_effects = if replay.sent_total > 0 { store.list_side_effects(replay.id.as_str(), 20).await? } else { Vec::new() };
     let name = short(&replay.name, 120);
     Ok(ReplayPage {
@@ -182,7 +188,7 @@ async fn page(state: &WebState, layout: Layout, replay: Replay, query: ShowQuery
         reason: view::reason_words(&replay),
         may_act: layout.may(Role::Operator),
         lede: lede(&replay),
-        groups: check_groups(&replay.checks, &here),
+        groups: check_groups(&replay.checks, &own),
         warnings: replay.checks.iter().filter(|check| check.level == CheckLevel::Warning).count() as u64,
         blocked: replay
             .checks
@@ -191,29 +197,22 @@ async fn page(state: &WebState, layout: Layout, replay: Replay, query: ShowQuery
             .map(|c| c.text.clone()),
         targets: targets(&replay, &routes),
         funnel: view::funnel(&replay),
-        tabs: tabs(&replay, query.result, &here),
-        items: found.items.iter().map(|item| ItemRow::new(item, &routes)).collect(),
+        tabs: tabs(&replay, query.result, &own),
+        items: items::rows(store, &found.items, &routes).await?,
         next,
-        events: store.list_replay_events(&replay.id).await?,
+        here,
+        events: store.list_replay_events(&replay.id).await?.into_iter().map(Event::from).collect(),
         side_effects,
         settings: settings_words(&replay, &routes),
         scope_href: scope(&replay),
+        form: StartForm::of(&replay.settings),
         problem: None,
-        layout: layout.crumb("Replays", "/replays").titled(Section::Replays, name),
+        layout: layout
+            .crumb(replay.bus.as_str(), format!("/{}", address::query([("bus", replay.bus.as_str())])))
+            .crumb("Replays", "/replays")
+            .titled(Section::Replays, name),
         replay,
     })
-}
-
-#[derive(Deserialize)]
-struct StartForm {
-    rate: Option<u32>,
-    canary: Option<bool>,
-    canary_count: Option<u32>,
-    stop_failed: Option<bool>,
-    stop_failed_percent: Option<u32>,
-    stop_lag: Option<bool>,
-    stop_lag_messages: Option<u64>,
-    accept: Option<bool>,
 }
 
 /// Takes the settings of the form, then starts. Every warning is accepted with one tick, and each is named beside it.
@@ -222,20 +221,17 @@ async fn start(
     State(state): State<WebState>,
     layout: Layout,
     Path(id): Path<String>,
-    Form(form): Form<StartForm>,
+    Form(mut form): Form<StartForm>,
 ) -> Result<Response, Error> {
     let id = parse_id(&id)?;
     let replay = state.replays().find(&id).await?;
-    let settings = ReplaySettings {
-        rate: form.rate,
-        canary: form.canary.unwrap_or(false).then(|| Canary { count: form.canary_count.unwrap_or(CANARY), settle_ms: 60_000 }),
-        failed_again_limit: form.stop_failed.unwrap_or(false).then(|| f64::from(form.stop_failed_percent.unwrap_or(5)) / 100.0),
-        lag_limit: if form.stop_lag.unwrap_or(false) { Some(form.stop_lag_messages.unwrap_or(10_000)) } else { None },
-        ..replay.settings.clone()
+    let Some(settings) = form.settings(&replay.settings) else {
+        let page = page(&state, layout, replay, ShowQuery::default()).await?;
+        let problem = Some("A field is not right; nothing was sent.".to_owned());
+        return render_with(StatusCode::UNPROCESSABLE_ENTITY, &ReplayPage { form, problem, ..page }, &Partial::Full);
     };
-    check_settings(&settings)?;
     let warnings = replay.checks.iter().filter(|check| check.level == CheckLevel::Warning).map(|check| check.code.clone());
-    let accept: Vec<String> = if form.accept.unwrap_or(false) { warnings.collect() } else { Vec::new() };
+    let accept: Vec<String> = if form.accept { warnings.collect() } else { Vec::new() };
     let started = async {
         if replay.state == ReplayState::Planned {
             state.store().set_replay_settings(&id, &settings).await?;
@@ -249,11 +245,11 @@ async fn start(
         Err(error @ (ReplayError::WarningsNotAccepted(_) | ReplayError::Blocked(_) | ReplayError::NothingToSend)) => {
             let problem = match &error {
                 ReplayError::WarningsNotAccepted(_) => "Tick that you have read the warnings; nothing was sent.".to_owned(),
-                other => other.to_string(),
+                other => sentence_case(&other.to_string()),
             };
             let fresh = state.replays().find(&id).await?;
-            let page = ReplayPage { problem: Some(problem), ..page(&state, layout, fresh, ShowQuery::default()).await? };
-            super::super::render::render_with(axum::http::StatusCode::UNPROCESSABLE_ENTITY, &page, &Partial::Full)
+            let page = page(&state, layout, fresh, ShowQuery::default()).await?;
+            render_with(StatusCode::UNPROCESSABLE_ENTITY, &ReplayPage { form, problem: Some(problem), ..page }, &Partial::Full)
         }
         Err(error) => Err(error.into()),
     }
@@ -293,19 +289,19 @@ async fn check(Operator(caller): Operator, State(state): State<WebState>, Path(i
     Ok(back(&state, &replay, "Checked again"))
 }
 
-#[derive(Deserialize)]
-struct RateForm {
-    rate: Option<u32>,
-}
-
 async fn rate(
     Operator(caller): Operator,
     State(state): State<WebState>,
+    layout: Layout,
     Path(id): Path<String>,
-    Form(form): Form<RateForm>,
+    Form(mut form): Form<StartForm>,
 ) -> Result<Response, Error> {
-    super::super::api::replays::check_rate(form.rate)?;
-    let replay = state.replays().set_rate(&parse_id(&id)?, form.rate, &caller.actor, caller.now).await?;
+    let id = parse_id(&id)?;
+    let Some(rate) = form.rate() else {
+        let page = page(&state, layout, state.replays().find(&id).await?, ShowQuery::default()).await?;
+        return render_with(StatusCode::UNPROCESSABLE_ENTITY, &ReplayPage { form, ..page }, &Partial::Full);
+    };
+    let replay = state.replays().set_rate(&id, rate, &caller.actor, caller.now).await?;
     Ok(back(&state, &replay, "Rate changed"))
 }
 

@@ -98,7 +98,7 @@ pub fn funnel(replay: &Replay) -> Vec<FunnelStep> {
     let consumed = counts.consumed + counts.resolved + counts.failed_again;
     let step =
         |label, count: u64, tone, note: String| FunnelStep { label, count: grouped(count), width: percent(count, total), tone, note };
-    let waiting = if counts.waiting > 0 { format!("{} wait", grouped(counts.waiting)) } else { String::new() };
+    let waiting = if counts.waiting > 0 { format!("{} waiting", grouped(counts.waiting)) } else { String::new() };
     let settling = if counts.consumed > 0 { format!("{} settling", grouped(counts.consumed)) } else { String::new() };
     vec![
         step("Planned", total, "idle", if counts.skipped > 0 { format!("{} skipped", grouped(counts.skipped)) } else { String::new() }),

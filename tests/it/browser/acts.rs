@@ -57,7 +57,7 @@ impl Scene {
 }
 
 /// The page as it stands, on every width and in both themes: nothing is refused, nothing scrolls sideways.
-async fn look(browser: &Browser, name: &str) {
+pub(super) async fn look(browser: &Browser, name: &str) {
     for (width, height, dark) in [(1024, 768, false), (390, 844, false), (390, 844, true), (1440, 900, true), (1440, 900, false)] {
         browser.resize(width, height).await;
         browser.prefer_dark(dark).await;

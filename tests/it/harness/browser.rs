@@ -35,6 +35,8 @@ const ARGUMENTS: [&str; 12] = [
 pub(crate) mod keys {
     /// The Enter key.
     pub(crate) const ENTER: char = '\u{e007}';
+    /// The Tab key.
+    pub(crate) const TAB: char = '\u{e004}';
     /// The Escape key.
     pub(crate) const ESCAPE: char = '\u{e00c}';
     /// The Control key.

@@ -15,7 +15,7 @@ use super::scene::{Scene, act, find, get, spring, start, until};
 
 /// How a service treats what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Temper {
+pub(crate) enum Temper {
     /// Processes it.
     Fine,
     /// Dead-letters it with all of its headers.
@@ -35,14 +35,14 @@ impl Temper {
 }
 
 /// A service with a consumer group of its own, as other people write it.
-pub(super) struct Service {
+pub(crate) struct Service {
     stop: Arc<AtomicBool>,
     fails: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Service {
-    pub(super) fn run(kafka: &'static Kafka, scene: &Scene, group: &str, temper: Temper) -> Self {
+    pub(crate) fn run(kafka: &'static Kafka, scene: &Scene, group: &str, temper: Temper) -> Self {
         let (stop, fails) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(temper != Temper::Fine)));
         let consumer: BaseConsumer = kafka
             .client()
@@ -77,7 +77,7 @@ impl Service {
     }
 
     /// From now on it processes everything.
-    pub(super) fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.fails.store(false, Ordering::Relaxed);
     }
 }

@@ -32,10 +32,10 @@ pub(super) struct Seen {
 }
 
 /// Topics and the ledger.
-pub(super) struct Scene {
-    pub(super) origin: String,
-    pub(super) dead_letters: String,
-    pub(super) group: String,
+pub(crate) struct Scene {
+    pub(crate) origin: String,
+    pub(crate) dead_letters: String,
+    pub(crate) group: String,
     pub(super) partitions: i32,
     /// In the order of their origin, by partition.
     pub(super) ledger: Vec<Known>,
@@ -43,7 +43,7 @@ pub(super) struct Scene {
 
 impl Scene {
     /// New topics of their own.
-    pub(super) async fn new(kafka: &Kafka, partitions: i32) -> Self {
+    pub(crate) async fn new(kafka: &Kafka, partitions: i32) -> Self {
         let stem = unique("orders");
         kafka.create_topic(&stem, partitions, &[]).await;
         let dead_letters = format!("{stem}-failed");
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// Dead letters of `keys` keys, so many each, interleaved; with duplicate, null, empty and binary headers, and null and binary values.
-    pub(super) async fn fail(&mut self, kafka: &Kafka, keys: usize, each: usize) {
+    pub(crate) async fn fail(&mut self, kafka: &Kafka, keys: usize, each: usize) {
         let records = self.failed(keys, each);
         kafka.produce(&records).await;
     }
@@ -97,12 +97,12 @@ impl Scene {
     }
 
     /// A Redrive without login on this broker, that reads only the dead-letter topic of this scene.
-    pub(super) fn setup(&self, kafka: &Kafka, setup: Setup) -> Setup {
+    pub(crate) fn setup(&self, kafka: &Kafka, setup: Setup) -> Setup {
         setup.without_login().bus_with("prod", &kafka.bootstrap(), &section(&[&self.dead_letters]))
     }
 
     /// Waits until everything in the ledger is indexed.
-    pub(super) async fn until_indexed(&self, redrive: &Redrive, count: usize) {
+    pub(crate) async fn until_indexed(&self, redrive: &Redrive, count: usize) {
         let path = format!("/api/v1/failure-groups?bus=prod&topic={}", self.dead_letters);
         redrive
             .wait_until("all dead letters are indexed", PATIENCE, async || {
@@ -159,7 +159,7 @@ pub(super) fn section(topics: &[&str]) -> String {
 }
 
 /// Adds what Spring Kafka's recoverer writes.
-pub(super) fn spring(record: Outgoing, topic: &str, partition: i32, offset: i64, group: &str) -> Outgoing {
+pub(crate) fn spring(record: Outgoing, topic: &str, partition: i32, offset: i64, group: &str) -> Outgoing {
     record
         .header("kafka_dlt-exception-fqcn", "org.springframework.kafka.listener.ListenerExecutionFailedException")
         .header("kafka_dlt-exception-cause-fqcn", "com.example.CardDeclined")
@@ -233,7 +233,7 @@ pub(super) async fn try_get(redrive: &Redrive, path: &str) -> Option<Value> {
     response.json().await.ok()
 }
 
-pub(super) async fn get(redrive: &Redrive, path: &str) -> Value {
+pub(crate) async fn get(redrive: &Redrive, path: &str) -> Value {
     try_get(redrive, path).await.expect("an answer")
 }
 

@@ -1,13 +1,14 @@
 //! What the page of one replay is made of.
 
+use std::time::Duration;
+
 use super::super::super::address;
 use super::super::super::view::filter::api_query;
-use super::super::super::view::look::Look;
 use super::super::super::view::number::{counted, grouped};
-use super::super::super::view::replay as view;
 use super::super::super::view::text::short;
-use crate::model::replay::{Check, CheckLevel, Delivery, ItemResult, Replay, ReplayItem, ReplayState, Route, SkipReason};
-use crate::model::{Selection, Timestamp};
+use super::super::super::view::time::duration_words;
+use crate::model::replay::{Check, CheckLevel, Delivery, Replay, ReplayEvent, ReplayState, Route};
+use crate::model::{Selection, Timestamp, TopicName};
 
 /// Checks of one level.
 pub(super) struct CheckGroup {
@@ -33,21 +34,19 @@ pub(super) struct Target {
     pub(super) consumer_group: String,
 }
 
-pub(super) struct Tab {
-    pub(super) label: &'static str,
-    pub(super) count: String,
-    pub(super) href: String,
-    pub(super) current: bool,
+/// Something that happened, as the time line says it.
+pub(super) struct Event {
+    pub(super) words: String,
+    pub(super) by: String,
+    pub(super) at: Timestamp,
 }
 
-pub(super) struct ItemRow {
-    pub(super) look: Look,
-    pub(super) letter_href: String,
-    pub(super) letter: String,
-    pub(super) place: String,
-    pub(super) successor: Option<(String, String)>,
-    pub(super) note: String,
-    pub(super) at: Option<Timestamp>,
+impl From<ReplayEvent> for Event {
+    fn from(event: ReplayEvent) -> Self {
+        let mut chars = event.text.chars();
+        let words = chars.next().map(char::to_uppercase).into_iter().flatten().chain(chars).collect();
+        Self { words, by: if event.actor == "system" { "by itself".to_owned() } else { event.actor }, at: event.at }
+    }
 }
 
 pub(super) fn lede(replay: &Replay) -> String {
@@ -63,12 +62,24 @@ pub(super) fn lede(replay: &Replay) -> String {
             grouped(counts.skipped)
         ),
         _ => format!(
-            "{} of {} sent, {} resolved, {} failed again.",
+            "{} of {} sent, {} resolved, {} failed again.{}",
             grouped(replay.sent_total),
             grouped(counts.total()),
             grouped(counts.resolved),
-            grouped(counts.failed_again)
+            grouped(counts.failed_again),
+            left(replay)
         ),
+    }
+}
+
+/// How long the rest takes at the rate that is set; nothing where the rate does not decide.
+fn left(replay: &Replay) -> String {
+    match (replay.state, replay.state_reason, replay.settings.rate) {
+        (ReplayState::Running, None, Some(rate)) if replay.counts.waiting > u64::from(rate) => {
+            let seconds = replay.counts.waiting / u64::from(rate.max(1));
+            format!(" About {} left at {} per second.", duration_words(Duration::from_secs(seconds)), grouped(rate.into()))
+        }
+        _ => String::new(),
     }
 }
 
@@ -109,66 +120,20 @@ pub(super) fn targets(replay: &Replay, routes: &[Route]) -> Vec<Target> {
     routes.iter().filter_map(target).take(50).collect()
 }
 
-pub(super) fn tabs(replay: &Replay, current: Option<ItemResult>, here: &str) -> Vec<Tab> {
-    let all = Tab { label: "All", count: grouped(replay.counts.total()), href: format!("{here}#items"), current: current.is_none() };
-    let of = |result: &ItemResult| {
-        let count = replay.counts.of(*result);
-        (count > 0 || current == Some(*result)).then(|| Tab {
-            label: view::result(*result).word,
-            count: grouped(count),
-            href: format!("{here}?result={result}#items"),
-            current: current == Some(*result),
-        })
-    };
-    std::iter::once(all).chain(ItemResult::ALL.iter().filter_map(of)).collect()
-}
-
-impl ItemRow {
-    pub(super) fn new(item: &ReplayItem, routes: &[Route]) -> Self {
-        let topic = routes.iter().find(|route| route.route == item.route).and_then(|route| route.target.as_ref());
-        let place = match (topic, item.partition, item.offset) {
-            (Some(topic), Some(partition), Some(offset)) => format!("{} / {partition} / {offset}", short(topic.as_str(), 80)),
-            (Some(topic), ..) => short(topic.as_str(), 80),
-            _ => String::new(),
-        };
-        Self {
-            look: view::result(item.result),
-            letter_href: format!("/dead-letters/{}", item.dead_letter_id),
-            letter: item.dead_letter_id.to_string(),
-            place,
-            successor: item.successor_id.map(|id| (format!("/dead-letters/{id}"), id.to_string())),
-            note: item.reason.as_deref().map_or_else(String::new, |reason| reason_of_item(reason, item.result)),
-            at: item.result_at,
-        }
-    }
-}
-
-fn reason_of_item(reason: &str, result: ItemResult) -> String {
-    let words = match reason.parse::<SkipReason>() {
-        Ok(SkipReason::Duplicate) if result == ItemResult::Skipped => "an older copy of a message in this replay",
-        Ok(SkipReason::Status) => "its status allows no replay",
-        Ok(SkipReason::OtherReplay) => "in another replay",
-        Ok(SkipReason::AlreadyReplayed) => "replayed before",
-        Ok(SkipReason::OriginUnknown) => "no header tells where it came from",
-        Ok(SkipReason::TargetMissing) => "its target topic is not there",
-        Ok(SkipReason::NoCustody) => "its content is not in custody",
-        Ok(SkipReason::TooLarge) => "larger than the target takes",
-        Ok(SkipReason::AttemptLimit) => "replayed as often as the limit allows",
-        Ok(SkipReason::AfterFailed) => "after a message of its key that could not be sent",
-        Ok(SkipReason::Changed) => "its status changed after the plan was made",
-        Ok(SkipReason::Gone) => "removed by retention",
-        Ok(SkipReason::JobEnded) => "the replay ended before",
-        Ok(SkipReason::NotAllowed) => "writing to its target is not allowed",
-        _ => return short(reason, 300),
-    };
-    words.to_owned()
-}
-
 pub(super) fn settings_words(replay: &Replay, routes: &[Route]) -> Vec<(&'static str, String)> {
     let settings = &replay.settings;
     let never = || "never".to_owned();
     let settle = routes.iter().filter(|route| route.consumer_group.is_some()).map(|route| route.settle_ms).max();
+    let mut targets: Vec<&str> = routes.iter().filter_map(|route| route.target.as_ref()).map(TopicName::as_str).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let target = match targets.as_slice() {
+        [] => "unknown".to_owned(),
+        [one] => short(one, 249),
+        [first, rest @ ..] => format!("{} and {} more", short(first, 249), rest.len()),
+    };
     let mut words = vec![
+        ("Target", target),
         ("Delivery", if replay.delivery == Delivery::ExactlyOnce { "exactly once".to_owned() } else { "at least once".to_owned() }),
         (
             "Canary",

@@ -297,11 +297,11 @@ async fn rate(
     Form(mut form): Form<StartForm>,
 ) -> Result<Response, Error> {
     let id = parse_id(&id)?;
-    let Some(rate) = form.rate() else {
+    let Some(settings) = form.rate_alone() else {
         let page = page(&state, layout, state.replays().find(&id).await?, ShowQuery::default()).await?;
         return render_with(StatusCode::UNPROCESSABLE_ENTITY, &ReplayPage { form, ..page }, &Partial::Full);
     };
-    let replay = state.replays().set_rate(&id, rate, &caller.actor, caller.now).await?;
+    let replay = state.replays().set_rate(&id, settings.rate, &caller.actor, caller.now).await?;
     Ok(back(&state, &replay, "Rate changed"))
 }
 

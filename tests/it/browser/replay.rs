@@ -137,7 +137,7 @@ async fn steer(desk: &Desk, browser: &Browser, script: Script) {
     browser.wait_for("#rate-error").await;
     assert_only_refused(browser).await;
     browser.click("form[action$='/cancel'] button").await;
-    desk.watch(browser, script, "Cancelled by a person").await;
+    desk.watch(browser, script, "the rest is open again").await;
     look(browser, "replay-cancelled").await;
     let ended = desk.newest().await;
     let sent = ended["sent_total"].as_u64().expect("a number");

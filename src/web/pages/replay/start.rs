@@ -18,6 +18,7 @@ const LAGS: (u64, u64) = (0, 1_000_000_000_000);
 /// Fields as a browser sends them, and as they come back when one of them is wrong.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a box to tick")]
 pub(super) struct StartForm {
     pub(super) rate: String,
     pub(super) canary: bool,
@@ -76,11 +77,11 @@ impl StartForm {
         self.problems.is_empty().then(|| ReplaySettings { rate, canary, failed_again_limit, lag_limit, ..planned.clone() })
     }
 
-    /// The rate alone, where nothing else is asked: `Some(None)` is as fast as it goes, `None` is wrong.
-    pub(super) fn rate(&mut self) -> Option<Option<u32>> {
+    /// What is decided where nothing but the rate is asked; `None` when it is wrong.
+    pub(super) fn rate_alone(&mut self) -> Option<ReplaySettings> {
         let unasked = Self { canary: false, stop_failed: false, stop_lag: false, ..self.clone() };
         *self = unasked;
-        self.settings(&ReplaySettings::default()).map(|settings| settings.rate)
+        self.settings(&ReplaySettings::default())
     }
 
     /// Whether a field is wrong.

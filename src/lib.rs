@@ -11,6 +11,7 @@
 //! | [`bus`] | the `Bus` trait and its adapters; the only room that names librdkafka (beside the demo) |
 //! | [`dead_letters`] | conventions, decoder, fingerprint (pure), and the indexer from bus to store |
 //! | [`store`] | the only room that names a database |
+//! | [`metrics`] | figures: histograms, lag, consumer-group status (pure) |
 //! | [`jobs`] | background tasks: sampling, retention |
 //! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, replay |
 //! | [`access`] | passwords, sessions, roles, tokens |
@@ -30,6 +31,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod jobs;
 pub mod lifecycle;
+pub mod metrics;
 pub mod model;
 pub mod operations;
 pub mod store;

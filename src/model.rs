@@ -7,6 +7,8 @@ pub mod dead_letter;
 pub mod discard;
 pub mod failure;
 pub mod failure_group;
+pub mod figure;
+pub mod lag;
 pub mod names;
 pub mod page;
 pub mod partition_problem;

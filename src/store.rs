@@ -20,6 +20,7 @@ pub mod discards;
 mod error;
 mod facets;
 pub mod failure_groups;
+pub mod figures;
 pub mod indexing;
 pub mod instances;
 mod open;
@@ -159,6 +160,9 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         discards::steps::STATEMENTS,
         facets::STATEMENTS,
         failure_groups::STATEMENTS,
+        figures::STATEMENTS,
+        figures::read::STATEMENTS,
+        figures::rollup::STATEMENTS,
         indexing::STATEMENTS,
         indexing::write::STATEMENTS,
         instances::STATEMENTS,

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
+use crate::model::figure::SeriesKey;
+
 /// Hash of a facet's combination or of a stack trace's frames.
 pub(super) type Key = [u8; 16];
 
@@ -82,6 +84,8 @@ pub(super) struct Caches {
     pub(super) partitions: Cache<i64, (i64, i64, String)>,
     /// Bodies of stack traces, uncompressed, for reading.
     pub(super) frames: Cache<i64, std::sync::Arc<[u8]>>,
+    /// Series of figures; their rows are never removed.
+    pub(super) series: Cache<SeriesKey, i64>,
 }
 
 impl Caches {
@@ -92,6 +96,7 @@ impl Caches {
             stack_traces: Cache::new(4_096),
             partitions: Cache::new(16_384),
             frames: Cache::new(128),
+            series: Cache::new(65_536),
         }
     }
 

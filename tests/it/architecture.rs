@@ -9,6 +9,7 @@ mod paths;
 /// What a room may use beside itself. The longest prefix of a module's path decides.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("metrics", PURE),
     ("dead_letters::conventions", PURE),
     ("dead_letters::decode", PURE),
     ("dead_letters::fingerprint", PURE),
@@ -18,14 +19,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lifecycle", &["model"]),
     ("telemetry", &["model", "config"]),
     ("bus", &["model", "config", "lifecycle", "telemetry"]),
-    ("store", &["model", "config", "lifecycle", "telemetry"]),
+    ("store", &["model", "metrics", "config", "lifecycle", "telemetry"]),
     ("access", &["model", "store", "config", "lifecycle", "telemetry"]),
     ("operations", &["model", "bus", "store", "config", "lifecycle", "telemetry", "dead_letters::decode", "dead_letters::conventions"]),
-    ("jobs", &["model", "bus", "store", "dead_letters", "operations", "access", "config", "lifecycle", "telemetry"]),
+    ("jobs", &["model", "metrics", "bus", "store", "dead_letters", "operations", "access", "config", "lifecycle", "telemetry"]),
     (
         "web",
         &[
             "model",
+            "metrics",
             "store",
             "operations",
             "access",
@@ -45,7 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// The pure modules: values in, values out.
 const PURE: &[&str] =
-    &["model", "dead_letters::conventions", "dead_letters::decode", "dead_letters::fingerprint", "dead_letters::discovery"];
+    &["model", "metrics", "dead_letters::conventions", "dead_letters::decode", "dead_letters::fingerprint", "dead_letters::discovery"];
 
 /// Foreign crates and the rooms that may name them.
 const HOMES: &[(&str, &[&str])] = &[

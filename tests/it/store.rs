@@ -15,6 +15,7 @@ mod access;
 mod arrivals;
 mod consumer_groups;
 mod discards;
+mod figures;
 mod indexing;
 mod instances;
 mod letters;

@@ -1,0 +1,9 @@
+//! What the figures mean: pure functions from samples to lag, statuses, rates and quantiles. No I/O; time comes in as an argument.
+
+pub mod bucket;
+pub mod damage;
+pub mod frame;
+pub mod histogram;
+pub mod history;
+pub mod status;
+mod wire;

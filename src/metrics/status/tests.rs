@@ -1,0 +1,216 @@
+//! Tables of cases: what was seen, look by look, and what it means.
+
+use super::*;
+use crate::metrics::history::EndHistory;
+
+const SWEEP: Duration = Duration::from_secs(15);
+const STALE: Duration = Duration::from_secs(45);
+
+/// A group on one partition, looked at every fifteen seconds.
+struct Case {
+    watch: Option<Watch>,
+    ends: EndHistory,
+    now: Timestamp,
+    holder: Holder,
+    log_start: i64,
+    /// Last stable offset; the end unless told.
+    stable: Option<i64>,
+    jumps: Vec<Jump>,
+}
+
+impl Case {
+    fn new(holder: Holder) -> Self {
+        Self {
+            watch: None,
+            ends: EndHistory::default(),
+            now: Timestamp::from_millis(1_000_000_000),
+            holder,
+            log_start: 0,
+            stable: None,
+            jumps: Vec::new(),
+        }
+    }
+
+    fn look(&mut self, committed: i64, end: i64) -> &mut Self {
+        self.now = self.now.plus(SWEEP);
+        let found = Found {
+            at: self.now,
+            committed,
+            log_start: self.log_start,
+            end,
+            last_stable: Some(self.stable.unwrap_or(end)),
+            holder: self.holder,
+        };
+        self.ends.add(self.now, end);
+        match &mut self.watch {
+            Some(watch) => self.jumps.extend(watch.look(found)),
+            None => self.watch = Some(Watch::new(found, None)),
+        }
+        self
+    }
+
+    fn looks(&mut self, looks: impl IntoIterator<Item = (i64, i64)>) -> &mut Self {
+        looks.into_iter().for_each(|(committed, end)| {
+            self.look(committed, end);
+        });
+        self
+    }
+
+    fn watch(&mut self) -> &mut Watch {
+        self.watch.as_mut().expect("looked at")
+    }
+
+    fn verdict(&self) -> Verdict {
+        let watch = self.watch.as_ref().expect("looked at");
+        watch.judge(self.ends.time_lag(watch.newest().committed), self.now, STALE)
+    }
+
+    fn status(&self) -> GroupStatus {
+        self.verdict().status
+    }
+}
+
+#[test]
+fn a_group_that_keeps_up_is_caught_up_whatever_the_last_commit_missed() {
+    let mut case = Case::new(Holder::Member);
+    case.looks((0..20).map(|look| (look * 100 - 5, look * 100)));
+    assert_eq!(case.status(), GroupStatus::CaughtUp);
+    case.look(2_000, 2_000);
+    assert_eq!(case.verdict().evidence, "nothing left to read");
+}
+
+#[test]
+fn getting_closer_and_falling_behind_are_told_by_the_trend() {
+    let mut case = Case::new(Holder::Member);
+    case.looks((1..=20).map(|look| (look * 10, look * 100)));
+    assert_eq!(case.status(), GroupStatus::FallingBehind);
+    assert_eq!(case.verdict().evidence, "1800 left to read, 1710 more than at the first look");
+    case.looks((1..=20).map(|look| (200 + look * 80, 2_000)));
+    assert_eq!(case.status(), GroupStatus::CatchingUp);
+    let looks = case.verdict().looks.expect("evidence has two looks");
+    assert_eq!((looks.0.committed, looks.1.committed), (280, 1_800));
+}
+
+#[test]
+fn a_trend_is_not_told_from_two_looks() {
+    let mut case = Case::new(Holder::Member);
+    case.looks([(0, 500), (10, 600)]);
+    assert_eq!(case.status(), GroupStatus::Unknown);
+}
+
+#[test]
+fn an_offset_that_stays_while_the_log_grows_is_stalled_only_after_three_usual_gaps() {
+    let mut case = Case::new(Holder::Member);
+    // Commits every minute: fifteen seconds without one are nothing.
+    for look in 0..16 {
+        case.look(look / 4 * 400, look * 100);
+    }
+    assert_ne!(case.status(), GroupStatus::Stalled);
+    for look in 16..22 {
+        case.look(1_200, look * 100);
+        assert_ne!(case.status(), GroupStatus::Stalled, "{look}");
+    }
+    case.looks((22..32).map(|look| (1_200, look * 100)));
+    assert_eq!(case.status(), GroupStatus::Stalled);
+    assert_eq!(case.verdict().evidence, "the committed offset stays at 1200 while the end is at 3100; last commit seen");
+}
+
+#[test]
+fn without_members_a_group_with_lag_is_stopped_and_without_lag_it_is_not() {
+    let mut case = Case::new(Holder::NoMembers);
+    case.looks((0..8).map(|_| (40, 90)));
+    assert_eq!(case.status(), GroupStatus::Stopped);
+    assert_eq!(case.verdict().evidence, "no members, 50 left to read; no commit seen since watching began");
+    let mut idle = Case::new(Holder::NoMembers);
+    idle.looks((0..8).map(|_| (90, 90)));
+    assert_eq!(idle.status(), GroupStatus::CaughtUp);
+    // Somebody who assigns partitions by hand is no member, and reads.
+    let mut by_hand = Case::new(Holder::NoMembers);
+    by_hand.looks((0..8).map(|look| (look * 10, 90)));
+    assert_ne!(by_hand.status(), GroupStatus::Stopped);
+}
+
+#[test]
+fn a_partition_that_no_member_holds_is_unassigned() {
+    let mut case = Case::new(Holder::Nobody);
+    case.looks((0..8).map(|look| (40, 90 + look)));
+    assert_eq!(case.status(), GroupStatus::Unassigned);
+}
+
+#[test]
+fn what_was_deleted_before_it_was_read_is_data_loss_with_its_number() {
+    let mut case = Case::new(Holder::Member);
+    case.look(40, 900);
+    case.log_start = 100;
+    case.look(40, 900);
+    assert_eq!(case.status(), GroupStatus::DataLoss);
+    assert_eq!(case.verdict().evidence, "60 deleted before they were read, from offset 40");
+    assert_eq!(case.watch().lag(), 800, "deleted ones are not left to read");
+    case.look(120, 900);
+    assert_ne!(case.status(), GroupStatus::DataLoss);
+}
+
+#[test]
+fn set_back_is_told_until_the_group_is_where_it_was_and_forward_by_hand_is_an_event() {
+    let mut case = Case::new(Holder::NoMembers);
+    case.looks([(500, 600), (500, 600), (100, 600)]);
+    assert_eq!(case.jumps, [Jump { from: 500, to: 100, by_hand: true }]);
+    assert_eq!(case.verdict().evidence, "reset while the group had no members, from offset 500 to 100");
+    case.holder = Holder::Member;
+    case.look(300, 600);
+    assert_eq!(case.status(), GroupStatus::Rewound);
+    case.look(500, 600);
+    assert_ne!(case.status(), GroupStatus::Rewound);
+    let mut forward = Case::new(Holder::NoMembers);
+    forward.looks([(100, 600), (600, 600)]);
+    assert_eq!(forward.jumps, [Jump { from: 100, to: 600, by_hand: true }]);
+    assert_eq!(forward.status(), GroupStatus::CaughtUp);
+}
+
+#[test]
+fn an_open_transaction_blocks_and_says_where() {
+    let mut case = Case::new(Holder::Member);
+    case.stable = Some(200);
+    case.looks([(150, 250), (200, 300), (200, 350), (200, 400)]);
+    assert_eq!(case.status(), GroupStatus::TransactionBlocked);
+    assert_eq!(case.verdict().evidence, "an open transaction holds the last stable offset at 200, 200 before the end");
+    // Before the group has read up to there, the transaction holds nobody.
+    let mut behind = Case::new(Holder::Member);
+    behind.stable = Some(200);
+    behind.looks((1..8).map(|look| (look * 10, 300)));
+    assert_ne!(behind.status(), GroupStatus::TransactionBlocked);
+}
+
+#[test]
+fn markers_at_the_end_are_no_lag_once_they_were_counted() {
+    let mut case = Case::new(Holder::Member);
+    case.looks((0..8).map(|_| (99, 100)));
+    assert_eq!(case.status(), GroupStatus::Unknown, "a marker or a record that nobody reads");
+    assert_eq!(case.watch().to_count(), Some((99, 100)));
+    case.watch().counted(0);
+    assert_eq!(case.watch().to_count(), None, "once is enough");
+    assert_eq!((case.status(), case.watch().lag(), case.watch().not_records()), (GroupStatus::CaughtUp, 0, Some(1)));
+    case.look(99, 101);
+    assert_eq!(case.watch().not_records(), None, "something came after them");
+    case.looks((0..8).map(|_| (99, 101)));
+    case.watch().counted(1);
+    assert_eq!((case.status(), case.watch().lag()), (GroupStatus::Stalled, 1), "a record that nobody reads");
+}
+
+#[test]
+fn what_was_not_looked_at_lately_or_contradicts_itself_is_unknown() {
+    let mut case = Case::new(Holder::Member);
+    case.looks((1..=20).map(|look| (look * 10, look * 100)));
+    case.now = case.now.plus(STALE * 2);
+    assert_eq!(case.status(), GroupStatus::Unknown);
+    case.look(5_000, 300);
+    assert!(case.verdict().evidence.contains("beyond the end"), "{}", case.verdict().evidence);
+}
+
+#[test]
+fn the_worst_of_a_group_is_the_groups() {
+    let mut all = GroupStatus::ALL.to_vec();
+    all.sort_unstable();
+    assert_eq!(all, GroupStatus::ALL);
+    assert_eq!(all.iter().max(), Some(&GroupStatus::DataLoss));
+}

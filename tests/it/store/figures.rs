@@ -1,0 +1,183 @@
+//! Figures: frames tile time, roll-ups add up to what was written, whoever does them and how often.
+
+#![expect(clippy::cast_precision_loss, clippy::cast_possible_wrap, clippy::cast_lossless, reason = "small numbers of tests")]
+
+use std::collections::BTreeMap;
+
+use redrive::metrics::bucket::{Bucket, Point};
+use redrive::metrics::histogram::Histogram;
+use redrive::model::Timestamp;
+use redrive::model::figure::{Figure, Labels, SeriesKey};
+use redrive::store::Store;
+use redrive::store::figures::NewFrame;
+use redrive::store::figures::read::SeriesQuery;
+
+use super::{START, World, on_both_engines};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(START.as_millis() + millis)
+}
+
+fn topic(name: &str) -> Labels {
+    Labels::bus(&"prod".into()).topic(&name.into())
+}
+
+fn key(figure: Figure, name: &str) -> SeriesKey {
+    SeriesKey { figure, labels: topic(name) }
+}
+
+/// One look at two topics, every fifteen seconds: messages, lag and durations that a ledger can tell.
+fn points(look: i64) -> Vec<(SeriesKey, Point)> {
+    let mut durations = Histogram::new();
+    durations.record_many(0.1, look.unsigned_abs() % 3 + 1);
+    vec![
+        (key(Figure::TopicMessagesPerSecond, "orders"), Point::Count((look % 7) as f64)),
+        (key(Figure::TopicMessagesPerSecond, "payments"), Point::Count(10.0)),
+        (key(Figure::ConsumerGroupLagMessages, "orders"), Point::Level((look % 11) as f64)),
+        (key(Figure::ProcessingDurationSeconds, "orders"), Point::Durations(durations)),
+    ]
+}
+
+/// Writes looks from `first` to before `end`.
+async fn write(store: &Store, source: &str, first: i64, end: i64) {
+    for look in first..end {
+        let after = (look > 0).then(|| at((look - 1) * 15_000));
+        let frame = NewFrame { source, after, taken_at: at(look * 15_000), points: points(look), state: Some(vec![7]) };
+        assert!(store.add_frame(frame).await.expect("it is written"), "look {look}");
+    }
+}
+
+async fn read(store: &Store, figure: Figure, labels: Labels, from: i64, to: i64, step_ms: i64) -> Vec<Vec<Option<Bucket>>> {
+    let query = SeriesQuery { figure, labels, from: at(from), to: at(to), step_ms };
+    store.read_series(&query).await.expect("it is read").into_iter().map(|series| series.buckets).collect()
+}
+
+fn total(buckets: &[Option<Bucket>]) -> f64 {
+    buckets.iter().flatten().map(|bucket| if let Bucket::Count { total, .. } = bucket { *total } else { 0.0 }).sum()
+}
+
+fn counted(buckets: &[Option<Bucket>]) -> u64 {
+    buckets.iter().flatten().map(|bucket| if let Bucket::Durations(durations) = bucket { durations.count() } else { 0 }).sum()
+}
+
+async fn roll_up_all(store: &Store, now: Timestamp) {
+    while store.roll_up_figures(now).await.expect("it is rolled up") {}
+}
+
+on_both_engines! {
+    /// Sums, peaks and counts are the same in frames, minutes and hours.
+    roll_ups_add_up_to_what_was_written
+    /// Twice, side by side, and with a frame that came late.
+    a_roll_up_that_is_done_again_changes_nothing_and_what_comes_late_is_added
+    /// Two that sample the same bus do not count twice.
+    only_one_writer_moves_a_source_on
+    /// Frames, minutes and hours end each in their time, and no frame before it was rolled up.
+    what_is_past_its_time_goes
+    /// Names of any length and with NUL are kept apart and found again.
+    labels_may_be_anything
+}
+
+async fn roll_ups_add_up_to_what_was_written(world: World) {
+    let store = &world.store;
+    // Two hours and a quarter.
+    write(store, "bus:prod", 0, 540).await;
+    let ledger: f64 = (0..540).map(|look| (look % 7) as f64).sum();
+    let spans: u64 = (0..540_u64).map(|look| look % 3 + 1).sum();
+    let check = async |when: &str| {
+        for (step, from) in [(15_000, 0), (MINUTE, 0), (5 * MINUTE, 0), (HOUR, 0)] {
+            let orders = read(store, Figure::TopicMessagesPerSecond, topic("orders"), from, 3 * HOUR, step).await;
+            assert_eq!(orders.len(), 1);
+            assert_eq!(orders[0].len() as i64, 3 * HOUR / step);
+            assert!((total(&orders[0]) - ledger).abs() < 1e-6, "{when}, step {step}: {} beside {ledger}", total(&orders[0]));
+            let durations = read(store, Figure::ProcessingDurationSeconds, topic("orders"), from, 3 * HOUR, step).await;
+            assert_eq!(counted(&durations[0]), spans, "{when}, step {step}");
+            let lag = read(store, Figure::ConsumerGroupLagMessages, topic("orders"), from, 3 * HOUR, step).await;
+            let highest = lag[0].iter().flatten().filter_map(|bucket| bucket.value(0.5)).fold(0.0, f64::max);
+            assert!((highest - 10.0).abs() < 1e-9, "{when}, step {step}: the peak stays");
+        }
+    };
+    check("before").await;
+    roll_up_all(store, at(2 * HOUR + 15 * MINUTE)).await;
+    check("after").await;
+    let both = read(store, Figure::TopicMessagesPerSecond, Labels::bus(&"prod".into()), 0, 3 * HOUR, HOUR).await;
+    assert_eq!(both.len(), 2);
+    let rate = both[1][1].as_ref().and_then(|bucket| bucket.value(0.5)).expect("an hour of payments");
+    assert!((rate - 10.0 / 15.0).abs() < 1e-9, "{rate}");
+    // A part of an hour, by the minute.
+    let part = read(store, Figure::TopicMessagesPerSecond, topic("payments"), 30 * MINUTE, 40 * MINUTE, MINUTE).await;
+    assert!((total(&part[0]) - 400.0).abs() < 1e-9, "{}", total(&part[0]));
+}
+
+async fn a_roll_up_that_is_done_again_changes_nothing_and_what_comes_late_is_added(world: World) {
+    let store = &world.store;
+    write(store, "bus:prod", 0, 240).await;
+    let now = at(3 * HOUR);
+    let (one, other) = tokio::join!(store.roll_up_figures(now), store.roll_up_figures(now));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    roll_up_all(store, now).await;
+    let hour = async || {
+        let rows = read(store, Figure::TopicMessagesPerSecond, topic("payments"), 0, HOUR, HOUR).await;
+        total(&rows[0])
+    };
+    assert!((hour().await - 2_400.0).abs() < 1e-9);
+    // An instance that was frozen writes a frame of the hour that is already rolled up.
+    let late = NewFrame { source: "spans:frozen", after: None, taken_at: at(30 * MINUTE), points: points(3), state: None };
+    assert!(store.add_frame(late).await.expect("it is written"));
+    roll_up_all(store, now).await;
+    assert!((hour().await - 2_410.0).abs() < 1e-9, "{}", hour().await);
+    assert!(!store.roll_up_figures(now).await.expect("nothing is due"));
+}
+
+async fn only_one_writer_moves_a_source_on(world: World) {
+    let store = &world.store;
+    write(store, "bus:prod", 0, 3).await;
+    let (taken_at, state) = store.figure_source("bus:prod").await.expect("it is read").expect("it is there");
+    assert_eq!((taken_at, state), (at(30_000), Some(vec![7])));
+    let frame = |taken_at| NewFrame { source: "bus:prod", after: Some(at(30_000)), taken_at, points: points(3), state: None };
+    let (one, other) = tokio::join!(store.add_frame(frame(at(45_000))), store.add_frame(frame(at(46_000))));
+    let written = [one, other].into_iter().filter(|written| matches!(written, Ok(true))).count();
+    assert_eq!(written, 1);
+    let first = NewFrame { source: "bus:prod", after: None, taken_at: at(60_000), points: points(4), state: None };
+    assert!(!store.add_frame(first).await.expect("an answer"), "a source begins once");
+    let rows = read(store, Figure::TopicMessagesPerSecond, topic("payments"), 0, HOUR, HOUR).await;
+    assert!((total(&rows[0]) - 40.0).abs() < 1e-9, "three looks and one of the two: {}", total(&rows[0]));
+}
+
+async fn what_is_past_its_time_goes(world: World) {
+    let store = &world.store;
+    write(store, "bus:prod", 0, 300).await;
+    let late = at(80 * HOUR);
+    assert_eq!(store.prune_frames(late, 500).await.expect("it ends"), 0, "nothing is rolled up");
+    roll_up_all(store, at(HOUR + 2 * MINUTE)).await;
+    assert_eq!(store.prune_frames(late, 500).await.expect("it ends"), 240, "the second hour is not over");
+    let sums = async |step| {
+        let rows = read(store, Figure::TopicMessagesPerSecond, topic("payments"), 0, HOUR, step).await;
+        rows.first().map_or(0.0, |row| total(row))
+    };
+    assert!((sums(MINUTE).await - 2_400.0).abs() < 1e-9);
+    assert_eq!(store.prune_figure_minutes(late, 500).await.expect("it ends"), 4);
+    assert!(sums(MINUTE).await.abs() < 1e-9);
+    assert!((sums(HOUR).await - 2_400.0).abs() < 1e-9, "hours stay");
+    assert_eq!(store.prune_figure_hours(late, 500).await.expect("it ends"), 4);
+    assert!(sums(HOUR).await.abs() < 1e-9);
+}
+
+async fn labels_may_be_anything(world: World) {
+    let store = &world.store;
+    let long = "ä".repeat(3_000);
+    let names = ["", "a\0b", "a'b\"c", &long, "a b"];
+    let points = names.iter().zip(1..).map(|(name, count)| (key(Figure::TopicMessagesPerSecond, name), Point::Count(f64::from(count))));
+    let frame = NewFrame { source: "bus:prod", after: None, taken_at: at(0), points: points.collect(), state: None };
+    assert!(store.add_frame(frame).await.expect("it is written"));
+    let query =
+        SeriesQuery { figure: Figure::TopicMessagesPerSecond, labels: Labels::default(), from: at(0), to: at(15_000), step_ms: 15_000 };
+    let rows = store.read_series(&query).await.expect("it is read");
+    let found: BTreeMap<usize, f64> =
+        rows.iter().map(|row| (row.labels.topic.as_ref().map_or(0, |topic| topic.as_str().chars().count()), total(&row.buckets))).collect();
+    assert_eq!(found.len(), 4, "{found:?}");
+    let again = SeriesQuery { labels: topic(&long), ..query };
+    assert_eq!(store.read_series(&again).await.expect("it is read").len(), 1);
+}

@@ -17,8 +17,8 @@ use super::ffi::{Delivery, Failure, Producer};
 use super::{Aside, Shared, names};
 use crate::bus::{BusError, Outgoing, SendError, SendFailure, Sender, SenderSettings};
 use crate::lifecycle::failpoint;
-use crate::model::TopicName;
 use crate::model::bus::Capability;
+use crate::model::{GroupName, TopicName};
 
 mod causes;
 
@@ -106,6 +106,9 @@ impl State {
         let offsets = again(deadline, || self.shared.at_coordinator(&self.group, deadline, ask).map_err(of_group));
         let offsets = offsets.map_err(|failure| {
             let group = &self.settings.group;
+            if failure.code == Code::UnstableOffsetCommit {
+                return BusError::Unreachable(unended(group));
+            }
             let needs = format!("DESCRIBE on the group {group} and on the topic {}", self.settings.progress.topic);
             self.shared.explain(&format!("reading the progress kept in group {group}"), &needs, &failure)
         })?;
@@ -365,6 +368,16 @@ impl State {
     fn silence(&self, failure: &Failure) -> String {
         self.shared.watch.recent_reason().unwrap_or_else(|| failure.words.clone())
     }
+}
+
+/// A transaction that its coordinator has ended (else no producer of the same name could have been opened) and that the log still
+/// shows open. It passes by itself within moments, or never: then the markers were lost with a broker.
+fn unended(group: &GroupName) -> String {
+    format!(
+        "a transaction that carried the progress of group {group} is not ended on the bus. If this stays for minutes, its markers were lost \
+         with a broker (a hanging transaction, KIP-664): find it by kafka-transactions.sh find-hanging and abort it on the target and on \
+         __consumer_offsets; the replay then goes on by itself and sends that batch once more, as nobody can have read it"
+    )
 }
 
 /// The offset of every record, or the first reason why there is none.

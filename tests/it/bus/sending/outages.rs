@@ -18,23 +18,48 @@ async fn start() -> Kafka {
     tokio::task::spawn_blocking(|| Kafka::start(&Options::default())).await.expect("no panic")
 }
 
-/// Opens a sender and reads its progress, as soon as the bus is back.
-async fn reopen(bus: &KafkaBus, owner: &SenderSettings) -> (Box<dyn Sender>, Option<i64>) {
+/// Opens a sender and reads its progress, as soon as the bus is back. `None` when the broker itself has left a transaction open on
+/// `target` although its coordinator has ended it.
+///
+/// Kafka 4.3.0, alone and killed between the coordinator's decision and its markers, now and then writes `CompleteCommit` after the
+/// restart and never the markers: the log's last stable offset stays before the transaction for every client (KIP-664 calls it
+/// hanging). A sender opens only when the coordinator has ended the transaction before, so an open one on the log is the broker's.
+async fn reopen(bus: &KafkaBus, owner: &SenderSettings, target: &str) -> Option<(Box<dyn Sender>, Option<i64>)> {
     let deadline = Instant::now() + PATIENCE;
+    let mut hanging = 0;
     loop {
         let error = match bus.open_sender(owner).await {
             Ok(mut sender) => match sender.progress().await {
-                Ok(progress) => return (sender, progress),
-                Err(error) => error,
+                Ok(progress) => return Some((sender, progress)),
+                Err(error) => {
+                    let place = super::place(target, 0);
+                    let offsets = bus.offsets(std::slice::from_ref(&place)).await.expect("offsets are told");
+                    hanging += u32::from(offsets[&place].last_stable < Some(offsets[&place].end));
+                    error
+                }
             },
             Err(error) => error,
         };
         assert!(matches!(error, BusError::Unreachable(_)) && Instant::now() < deadline, "{error}");
+        if hanging == 6 {
+            assert!(error.to_string().contains("KIP-664"), "it says what to do: {error}");
+            return None;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_broker_that_is_killed_while_batches_are_sent_leaves_a_next_sender_to_decide() {
+    for _ in 0..4 {
+        if killed_while_batches_are_sent().await {
+            return;
+        }
+    }
+    panic!("the broker has lost its markers four times in a row");
+}
+
+/// `false` when the broker has lost its own markers; see [`reopen`].
+async fn killed_while_batches_are_sent() -> bool {
     let kafka = start().await;
     kafka.create_topic("target", 1, &[]).await;
     let (bus, owner) = (bus(&kafka), owner("target"));
@@ -65,7 +90,7 @@ async fn a_broker_that_is_killed_while_batches_are_sent_leaves_a_next_sender_to_
         kafka
     });
     let _kafka = kafka.await.expect("no panic");
-    let (mut next, progress) = reopen(&bus, &owner).await;
+    let Some((mut next, progress)) = reopen(&bus, &owner, "target").await else { return false };
     let progress = progress.expect("something was committed");
     assert!(progress == sent || progress == sent + 1, "{progress} after {sent}");
     for value in progress..sent + 3 {
@@ -82,6 +107,7 @@ async fn a_broker_that_is_killed_while_batches_are_sent_leaves_a_next_sender_to_
         found.extend(batch.records.into_iter().map(|r| String::from_utf8_lossy(&r.value.expect("a value")).into_owned()));
     }
     assert!(found == expected, "each batch once and in order");
+    true
 }
 
 #[tokio::test]
@@ -99,7 +125,7 @@ async fn a_broker_that_is_frozen_keeps_nobody_waiting_and_nothing_counts_twice()
     let refused = bus.open_sender(&owner).await.err().expect("nobody answers");
     assert!(matches!(&refused, BusError::Unreachable(_)), "{refused}");
     kafka.thaw();
-    let (mut next, progress) = reopen(&bus, &owner).await;
+    let (mut next, progress) = reopen(&bus, &owner, "target").await.expect("a frozen broker forgets nothing");
     assert_eq!(progress, Some(1));
     next.send(records("target", &["meanwhile"]), 2).await.expect("sent");
     assert_eq!(values(&bus, "target").await, ["before", "meanwhile"]);

@@ -35,7 +35,7 @@ statements! {
         left join discards r on r.id = i.restored_by \
         left join discard_items ri on ri.discard_id = i.restored_by and ri.dead_letter_id = i.dead_letter_id \
         where i.dead_letter_id = $1 and i.result = 1 and a.kind = 0 order by i.discard_id desc limit 50";
-    const WITH_STATUS = "select count(*) from dead_letters where status = $2 \
+    const WITH_STATUS = "select count(*) from dead_letters where +status = $2 \
         and id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const PRUNE_ITEMS = "delete from discard_items where discard_id = $1 and dead_letter_id in \
         (select dead_letter_id from discard_items where discard_id = $1 limit $2)";

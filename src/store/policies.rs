@@ -49,7 +49,7 @@ statements! {
         (select cast(coalesce(max(p.created_at), 0) as bigint) from replay_items i join replays p on p.id = i.replay_id \
             where i.dead_letter_id = d.id and p.policy_id = $2 and not (i.result = 1 and i.reason = 'job_ended')) \
         from dead_letters d left join returns r on r.dead_letter_id = d.id \
-        where d.id in (select cast(value as bigint) from json_each(cast($1 as text))) and d.status = 0 and d.id > $3 order by d.id";
+        where d.id in (select cast(value as bigint) from json_each(cast($1 as text))) and +d.status = 0 and d.id > $3 order by d.id";
 }
 
 /// What was tried with an open dead letter.

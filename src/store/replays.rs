@@ -57,8 +57,10 @@ statements! {
     const ROUTES = "select route, target, target_topic_id, target_partitions, partition_kept_from, consumer_group, inferred, settle_ms, items \
         from replay_routes where replay_id = $1 order by route";
     const ITEMS = item_sql!("where i.replay_id = $1 and i.position > $2 order by i.position limit $3");
-    const ITEMS_BY_RESULT = item_sql!("where i.replay_id = $1 and i.result = $2 and i.position > $3 \
-        and (cast($4 as text) is null or i.reason = $4) order by i.position limit $5");
+    const ITEMS_BY_RESULT = item_sql!("where i.replay_id = $1 and i.position in (select position from replay_items \
+        where replay_id = $1 and result = $2 and position > $3 order by position limit $4) order by i.position");
+    const ITEMS_BY_REASON = item_sql!("where i.replay_id = $1 and i.result = $2 and i.position > $3 and i.reason = $4 \
+        order by i.position limit $5");
     const OF_LETTER = "select r.replay_id, r.name, i.position, i.dead_letter_id, i.result, i.reason, i.route, i.message_id, i.attempt, \
         i.key_hash, i.sent_partition, i.sent_offset, i.sent_at, i.result_at, i.successor_id, ro.target, r.planned_by, r.created_at \
         from replay_items i join replays r on r.id = i.replay_id \
@@ -235,8 +237,10 @@ impl Store {
         let rows: Vec<ItemRow> = read!(self, |pool| match filter.result {
             None => sqlx::query_as(ITEMS).bind(number).bind(after).bind(limit).fetch_all(pool).await?,
             Some(result) => {
-                let query = sqlx::query_as(ITEMS_BY_RESULT).bind(number).bind(result.code()).bind(after).bind(&filter.reason).bind(limit);
-                query.fetch_all(pool).await?
+                let statement = if filter.reason.is_some() { ITEMS_BY_REASON } else { ITEMS_BY_RESULT };
+                let query = sqlx::query_as(statement).bind(number).bind(result.code()).bind(after);
+                let query = if let Some(reason) = &filter.reason { query.bind(reason) } else { query };
+                query.bind(limit).fetch_all(pool).await?
             }
         })?;
         let more = rows.len() > page.limit as usize;

@@ -7,8 +7,9 @@ use super::{Store, StoreError};
 use crate::model::{DeadLetterId, Status, Timestamp};
 
 statements! {
+    // `+`: by the ids. By the index of statuses SQLite would pass by everything that stands at this one.
     const CHANGE = "update dead_letters set status = $2, status_at = $3 \
-        where id in (select cast(value as bigint) from json_each(cast($1 as text))) and status = $4 returning id, facet_id";
+        where id in (select cast(value as bigint) from json_each(cast($1 as text))) and +status = $4 returning id, facet_id";
     const COUNT = "update facets set \
         open = open + case when $2 = 0 then $3 else 0 end, replaying = replaying + case when $2 = 1 then $3 else 0 end, \
         replayed = replayed + case when $2 = 2 then $3 else 0 end, resolved = resolved + case when $2 = 3 then $3 else 0 end, \

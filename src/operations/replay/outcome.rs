@@ -4,13 +4,14 @@
 //! One instance does it, under a lease. Every step is a compare-and-set, so that two at once would do no harm.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use super::barrier::Barrier;
 use super::{ReplayBus, Replays};
 use crate::bus::BusError;
 use crate::model::names::TopicPartition;
-use crate::model::replay::{ItemResult, Replay, Route};
+use crate::model::replay::{ItemResult, Replay};
 use crate::model::{GroupName, Timestamp};
 use crate::store::StoreError;
 use crate::store::replays::outcome::Passed;
@@ -48,6 +49,8 @@ pub(super) fn spawn(replays: &Replays) {
 struct Watch {
     groups: HashMap<(String, GroupName), Group>,
     barriers: HashMap<(i64, i32), Barrier>,
+    /// Since when the oldest consumed item of a route is consumed: asked once, as a job may have a million.
+    oldest: HashMap<(i64, i32), Option<Timestamp>>,
 }
 
 /// A group as it was seen last.
@@ -84,6 +87,7 @@ impl Watch {
         }
         changed |= store.link_by_place(if parts.shared { BEHIND } else { 0 }).await? > 0;
         self.barriers.retain(|(number, _), _| watched.iter().any(|replay| replay.number == *number));
+        self.oldest.retain(|(number, _), _| watched.iter().any(|replay| replay.number == *number));
         let mut fresh: HashMap<(String, GroupName), Option<Group>> = HashMap::new();
         for replay in &watched {
             let Some(bus) = parts.buses.get(&replay.bus) else { continue };
@@ -105,23 +109,24 @@ impl Watch {
 
     /// Moves items that their group has passed.
     async fn consumed(
-        &self,
+        &mut self,
         replays: &Replays,
         bus: &ReplayBus,
         replay: &Replay,
         fresh: &mut HashMap<(String, GroupName), Option<Group>>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let store = replays.store();
-        let places = store.list_sent_places(replay.number).await?;
-        if places.is_empty() {
+        if replay.counts.sent + replay.counts.unknown == 0 {
             return Ok(false);
         }
-        let routes: HashMap<i32, Route> = store.list_routes(replay.number).await?.into_iter().map(|route| (route.route, route)).collect();
+        let (store, number) = (replays.store(), replay.number);
         let mut moved = 0;
-        for (number, partition) in places {
-            let Some(route) = routes.get(&number) else { continue };
+        for route in store.list_routes(number).await? {
             let (Some(name), Some(target)) = (&route.consumer_group, &route.target) else { continue };
+            let partitions = store.list_partitions_under_way(number, &route).await?;
+            if partitions.is_empty() {
+                continue;
+            }
             let key = (replay.bus.to_string(), name.clone());
             let before = self.groups.get(&key);
             if !fresh.contains_key(&key) {
@@ -129,15 +134,22 @@ impl Watch {
                 fresh.insert(key.clone(), group);
             }
             let Some(Some(group)) = fresh.get(&key) else { continue };
-            let place = TopicPartition { topic: target.clone(), partition };
-            let Some(step) = step(group, before, &place) else { continue };
-            let passed = Passed { number: replay.number, route: number, partition, from: step.from, below: step.below };
-            if step.by_members {
-                moved += store.record_passed(passed, ItemResult::Sent, ItemResult::Consumed, None, now).await?;
-                moved += store.record_passed(passed, ItemResult::Unknown, ItemResult::Consumed, None, now).await?;
-            } else {
-                moved += store.record_passed(passed, ItemResult::Sent, ItemResult::Unknown, Some(OFFSETS_RESET), now).await?;
+            let mut consumed = 0;
+            for partition in partitions {
+                let place = TopicPartition { topic: target.clone(), partition };
+                let Some(step) = step(group, before, &place) else { continue };
+                let passed = Passed { number, route: route.route, partition, from: step.from, below: step.below };
+                if step.by_members {
+                    consumed += store.record_passed(passed, ItemResult::Sent, ItemResult::Consumed, None, now).await?;
+                    consumed += store.record_passed(passed, ItemResult::Unknown, ItemResult::Consumed, None, now).await?;
+                } else {
+                    moved += store.record_passed(passed, ItemResult::Sent, ItemResult::Unknown, Some(OFFSETS_RESET), now).await?;
+                }
             }
+            if let Some(oldest @ None) = self.oldest.get_mut(&(number, route.route)).filter(|_| consumed > 0) {
+                *oldest = Some(now);
+            }
+            moved += consumed;
         }
         Ok(moved > 0)
     }
@@ -165,15 +177,20 @@ impl Watch {
                     let like = format!("{UNREADABLE}%");
                     moved += store.record_settled(number, route.route, (ItemResult::Unknown, Some(&like)), resolved, since, now).await?;
                     self.barriers.remove(&place);
+                    self.oldest.remove(&place);
                 } else if let Some(reason) = barrier.obstacle(replays, &replay.bus).await? {
                     let unknown = (ItemResult::Unknown, Some(format!("{UNREADABLE}{reason}")));
                     let to = (unknown.0, unknown.1.as_deref());
                     moved += store.record_settled(replay.number, route.route, (ItemResult::Consumed, None), to, since, now).await?;
                     self.barriers.remove(&place);
+                    self.oldest.remove(&place);
                 }
                 continue;
             }
-            let oldest = store.oldest_consumed(replay.number, route.route).await?;
+            let oldest = match self.oldest.entry(place) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(store.oldest_consumed(replay.number, route.route).await?),
+            };
             let unreadable = replay.counts.unknown > 0;
             if oldest.is_some_and(|at| at.age_at(now) >= settle) || unreadable {
                 let barrier = Barrier::raise(replays, bus, replay, std::slice::from_ref(route)).await?;

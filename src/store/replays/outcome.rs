@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::name;
-use crate::model::replay::ItemResult;
+use crate::model::replay::{ItemResult, Route};
 use crate::model::{BusId, DeadLetterId, GroupName, Status, Timestamp, TopicName};
 use crate::store::indexing::id_list;
 use crate::store::rows::clean;
@@ -20,8 +20,9 @@ statements! {
         order by i.replay_id desc limit 1";
     const SEEN = "update returns set seen = true where dead_letter_id = $1";
     const SET_SUCCESSOR = "update replay_items set successor_id = $3 where replay_id = $1 and position = $2 and successor_id is null";
-    const RETURNED = "select position, dead_letter_id, result from replay_items where replay_id = $1 and result = $2 \
-        and successor_id is not null order by position limit $3";
+    // `+`: by the index of those that came back, which holds few.
+    const RETURNED = "select position, dead_letter_id from replay_items where +replay_id = $1 and result = $2 \
+        and successor_id is not null and result in (3, 4, 5, 7) limit $3";
     const SET_RESULT = "update replay_items set result = $3, reason = $4, result_at = $5 where replay_id = $1 and result = $6 \
         and position in (select cast(value as bigint) from json_each(cast($2 as text)))";
     const MOVE_COUNT = "update replays set \
@@ -31,13 +32,15 @@ statements! {
         failed_again = failed_again + case when $2 = 6 then $4 else 0 end - case when $3 = 6 then $4 else 0 end, \
         unknown = unknown + case when $2 = 7 then $4 else 0 end - case when $3 = 7 then $4 else 0 end \
         where id = $1";
-    const PASSED = "select position, dead_letter_id from replay_items where replay_id = $1 and result = $2 and route = $3 \
-        and sent_partition = $4 and sent_offset >= $5 and sent_offset < $6 order by position limit 2000";
-    const SETTLED = "select position, dead_letter_id from replay_items where replay_id = $1 and route = $2 and result = $3 \
+    const PASSED = "select position, dead_letter_id from replay_items where replay_id = $1 and +result = $2 and route = $3 \
+        and sent_partition = $4 and sent_offset >= $5 and sent_offset < $6 and result in (3, 7) and sent_offset is not null \
+        order by sent_offset limit 2000";
+    const SETTLED = "select position, dead_letter_id from replay_items where replay_id = $1 and position > $6 and route = $2 and +result = $3 \
         and result_at <= $4 and successor_id is null and (cast($5 as text) is null or reason like $5) order by position limit 1000";
     const OLDEST_CONSUMED = "select min(result_at) from replay_items where replay_id = $1 and route = $2 and result = 4";
     const NEWEST_RESULT = "select max(result_at) from replay_items where replay_id = $1 and result in (3, 4, 5, 6, 7)";
-    const OVER = "select position, dead_letter_id, result from replay_items where replay_id = $1 and result = $2 order by position limit 1000";
+    const OVER = "select position, dead_letter_id from replay_items where replay_id = $1 and position in \
+        (select position from replay_items where replay_id = $1 and result = $2 order by position limit 1000) order by position";
     const ENDED_WATCHES = "select id from replays where watch_until <= $1 order by id limit 20";
     const END_WATCH = "update replays set watch_until = null where id = $1";
     const CURSOR = "select c.last_id, coalesce((select max(id) from dead_letters), 0) from outcome_cursor c where c.id = 1";
@@ -50,7 +53,9 @@ statements! {
         where d.id > $1 and d.id <= $2 and d.origin_offset is not null and i.successor_id is null and d.id > r.upper_id \
         and d.indexed_at >= i.sent_at - 5000";
     const WATCHING = "select count(*) from replays where (state in (2, 3) or watch_until > $1) and sent_total > 0";
-    const PLACES = "select distinct i.route, i.sent_partition from replay_items i where i.replay_id = $1 and i.result in (3, 7) and i.sent_offset is not null";
+    const PLACES = "select cast(value as integer) from json_each(cast($3 as text)) where exists (select 1 from replay_items i \
+        where i.replay_id = $1 and i.route = $2 and i.sent_partition = cast(value as integer) and i.result in (3, 7) \
+        and i.sent_offset is not null)";
     const TOPICS_OF_FAILURES = "select distinct f.topic from facets f join buses b on b.id = f.bus_id where b.bus = $1 \
         and (f.consumer_group = $2 or f.origin_topic = $3 or f.origin_topic is null)";
     const SUMS = "select result, count(*) from replay_items where replay_id = $1 group by result";
@@ -145,12 +150,11 @@ impl Store {
         let mut moved = 0;
         for result in [ItemResult::Sent, ItemResult::Consumed, ItemResult::Resolved, ItemResult::Unknown] {
             loop {
-                let rows: Vec<(i64, i64, i16)> =
+                let items: Vec<(i64, i64)> =
                     read!(self, |pool| sqlx::query_as(RETURNED).bind(number).bind(result.code()).bind(STEP).fetch_all(pool).await?)?;
-                if rows.is_empty() {
+                if items.is_empty() {
                     break;
                 }
-                let items: Vec<(i64, i64)> = rows.iter().map(|(position, id, _)| (*position, *id)).collect();
                 moved += write_on!(self, change(number, &items, result, ItemResult::FailedAgain, None, now));
             }
         }
@@ -199,7 +203,7 @@ impl Store {
         since: Timestamp,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let mut moved = 0;
+        let (mut moved, mut after) = (0, 0);
         loop {
             let rows: Vec<(i64, i64)> = read!(self, |pool| sqlx::query_as(SETTLED)
                 .bind(number)
@@ -207,16 +211,12 @@ impl Store {
                 .bind(from.code())
                 .bind(since.as_millis())
                 .bind(like)
+                .bind(after)
                 .fetch_all(pool)
                 .await?)?;
-            if rows.is_empty() {
-                return Ok(moved);
-            }
-            let changed = write_on!(self, change(number, &rows, from, to, reason, now));
-            moved += changed;
-            if changed == 0 {
-                return Ok(moved);
-            }
+            let Some((last, _)) = rows.last() else { return Ok(moved) };
+            after = *last;
+            moved += write_on!(self, change(number, &rows, from, to, reason, now));
         }
     }
 
@@ -232,9 +232,12 @@ impl Store {
         Ok(at.map(Timestamp::from_millis))
     }
 
-    /// Routes and partitions with items that may still be passed.
-    pub async fn list_sent_places(&self, number: i64) -> Result<Vec<(i32, i32)>, StoreError> {
-        read!(self, |pool| sqlx::query_as(PLACES).bind(number).fetch_all(pool).await?)
+    /// Partitions of a route's target with items that may still be passed.
+    pub async fn list_partitions_under_way(&self, number: i64, route: &Route) -> Result<Vec<i32>, StoreError> {
+        let partitions = id_list(&(0..i64::from(route.target_partitions)).collect::<Vec<_>>());
+        let rows: Vec<(i32,)> =
+            read!(self, |pool| sqlx::query_as(PLACES).bind(number).bind(route.route).bind(&partitions).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().map(|(partition,)| partition).collect())
     }
 
     /// Numbers of replays whose watch is over.
@@ -247,12 +250,11 @@ impl Store {
     pub async fn end_watch(&self, number: i64, reason: &str, now: Timestamp) -> Result<(), StoreError> {
         for result in [ItemResult::Sent, ItemResult::Consumed] {
             loop {
-                let rows: Vec<(i64, i64, i16)> =
+                let items: Vec<(i64, i64)> =
                     read!(self, |pool| sqlx::query_as(OVER).bind(number).bind(result.code()).fetch_all(pool).await?)?;
-                if rows.is_empty() {
+                if items.is_empty() {
                     break;
                 }
-                let items: Vec<(i64, i64)> = rows.iter().map(|(position, id, _)| (*position, *id)).collect();
                 write_on!(self, change(number, &items, result, ItemResult::Unknown, Some(reason), now));
             }
         }

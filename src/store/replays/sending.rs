@@ -42,7 +42,8 @@ statements! {
         and position in (select cast(value as bigint) from json_each(cast($2 as text)))";
     const SKIP_COUNT = "update replays set waiting = waiting - $2, skipped = skipped + $2 where id = $1";
     const FAIL_COUNT = "update replays set waiting = waiting - $2, failed = failed + $2 where id = $1";
-    const WAITING = "select position, dead_letter_id from replay_items where replay_id = $1 and result = 0 order by position limit $2";
+    const WAITING = "select position, dead_letter_id from replay_items where replay_id = $1 and position in \
+        (select position from replay_items where replay_id = $1 and result = 0 order by position limit $2) order by position";
     const BLOCKED_KEYS = "select key_hash, min(position) from replay_items where replay_id = $1 and key_hash is not null \
         and (result = 2 or (result = 1 and reason in ('no_custody', 'too_large', 'attempt_limit', 'after_failed'))) group by key_hash";
     const WHERE_SENT = "select i.position from replay_items i where i.replay_id = $1 and i.result = 3 and i.position >= $2";

@@ -6,6 +6,10 @@ use std::time::Duration;
 use clap::Parser;
 use redrive::cli::{Cli, exit_code};
 
+/// Of everything in this process, the C libraries included: threads that come and go leave less behind than with the system's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How long blocking calls of client libraries may still run after everything else has ended.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 

@@ -16,6 +16,7 @@ use crate::operations::Operations;
 use crate::operations::policy::Policies;
 
 mod discards;
+mod figures;
 mod instances;
 mod lease;
 mod policies;
@@ -34,9 +35,11 @@ pub struct Retention {
     pub dead_letters: Duration,
     /// The audit.
     pub audit: Duration,
-    /// Minutes of arrivals.
+    /// Samples as they were taken, and what happened to consumer groups.
+    pub raw: Duration,
+    /// Minutes of arrivals and figures.
     pub minutes: Duration,
-    /// Hours of arrivals.
+    /// Hours of arrivals and figures.
     pub hours: Duration,
     /// Sessions after login, and after the last request.
     pub session_absolute: Duration,
@@ -99,6 +102,13 @@ pub const TABLE: &[Job] = &[
         touches: "removes dead letters with a final status, audit, arrivals and sessions past their time",
         by: By::One,
         run: |run| Box::pin(retention::prune(run)),
+    },
+    Job {
+        name: "figures",
+        period: Duration::from_secs(20),
+        touches: "adds up hours of samples that are over",
+        by: By::One,
+        run: |run| Box::pin(figures::roll_up(run)),
     },
     Job {
         name: "discards",

@@ -2,7 +2,9 @@
 
 pub mod bucket;
 pub mod damage;
+pub mod ends;
 pub mod frame;
+pub mod group;
 pub mod histogram;
 pub mod history;
 pub mod status;

@@ -8,6 +8,7 @@ pub mod discard;
 pub mod failure;
 pub mod failure_group;
 pub mod figure;
+pub mod group_event;
 pub mod lag;
 pub mod names;
 pub mod page;

@@ -21,6 +21,7 @@ mod error;
 mod facets;
 pub mod failure_groups;
 pub mod figures;
+pub mod group_events;
 pub mod indexing;
 pub mod instances;
 mod open;
@@ -152,6 +153,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         audit::STATEMENTS,
         buses::STATEMENTS,
         consumer_groups::STATEMENTS,
+        consumer_groups::record::STATEMENTS,
         dead_letters::STATEMENTS,
         dead_letters::count::STATEMENTS,
         dead_letters::detail::STATEMENTS,
@@ -163,6 +165,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         figures::STATEMENTS,
         figures::read::STATEMENTS,
         figures::rollup::STATEMENTS,
+        group_events::STATEMENTS,
         indexing::STATEMENTS,
         indexing::write::STATEMENTS,
         instances::STATEMENTS,

@@ -16,6 +16,7 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{LogFormat, TelemetryConfig};
 
+pub mod figures;
 pub mod metrics;
 mod replayed;
 

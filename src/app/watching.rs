@@ -69,6 +69,7 @@ pub(super) async fn start(
     let retention = Retention {
         dead_letters: config.retention.dead_letters,
         audit: config.retention.audit,
+        raw: config.retention.raw,
         minutes: config.retention.minutes,
         hours: config.retention.hours,
         session_absolute: SESSION_ABSOLUTE,

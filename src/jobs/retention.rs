@@ -28,6 +28,12 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     in_steps(run, "discards", || store.prune_discards(audit, STEP)).await?;
     in_steps(run, "arrival_minutes", || store.prune_arrival_minutes(minutes, STEP)).await?;
     in_steps(run, "arrivals", || store.prune_arrivals(hours, STEP)).await?;
+    let raw = now.minus(kept.raw);
+    in_steps(run, "figure_frames", || store.prune_frames(raw, STEP)).await?;
+    in_steps(run, "figure_snapshots", || store.prune_snapshots(raw, STEP)).await?;
+    in_steps(run, "figure_minutes", || store.prune_figure_minutes(minutes, STEP)).await?;
+    in_steps(run, "figure_hours", || store.prune_figure_hours(hours, STEP)).await?;
+    in_steps(run, "group_events", || store.prune_group_events(minutes, STEP)).await?;
     in_steps(run, "search_blocks", || store.compact_search_blocks(STEP)).await?;
     store.prune_sessions(now.minus(kept.session_absolute), now.minus(kept.session_idle)).await?;
     Ok(())

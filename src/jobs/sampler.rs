@@ -19,7 +19,10 @@ use crate::store::StoreError;
 use crate::store::buses::SweepResult;
 use crate::store::topics::{SeenOffsets, SeenTopic, StoredTopic};
 
+mod counting;
+mod figures;
 mod groups;
+mod lag;
 mod problems;
 mod starts;
 
@@ -63,6 +66,8 @@ struct Sampler {
     /// Offsets as the store has them, by its id of the partition.
     offsets: HashMap<i64, PartitionOffsets>,
     groups: groups::Groups,
+    lags: lag::Lags,
+    figures: figures::Figures,
     problems: problems::Problems,
     said: Said,
 }
@@ -72,14 +77,16 @@ impl Sampler {
         Self {
             lease: format!("sampler:{}", work.id()),
             context,
-            work,
             topics: Vec::new(),
             configs: HashMap::new(),
             configs_read: None,
             offsets: HashMap::new(),
             groups: groups::Groups::default(),
+            lags: lag::Lags::default(),
+            figures: figures::Figures::new(work.id()),
             problems: problems::Problems::default(),
             said: Said::default(),
+            work,
         }
     }
 
@@ -101,6 +108,8 @@ impl Sampler {
                     full_at = None;
                     self.offsets.clear();
                     self.groups = groups::Groups::default();
+                    self.lags = lag::Lags::default();
+                    self.figures = figures::Figures::new(self.work.id());
                     self.problems = problems::Problems::default();
                 }
                 Err(trouble) => {
@@ -146,10 +155,18 @@ impl Sampler {
         let seen = self.describe(&metadata);
         self.still_ours().await?;
         self.topics = self.context.store.record_topics(work.id(), &seen, now).await?;
+        self.figures.begin(&self.context, &mut self.lags, now).await?;
         let groups = self.groups.sweep(&self.context, &work).await?;
         let offsets = self.read_offsets(&self.all_partitions()).await?;
         let started = starts::record(&self.context, &self.topics, &offsets).await?;
-        self.record(&groups, &offsets, now).await?;
+        // When the ends were read.
+        let looked_at = Timestamp::now();
+        self.lags.look(&self.topics, &offsets, looked_at);
+        let to_count = self.record(groups, &offsets, looked_at).await?;
+        self.figures.write(&self.context, &self.topics, &offsets, looked_at).await?;
+        for name in self.lags.outrun() {
+            self.groups.outrun(&name);
+        }
         self.problems.look(&self.context, &work, &self.topics, &offsets, now).await?;
         let brokers = u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX);
         let reached = SweepResult::Reached { cluster_id: metadata.cluster_id, brokers, capabilities: work.bus.capabilities() };
@@ -157,6 +174,7 @@ impl Sampler {
         let (metrics, label) = (&self.context.metrics, [work.id().as_str()]);
         metrics.sampler_last_sweep_timestamp_seconds.with_label_values(&label).set(now.as_millis() / 1000);
         metrics.sampler_sweep_duration_seconds.with_label_values(&label).observe(begun.elapsed().as_secs_f64());
+        counting::count(&work, &mut self.lags, to_count).await;
         self.context.changes.publish(Noun::Buses);
         if before != self.topics {
             self.context.changes.publish(Noun::Topics);
@@ -174,13 +192,14 @@ impl Sampler {
         let groups = self.groups.glance(&work).await?;
         let mut partitions: Vec<(i64, TopicPartition)> = self.all_partitions();
         let committed: std::collections::HashSet<&TopicPartition> =
-            groups.changed.iter().flat_map(|group| &group.committed).map(|(partition, _)| partition).collect();
+            groups.groups.iter().flat_map(|group| &group.committed).map(|(partition, _)| partition).collect();
         let dead_letter: std::collections::HashSet<i64> =
             dead_letter_partitions(&self.topics).into_iter().map(|(_, partition)| partition).collect();
         partitions.retain(|(id, partition)| dead_letter.contains(id) || committed.contains(partition));
         let offsets = self.read_offsets(&partitions).await?;
         self.still_ours().await?;
-        self.record(&groups, &offsets, now).await
+        self.lags.look(&self.topics, &offsets, now);
+        self.record(groups, &offsets, now).await.map(drop)
     }
 
     /// Topic configurations: for new topics at once, for all now and then. Where they cannot be read, names alone decide.
@@ -243,15 +262,45 @@ impl Sampler {
         Ok(partitions.iter().filter_map(|(id, partition)| Some((*id, *found.get(partition)?))).collect())
     }
 
-    /// Writes groups first, then offsets, and only what differs from what the store has.
-    async fn record(&mut self, groups: &groups::Looked, offsets: &HashMap<i64, PartitionOffsets>, now: Timestamp) -> Result<(), Trouble> {
+    /// Writes groups first, then offsets, and only what differs from what the store has. Answers what a short read should count.
+    async fn record(
+        &mut self,
+        looked: groups::Looked,
+        offsets: &HashMap<i64, PartitionOffsets>,
+        now: Timestamp,
+    ) -> Result<Vec<counting::Wish>, Trouble> {
         let store = &self.context.store;
-        if !groups.changed.is_empty() || groups.alive.is_some() {
-            store.record_consumer_groups(self.work.id(), &groups.changed, groups.alive.as_deref(), now).await?;
+        let (mut changed, mut events, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
+        if let Some(alive) = &looked.alive {
+            self.lags.keep(alive);
+            self.figures.keep(alive);
         }
-        self.groups.stored(groups);
-        if !groups.changed.is_empty() {
+        for group in &looked.groups {
+            let judged = self.lags.judge(group, self.work.periods.full * 3, now);
+            let behind = judged.seen.offsets.iter().any(|offset| offset.lag_messages() > Some(0));
+            self.groups.settle(group, judged.moved, behind);
+            self.figures.judged(&judged);
+            events.extend(judged.events);
+            let name = &group.name;
+            wishes.extend(judged.to_count.into_iter().map(|(place, from, to)| counting::Wish { group: name.clone(), place, from, to }));
+            changed.extend(judged.changed);
+        }
+        if !events.is_empty() {
+            store.add_group_events(self.work.id(), &events).await?;
+        }
+        if !changed.is_empty() || looked.alive.is_some() {
+            store.record_consumer_groups(self.work.id(), &changed, looked.alive.as_deref(), now).await?;
+            self.context
+                .metrics
+                .sampler_untracked_groups
+                .with_label_values(&[self.work.id().as_str()])
+                .set(counting::gauge(looked.untracked));
+        }
+        if !changed.is_empty() {
             self.context.changes.publish(Noun::ConsumerGroups);
+        }
+        for group in changed {
+            self.lags.stored(group);
         }
         let changed: Vec<SeenOffsets> = offsets
             .iter()
@@ -263,7 +312,7 @@ impl Sampler {
             self.context.changes.publish(Noun::Topics);
         }
         self.offsets.extend(offsets);
-        Ok(())
+        Ok(wishes)
     }
 
     /// An instance that was frozen must not write what it saw before.
@@ -281,7 +330,12 @@ impl Sampler {
         if matches!(trouble, Trouble::Bus(_) | Trouble::Refused(_)) {
             let failed = SweepResult::Failed(text);
             match self.context.store.record_sweep(bus, &failed, Timestamp::now()).await {
-                Ok(()) => self.context.changes.publish(Noun::Buses),
+                Ok(()) => {
+                    self.context.changes.publish(Noun::Buses);
+                    if let Err(error) = figures::unreachable(&self.context, bus, Timestamp::now()).await {
+                        tracing::debug!(%bus, %error, "that the bus does not answer could not be recorded");
+                    }
+                }
                 Err(error) => tracing::debug!(%bus, %error, "the failed sweep could not be recorded"),
             }
         }

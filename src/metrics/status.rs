@@ -18,6 +18,8 @@ const GAPS: usize = 8;
 const FLOOR: Duration = Duration::from_secs(30);
 /// A group that has not committed for so long, at least, may be stalled or stopped.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Without members, a committed offset that has not moved for so long is at rest.
+const AT_REST: Duration = Duration::from_mins(10);
 /// A trend needs so many looks.
 const TREND: usize = 4;
 /// A rewind is told for so long, unless the group is back where it was.
@@ -113,7 +115,10 @@ impl Watch {
             return None;
         }
         let moved = found.committed != before.committed;
-        let by_hand = before.holder == Holder::NoMembers && found.holder == Holder::NoMembers;
+        let nobody = before.holder == Holder::NoMembers && found.holder == Holder::NoMembers;
+        // Who assigns partitions to himself is no member, and commits again and again: only the first move after a rest is by hand.
+        let reading = self.moved_at.is_some_and(|moved| moved.age_at(found.at) < AT_REST);
+        let by_hand = nobody && (found.committed < before.committed || !reading);
         let jump = (moved && (found.committed < before.committed || by_hand)).then_some(Jump {
             from: before.committed,
             to: found.committed,

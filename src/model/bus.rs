@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::dead_letter::{UnknownWord, words};
+use super::lag::{GroupOffset, Standing};
 use super::{BusId, GroupName, Timestamp, TopicName};
 
 words! {
@@ -236,43 +237,10 @@ pub struct ConsumerGroup {
     pub state: String,
     /// Members; `None` where they cannot be described.
     pub members: Option<Vec<GroupMember>>,
-    /// Committed offsets by partition, with when they were read.
+    /// Committed offsets by partition, as of one moment.
     pub offsets: Vec<GroupOffset>,
+    /// What it is doing.
+    pub standing: Standing,
     /// When it was last read.
     pub sampled_at: Timestamp,
-}
-
-/// A group's committed offset on one partition beside that partition's own offsets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupOffset {
-    /// Topic.
-    pub topic: TopicName,
-    /// Partition.
-    pub partition: i32,
-    /// Committed offset; `None` when there is no commit.
-    pub committed: Option<i64>,
-    /// First offset the bus still holds.
-    pub log_start: Option<i64>,
-    /// High watermark.
-    pub end: Option<i64>,
-}
-
-impl GroupOffset {
-    /// `end - committed` as Kafka's own tools compute it; `None` without commit or end.
-    #[must_use]
-    pub fn raw_lag_messages(&self) -> Option<i64> {
-        Some((self.end? - self.committed?).max(0))
-    }
-
-    /// Records deleted before the group had read them: `max(0, log start - committed)`.
-    #[must_use]
-    pub fn deleted_messages(&self) -> Option<i64> {
-        Some((self.log_start? - self.committed?).max(0))
-    }
-
-    /// Raw lag without the deleted records: what there is to read.
-    #[must_use]
-    pub fn lag_messages(&self) -> Option<i64> {
-        Some((self.raw_lag_messages()? - self.deleted_messages().unwrap_or(0)).max(0))
-    }
 }

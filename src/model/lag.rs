@@ -106,6 +106,25 @@ pub struct GroupOffset {
 }
 
 impl GroupOffset {
+    /// A position of which nothing else is known.
+    #[must_use]
+    pub fn new(topic: TopicName, partition: i32, committed: Option<i64>) -> Self {
+        let verdict = Verdict { status: GroupStatus::Unknown, since: None, evidence: "not looked at yet".to_owned(), looks: None };
+        Self {
+            topic,
+            partition,
+            committed,
+            log_start: None,
+            end: None,
+            last_stable: None,
+            not_records: None,
+            at_most: false,
+            time_lag: None,
+            moved_at: None,
+            verdict,
+        }
+    }
+
     /// `end - committed` as Kafka's own tools compute it; `None` without commit or end.
     #[must_use]
     pub fn raw_lag_messages(&self) -> Option<i64> {
@@ -122,5 +141,24 @@ impl GroupOffset {
     #[must_use]
     pub fn lag_messages(&self) -> Option<i64> {
         Some((self.raw_lag_messages()? - self.deleted_messages().unwrap_or(0) - self.not_records.unwrap_or(0)).max(0))
+    }
+}
+
+/// What a whole group is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The worst of its partitions'.
+    pub status: GroupStatus,
+    /// Since when, as far as it was watched.
+    pub since: Option<Timestamp>,
+    /// Why, in words without times.
+    pub evidence: String,
+    /// No members, and no commit for seven days: stopped, and no error.
+    pub parked: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { status: GroupStatus::Unknown, since: None, evidence: "not looked at yet".to_owned(), parked: false }
     }
 }

@@ -1,28 +1,18 @@
-//! Consumer groups as last sampled.
+//! Consumer groups as last sampled: who they are, how far they have read, and what that means.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::error::contradiction;
 use super::rows::{clean, text};
 use super::{Store, StoreError};
-use crate::model::bus::{ConsumerGroup, GroupMember, GroupOffset};
-use crate::model::names::TopicPartition;
-use crate::model::{BusId, GroupName, Timestamp, TopicName};
+use crate::model::bus::{ConsumerGroup, GroupMember};
+use crate::model::lag::{GroupOffset, GroupStatus, Standing, TimeLagMillis};
+use crate::model::{BusId, GroupName, Timestamp};
 
-/// A group as the sampler saw it. The caller leaves out groups that did not change since its last sweep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeenGroup {
-    /// Name.
-    pub name: GroupName,
-    /// `classic`, `consumer` or `unknown`.
-    pub kind: String,
-    /// State in the bus's words.
-    pub state: String,
-    /// Members; `None` where they cannot be described.
-    pub members: Option<Vec<GroupMember>>,
-    /// Committed offsets; replaces the earlier ones.
-    pub committed: Vec<(TopicPartition, i64)>,
-}
+pub mod record;
+mod wire;
+
+pub use record::SeenGroup;
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,52 +29,41 @@ pub struct ConsumerGroupSummary {
     pub members: Option<u32>,
     /// Topics with commits or assignments.
     pub topics: Vec<String>,
-    /// Sum of lag (without deleted records); `None` when no partition's lag is known.
+    /// Sum of lag (without deleted records and what is no record); `None` when no partition's lag is known.
     pub lag_messages: Option<u64>,
+    /// Sum of `end - committed`, as Kafka's own tools compute it.
+    pub raw_lag_messages: Option<u64>,
     /// Sum of records deleted before they were read.
     pub deleted_messages: u64,
+    /// Lag in time of the partition that is furthest behind.
+    pub time_lag: Option<TimeLagMillis>,
     /// Partitions with a commit.
     pub partitions: u32,
     /// Open dead letters whose consumer group it is.
     pub open_dead_letters: u64,
+    /// What it is doing: as a whole, or on the topic asked for.
+    pub standing: Standing,
     /// When it was last read.
     pub sampled_at: Timestamp,
 }
 
 statements! {
     const BUS = "select id from buses where bus = $1";
-    const RECORD = "insert into consumer_groups (bus_id, name, kind, state, members, sampled_at) values ($1, $2, $3, $4, $5, $6) \
-        on conflict (bus_id, name) do update set kind = excluded.kind, state = excluded.state, members = excluded.members, \
-        sampled_at = excluded.sampled_at, gone_at = null returning id";
-    const OFFSETS_OF = "select topic, number, committed from group_offsets where group_id = $1";
-    const SET_OFFSET = "insert into group_offsets (group_id, topic, number, committed) values ($1, $2, $3, $4) \
-        on conflict (group_id, topic, number) do update set committed = excluded.committed";
-    const REMOVE_OFFSET = "delete from group_offsets where group_id = $1 and topic = $2 and number = $3";
-    const LIVING = "select id, name from consumer_groups where bus_id = $1 and gone_at is null";
-    const SEEN = "update consumer_groups set sampled_at = $2 where bus_id = $1 and gone_at is null";
-    const GONE = "update consumer_groups set gone_at = $2 where id = $1";
-    const LIST = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at from consumer_groups c join buses b on b.id = c.bus_id \
+    const LIST = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
+        from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
+    const FIND = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
+        from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.name = $2 order by c.id limit 1";
+    const TOPICS = "select t.group_id, t.topic, t.committed, t.raw_lag, t.lag, t.deleted, t.not_records, t.lag_ms, t.lag_ms_min, \
+        t.lag_ms_max, t.status from group_topics t join consumer_groups c on c.id = t.group_id join buses b on b.id = c.bus_id \
         where b.bus = $1 and c.gone_at is null";
-    const FIND = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at from consumer_groups c join buses b on b.id = c.bus_id \
-        where b.bus = $1 and c.name = $2 order by c.id limit 1";
-    const LAGS = "select o.group_id, o.topic, o.number, o.committed, p.log_start, p.end_offset \
-        from group_offsets o join consumer_groups c on c.id = o.group_id join buses b on b.id = c.bus_id \
-        left join topic_generations g on g.bus_id = c.bus_id and g.topic = o.topic and g.gone_at is null \
-        left join partitions p on p.generation_id = g.id and p.number = o.number \
-        where b.bus = $1 and c.gone_at is null";
-    const LAGS_OF = "select o.group_id, o.topic, o.number, o.committed, p.log_start, p.end_offset \
-        from group_offsets o join consumer_groups c on c.id = o.group_id \
-        left join topic_generations g on g.bus_id = c.bus_id and g.topic = o.topic and g.gone_at is null \
-        left join partitions p on p.generation_id = g.id and p.number = o.number \
-        where o.group_id = $1 order by o.topic, o.number";
+    const PARTITIONS_OF = "select topic, partitions from group_topics where group_id = $1 order by topic";
+    const PARTITIONS = "select c.name, c.first_seen_at, c.status, c.status_since, t.topic, t.partitions from consumer_groups c \
+        join buses b on b.id = c.bus_id left join group_topics t on t.group_id = c.id where b.bus = $1 and c.gone_at is null order by c.id";
     const OPEN_OF = "select f.consumer_group, cast(sum(f.open) as bigint) from facets f join buses b on b.id = f.bus_id \
         where b.bus = $1 and f.open > 0 and f.consumer_group is not null group by f.consumer_group";
     const CLAIMED = "select distinct f.consumer_group from facets f join buses b on b.id = f.bus_id \
         where b.bus = $1 and f.consumer_group is not null and not f.inferred";
 }
-
-/// Groups per transaction.
-const STEP: usize = 100;
 
 #[derive(sqlx::FromRow)]
 struct GroupRow {
@@ -94,95 +73,160 @@ struct GroupRow {
     state: String,
     members: Option<String>,
     sampled_at: i64,
+    status: i16,
+    status_since: Option<i64>,
+    evidence: String,
+    parked: bool,
+}
+
+impl GroupRow {
+    fn standing(&self) -> Result<Standing, StoreError> {
+        Ok(Standing {
+            status: wire::status(self.status)?,
+            since: self.status_since.map(Timestamp::from_millis),
+            evidence: self.evidence.clone(),
+            parked: self.parked,
+        })
+    }
 }
 
 #[derive(sqlx::FromRow)]
-struct LagRow {
+struct TopicRow {
     group_id: i64,
     topic: String,
-    number: i32,
-    committed: i64,
-    log_start: Option<i64>,
-    end_offset: Option<i64>,
+    committed: i32,
+    raw_lag: Option<i64>,
+    lag: Option<i64>,
+    deleted: i64,
+    not_records: i64,
+    lag_ms: Option<i64>,
+    lag_ms_min: Option<i64>,
+    lag_ms_max: Option<i64>,
+    status: i16,
 }
 
-impl LagRow {
-    fn into_offset(self) -> GroupOffset {
-        GroupOffset {
-            topic: TopicName::new(self.topic),
-            partition: self.number,
-            committed: Some(self.committed),
-            log_start: self.log_start,
-            end: self.end_offset,
-        }
+/// Positions added up.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Sums {
+    /// Partitions with a commit.
+    committed: i32,
+    raw_lag: Option<i64>,
+    lag: Option<i64>,
+    deleted: i64,
+    not_records: i64,
+    time_lag: Option<TimeLagMillis>,
+    status: GroupStatus,
+}
+
+impl Sums {
+    const NOTHING: Self =
+        Self { committed: 0, raw_lag: None, lag: None, deleted: 0, not_records: 0, time_lag: None, status: GroupStatus::CaughtUp };
+
+    fn of<'a>(offsets: impl Iterator<Item = &'a GroupOffset>) -> Self {
+        offsets.fold(Self::NOTHING, |mut sums, offset| {
+            sums.add(&Self {
+                committed: i32::from(offset.committed.is_some()),
+                raw_lag: offset.raw_lag_messages(),
+                lag: offset.lag_messages(),
+                deleted: offset.deleted_messages().unwrap_or(0),
+                not_records: offset.not_records.unwrap_or(0),
+                time_lag: offset.time_lag,
+                status: offset.verdict.status,
+            });
+            sums
+        })
     }
+
+    fn add(&mut self, other: &Self) {
+        let plus = |a: Option<i64>, b: Option<i64>| a.map_or(b, |a| Some(a.saturating_add(b.unwrap_or(0))));
+        self.committed = self.committed.saturating_add(other.committed);
+        self.raw_lag = plus(self.raw_lag, other.raw_lag);
+        self.lag = plus(self.lag, other.lag);
+        self.deleted = self.deleted.saturating_add(other.deleted);
+        self.not_records = self.not_records.saturating_add(other.not_records);
+        self.time_lag = match (self.time_lag, other.time_lag) {
+            (Some(a), Some(b)) => Some(further(a, b)),
+            (a, b) => a.or(b),
+        };
+        self.status = self.status.max(other.status);
+    }
+}
+
+/// The partition that is further behind; one without an upper bound is.
+fn further(a: TimeLagMillis, b: TimeLagMillis) -> TimeLagMillis {
+    let key = |lag: &TimeLagMillis| (lag.max.is_none(), lag.estimate.unwrap_or(lag.min), lag.max, lag.min);
+    if key(&a) >= key(&b) { a } else { b }
+}
+
+impl TopicRow {
+    fn sums(&self) -> Result<Sums, StoreError> {
+        Ok(Sums {
+            committed: self.committed,
+            raw_lag: self.raw_lag,
+            lag: self.lag,
+            deleted: self.deleted,
+            not_records: self.not_records,
+            time_lag: self.lag_ms_min.map(|min| TimeLagMillis { min, max: self.lag_ms_max, estimate: self.lag_ms }),
+            status: wire::status(self.status)?,
+        })
+    }
+}
+
+fn bus_id_of(row: Option<(i64,)>, bus: &BusId) -> Result<i64, StoreError> {
+    row.map(|(id,)| id).ok_or_else(|| StoreError::Broken(format!("bus {bus} is not registered")))
 }
 
 fn members(text: Option<&str>) -> Result<Option<Vec<GroupMember>>, StoreError> {
     text.map(serde_json::from_str).transpose().map_err(|error| contradiction(format!("members of a consumer group: {error}")))
 }
 
-fn summary(bus: &BusId, row: GroupRow, offsets: &[GroupOffset], open: &HashMap<Vec<u8>, i64>) -> Result<ConsumerGroupSummary, StoreError> {
+/// A group's summary over these topics; on one topic alone its standing is that of the topic.
+fn summary(bus: &BusId, row: &GroupRow, rows: &[TopicRow], one: Option<&str>, open: u64) -> Result<ConsumerGroupSummary, StoreError> {
     let members = members(row.members.as_deref())?;
     let assigned = members.iter().flatten().flat_map(|member| member.assignment.iter().map(|(topic, _)| topic.as_str().to_owned()));
-    let topics: BTreeSet<String> = offsets.iter().map(|offset| offset.topic.as_str().to_owned()).chain(assigned).collect();
-    let mut group = ConsumerGroupSummary {
+    let topics: BTreeSet<String> = rows.iter().map(|row| row.topic.clone()).chain(assigned).collect();
+    let mut sums = Sums::NOTHING;
+    for row in rows.iter().filter(|row| one.is_none_or(|topic| row.topic == topic)) {
+        sums.add(&row.sums()?);
+    }
+    let mut standing = row.standing()?;
+    if one.is_some() && standing.status != sums.status {
+        standing = Standing { status: sums.status, since: None, evidence: String::new(), parked: false };
+    }
+    Ok(ConsumerGroupSummary {
         bus: bus.clone(),
-        open_dead_letters: open.get(&row.name).map_or(0, |open| open.unsigned_abs()),
-        name: GroupName::new(text(row.name)),
-        kind: row.kind,
-        state: row.state,
+        name: GroupName::new(String::from_utf8_lossy(&row.name)),
+        kind: row.kind.clone(),
+        state: row.state.clone(),
         members: members.map(|members| u32::try_from(members.len()).unwrap_or(u32::MAX)),
         topics: topics.into_iter().collect(),
-        lag_messages: None,
-        deleted_messages: 0,
-        partitions: 0,
+        lag_messages: sums.lag.map(i64::unsigned_abs),
+        raw_lag_messages: sums.raw_lag.map(i64::unsigned_abs),
+        deleted_messages: sums.deleted.unsigned_abs(),
+        time_lag: sums.time_lag,
+        partitions: sums.committed.unsigned_abs(),
+        open_dead_letters: open,
+        standing,
         sampled_at: Timestamp::from_millis(row.sampled_at),
-    };
-    group.count(offsets.iter());
-    Ok(group)
+    })
 }
 
-/// Assigned partitions that no offset was committed for, by topic.
-fn without_commit(members: &[GroupMember], offsets: &[GroupOffset]) -> BTreeMap<TopicName, BTreeSet<i32>> {
-    let committed: BTreeSet<(&str, i32)> = offsets.iter().map(|offset| (offset.topic.as_str(), offset.partition)).collect();
-    let mut missing: BTreeMap<TopicName, BTreeSet<i32>> = BTreeMap::new();
-    for (topic, numbers) in members.iter().flat_map(|member| &member.assignment) {
-        let uncommitted: Vec<i32> = numbers.iter().copied().filter(|number| !committed.contains(&(topic.as_str(), *number))).collect();
-        if !uncommitted.is_empty() {
-            missing.entry(topic.clone()).or_default().extend(uncommitted);
-        }
-    }
-    missing
-}
-
-impl ConsumerGroupSummary {
-    /// Sums up these offsets.
-    fn count<'a>(&mut self, offsets: impl Iterator<Item = &'a GroupOffset> + Clone) {
-        let lags = offsets.clone().filter_map(GroupOffset::lag_messages).map(i64::unsigned_abs);
-        self.lag_messages = lags.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag));
-        self.deleted_messages = offsets.clone().filter_map(GroupOffset::deleted_messages).map(i64::unsigned_abs).sum();
-        self.partitions = u32::try_from(offsets.count()).unwrap_or(u32::MAX);
-    }
+/// A group as a sampler that begins needs to know it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownGroup {
+    /// Name.
+    pub name: GroupName,
+    /// When it was first seen.
+    pub first_seen_at: Timestamp,
+    /// Its status, and since when.
+    pub status: (GroupStatus, Option<Timestamp>),
+    /// Its positions.
+    pub offsets: Vec<GroupOffset>,
 }
 
 impl Store {
-    /// Stores changed groups, and marks those not in `alive` as gone; `None` when the groups could not be listed.
-    pub async fn record_consumer_groups(
-        &self,
-        bus: &BusId,
-        changed: &[SeenGroup],
-        alive: Option<&[GroupName]>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        for some in changed.chunks(STEP) {
-            write_on!(self, record(bus, some, now));
-        }
-        write_on!(self, end(bus, alive, now));
-        Ok(())
-    }
     /// Living groups of a bus by name; `q` is a case-insensitive substring of the name, `topic` restricts to groups with commits on it,
-    /// and lag, deleted records and partitions are then those on this topic.
+    /// and lag, deleted records, partitions and standing are then those on this topic.
     pub async fn list_consumer_groups(
         &self,
         bus: &BusId,
@@ -191,56 +235,44 @@ impl Store {
     ) -> Result<Vec<ConsumerGroupSummary>, StoreError> {
         let name = clean(bus.as_str());
         let rows: Vec<GroupRow> = read!(self, |pool| sqlx::query_as(LIST).bind(&name).fetch_all(pool).await?)?;
-        let lags: Vec<LagRow> = read!(self, |pool| sqlx::query_as(LAGS).bind(&name).fetch_all(pool).await?)?;
+        let of_topics: Vec<TopicRow> = read!(self, |pool| sqlx::query_as(TOPICS).bind(&name).fetch_all(pool).await?)?;
         let open: Vec<(Vec<u8>, i64)> = read!(self, |pool| sqlx::query_as(OPEN_OF).bind(&name).fetch_all(pool).await?)?;
         let open: HashMap<Vec<u8>, i64> = open.into_iter().collect();
-        let mut offsets: HashMap<i64, Vec<GroupOffset>> = HashMap::new();
-        for lag in lags {
-            offsets.entry(lag.group_id).or_default().push(lag.into_offset());
+        let mut topics: HashMap<i64, Vec<TopicRow>> = HashMap::new();
+        for row in of_topics {
+            topics.entry(row.group_id).or_default().push(row);
         }
-        let q = q.map(str::to_lowercase);
+        let (q, topic) = (q.map(str::to_lowercase), topic.map(clean));
         let mut groups = Vec::with_capacity(rows.len());
         for row in rows {
-            let offsets = offsets.remove(&row.id).unwrap_or_default();
+            let topics = topics.remove(&row.id).unwrap_or_default();
             let wanted = q.as_deref().is_none_or(|q| String::from_utf8_lossy(&row.name).to_lowercase().contains(q))
-                && topic.is_none_or(|topic| offsets.iter().any(|offset| offset.topic.as_str() == topic));
+                && topic.as_deref().is_none_or(|topic| topics.iter().any(|row| row.topic == topic));
             if wanted {
-                let mut group = summary(bus, row, &offsets, &open)?;
-                if let Some(topic) = topic {
-                    group.count(offsets.iter().filter(|offset| offset.topic.as_str() == topic));
-                }
-                groups.push(group);
+                let open = open.get(&row.name).map_or(0, |open| open.unsigned_abs());
+                groups.push(summary(bus, &row, &topics, topic.as_deref(), open)?);
             }
         }
         groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(groups)
     }
-    /// One group with members and offsets per partition; partitions that a member holds without a commit are among them.
+
+    /// One group with members and positions; partitions that a member holds without a commit are among them.
     pub async fn find_consumer_group(&self, bus: &BusId, name: &GroupName) -> Result<Option<ConsumerGroup>, StoreError> {
         let bus_name = clean(bus.as_str());
         let row: Option<GroupRow> =
             read!(self, |pool| sqlx::query_as(FIND).bind(&bus_name).bind(name.as_str().as_bytes()).fetch_optional(pool).await?)?;
         let Some(row) = row else { return Ok(None) };
-        let lags: Vec<LagRow> = read!(self, |pool| sqlx::query_as(LAGS_OF).bind(row.id).fetch_all(pool).await?)?;
-        let members = members(row.members.as_deref())?;
-        let mut offsets: Vec<GroupOffset> = lags.into_iter().map(LagRow::into_offset).collect();
-        for (topic, numbers) in without_commit(members.as_deref().unwrap_or_default(), &offsets) {
-            let partitions = self.find_topic(bus, &topic).await?.map(|(_, partitions)| partitions).unwrap_or_default();
-            offsets.extend(numbers.into_iter().map(|number| {
-                let known = partitions.iter().find(|partition| partition.partition == number);
-                GroupOffset {
-                    topic: topic.clone(),
-                    partition: number,
-                    committed: None,
-                    log_start: known.and_then(|partition| partition.log_start),
-                    end: known.and_then(|partition| partition.end),
-                }
-            }));
+        let topics: Vec<(String, String)> = read!(self, |pool| sqlx::query_as(PARTITIONS_OF).bind(row.id).fetch_all(pool).await?)?;
+        let mut offsets = Vec::new();
+        for (topic, partitions) in topics {
+            offsets.extend(wire::read(&topic, &partitions)?);
         }
         offsets.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         Ok(Some(ConsumerGroup {
             bus: bus.clone(),
-            members,
+            members: members(row.members.as_deref())?,
+            standing: row.standing()?,
             name: GroupName::new(text(row.name)),
             kind: row.kind,
             state: row.state,
@@ -248,6 +280,27 @@ impl Store {
             sampled_at: Timestamp::from_millis(row.sampled_at),
         }))
     }
+
+    /// Every living group of a bus with its positions, for a sampler that begins.
+    pub async fn list_known_groups(&self, bus: &BusId) -> Result<Vec<KnownGroup>, StoreError> {
+        let name = clean(bus.as_str());
+        let rows: Vec<KnownRow> = read!(self, |pool| sqlx::query_as(PARTITIONS).bind(&name).fetch_all(pool).await?)?;
+        let mut groups: BTreeMap<Vec<u8>, KnownGroup> = BTreeMap::new();
+        for (name, first_seen_at, code, since, topic, partitions) in rows {
+            let status = (wire::status(code)?, since.map(Timestamp::from_millis));
+            let group = groups.entry(name.clone()).or_insert_with(|| KnownGroup {
+                name: GroupName::new(text(name)),
+                first_seen_at: Timestamp::from_millis(first_seen_at),
+                status,
+                offsets: Vec::new(),
+            });
+            if let Some((topic, partitions)) = topic.zip(partitions) {
+                group.offsets.extend(wire::read(&topic, &partitions)?);
+            }
+        }
+        Ok(groups.into_values().collect())
+    }
+
     /// Group names that headers of dead letters named on this bus; they are sampled by name where groups cannot be listed.
     pub async fn list_claimed_groups(&self, bus: &BusId) -> Result<Vec<GroupName>, StoreError> {
         let name = clean(bus.as_str());
@@ -256,50 +309,5 @@ impl Store {
     }
 }
 
-engines! {
-    async fn bus_id(tx: &mut Connection, bus: &BusId) -> Result<i64, StoreError> {
-        let row: Option<(i64,)> = sqlx::query_as(BUS).bind(bus.as_str()).fetch_optional(tx).await?;
-        row.map(|(id,)| id).ok_or_else(|| StoreError::Broken(format!("bus {bus} is not registered")))
-    }
-
-    pub(in crate::store) async fn record(tx: &mut Connection, bus: &BusId, groups: &[SeenGroup], now: Timestamp) -> Result<(), StoreError> {
-        let bus_id = bus_id(tx, bus).await?;
-        for group in groups {
-            let members = group.members.as_ref().map(|members| serde_json::to_string(members).expect("members are JSON"));
-            let (id,): (i64,) = sqlx::query_as(RECORD)
-                .bind(bus_id)
-                .bind(group.name.as_str().as_bytes())
-                .bind(clean(&group.kind))
-                .bind(clean(&group.state))
-                .bind(members)
-                .bind(now.as_millis())
-                .fetch_one(&mut *tx)
-                .await?;
-            let rows: Vec<(String, i32, i64)> = sqlx::query_as(OFFSETS_OF).bind(id).fetch_all(&mut *tx).await?;
-            let mut stored: BTreeMap<(String, i32), i64> = rows.into_iter().map(|(topic, number, at)| ((topic, number), at)).collect();
-            for (partition, committed) in &group.committed {
-                let topic = clean(partition.topic.as_str());
-                if stored.remove(&(topic.clone(), partition.partition)) != Some(*committed) {
-                    sqlx::query(SET_OFFSET).bind(id).bind(&topic).bind(partition.partition).bind(committed).execute(&mut *tx).await?;
-                }
-            }
-            for ((topic, number), _) in stored {
-                sqlx::query(REMOVE_OFFSET).bind(id).bind(topic).bind(number).execute(&mut *tx).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Marks the groups that are no longer there; the others were seen just now.
-    pub(in crate::store) async fn end(tx: &mut Connection, bus: &BusId, alive: Option<&[GroupName]>, now: Timestamp) -> Result<(), StoreError> {
-        let bus_id = bus_id(tx, bus).await?;
-        let Some(alive) = alive else { return Ok(()) };
-        let alive: BTreeSet<&[u8]> = alive.iter().map(|name| name.as_str().as_bytes()).collect();
-        let living: Vec<(i64, Vec<u8>)> = sqlx::query_as(LIVING).bind(bus_id).fetch_all(&mut *tx).await?;
-        for (id, _) in living.iter().filter(|(_, name)| !alive.contains(name.as_slice())) {
-            sqlx::query(GONE).bind(id).bind(now.as_millis()).execute(&mut *tx).await?;
-        }
-        sqlx::query(SEEN).bind(bus_id).bind(now.as_millis()).execute(tx).await?;
-        Ok(())
-    }
-}
+/// Name, first seen, status, since when, topic, partitions.
+type KnownRow = (Vec<u8>, i64, i16, Option<i64>, Option<String>, Option<String>);

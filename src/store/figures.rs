@@ -24,10 +24,18 @@ statements! {
     const BEGIN = "insert into figure_sources (source, taken_at, state) values ($1, $2, $3) on conflict (source) do nothing";
     const MOVE_ON = "update figure_sources set taken_at = $3, state = $4 where source = $1 and taken_at = $2";
     const ADD_FRAME = "insert into figure_frames (source, taken_at, covers_ms, rolled, points) values ($1, $2, $3, false, $4)";
+    const ADD_SNAPSHOT = "insert into figure_snapshots (source, taken_at, state) values ($1, $2, $3) \
+        on conflict (source, taken_at) do nothing";
+    const SNAPSHOTS = "select taken_at, state from figure_snapshots where source = $1 and taken_at >= $2 \
+        and (taken_at >= $3 or (taken_at / 60000) % 8 = 0) order by taken_at";
+    const PRUNE_SNAPSHOTS = "delete from figure_snapshots where (source, taken_at) in \
+        (select source, taken_at from figure_snapshots where taken_at < $1 order by taken_at limit $2)";
 }
 
 /// Labels are cut here: names that headers or spans claim may be of any length, and an index entry may not.
 const LONGEST_LABEL: usize = 500;
+/// Snapshots of this last time are all read again.
+const RECENT: std::time::Duration = std::time::Duration::from_mins(15);
 
 /// What one look brought.
 #[derive(Debug, Clone)]
@@ -42,6 +50,8 @@ pub struct NewFrame<'a> {
     pub points: Vec<(SeriesKey, Point)>,
     /// What the source needs to go on from here after a restart.
     pub state: Option<Vec<u8>>,
+    /// Whether `state` is also kept as a snapshot.
+    pub snapshot: bool,
 }
 
 impl Store {
@@ -76,9 +86,30 @@ impl Store {
                 sqlx::query(ADD_FRAME).bind(&source).bind(taken_at).bind(covers_ms).bind(&bytes).execute(&mut *tx).await?;
                 failpoint::pass("figures.frame");
             }
+            if moved == 1 && new.snapshot {
+                sqlx::query(ADD_SNAPSHOT)
+                    .bind(&source)
+                    .bind(taken_at)
+                    .bind(new.state.as_deref().unwrap_or_default())
+                    .execute(&mut *tx)
+                    .await?;
+            }
             moved == 1
         });
         Ok(moved)
+    }
+
+    /// Snapshots of a source since `from`: all of the last quarter of an hour before `now`, and one in eight minutes of before.
+    pub async fn list_snapshots(&self, source: &str, from: Timestamp, now: Timestamp) -> Result<Vec<(Timestamp, Vec<u8>)>, StoreError> {
+        let (source, recent) = (clean(source), now.minus(RECENT).as_millis());
+        let rows: Vec<(i64, Vec<u8>)> =
+            read!(self, |pool| sqlx::query_as(SNAPSHOTS).bind(&source).bind(from.as_millis()).bind(recent).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().map(|(at, state)| (Timestamp::from_millis(at), state)).collect())
+    }
+
+    /// Removes at most `limit` snapshots from before `before`.
+    pub async fn prune_snapshots(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        Ok(touched!(self, sqlx::query(PRUNE_SNAPSHOTS).bind(before.as_millis()).bind(i64::from(limit))))
     }
 
     /// Our id of a series, made when it is new.

@@ -26,7 +26,7 @@ statements! {
     const SIZES = "select p.generation_id, count(*), cast(sum(p.end_offset - p.log_start) as bigint), max(p.sampled_at) \
         from partitions p where p.generation_id in (select cast(value as bigint) from json_each(cast($1 as text))) \
         group by p.generation_id";
-    const GROUPS_ON = "select o.topic, count(distinct o.group_id) from group_offsets o join consumer_groups c on c.id = o.group_id \
+    const GROUPS_ON = "select o.topic, count(distinct o.group_id) from group_topics o join consumer_groups c on c.id = o.group_id \
         join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null group by o.topic";
     const OPEN_ON = "select f.topic, cast(sum(f.open) as bigint) from facets f join buses b on b.id = f.bus_id \
         where b.bus = $1 and f.open > 0 group by f.topic";

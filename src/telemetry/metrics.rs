@@ -78,6 +78,8 @@ metrics! {
     sampler_sweep_duration_seconds: HistogramVec["bus"] in SECONDS,
     /// Sweeps that failed.
     sampler_errors_total: IntCounterVec["bus"],
+    /// Consumer groups that are there and not tracked, as there are too many.
+    sampler_untracked_groups: IntGaugeVec["bus"],
     /// Runs of background jobs, by how they ended.
     job_runs_total: IntCounterVec["job", "result"],
     /// Errors of the store, by kind.

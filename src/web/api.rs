@@ -19,6 +19,7 @@ mod records;
 pub(super) mod replay_policies;
 pub(super) mod replays;
 pub(super) mod selection;
+mod series;
 mod topics;
 
 /// All routes of the API.
@@ -33,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(discards::routes())
         .merge(buses::routes())
         .merge(topics::routes())
+        .merge(series::routes())
         .merge(records::routes())
         .merge(consumer_groups::routes())
         .merge(replays::routes())

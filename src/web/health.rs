@@ -10,7 +10,12 @@ use serde::Serialize;
 use super::WebState;
 use super::error::Error;
 use super::extract::Viewer;
+use crate::model::Timestamp;
+use crate::telemetry::figures;
 use crate::telemetry::metrics::CONTENT_TYPE;
+
+/// A sample older than this is none: a scrape must not go on showing what nobody has seen for minutes.
+const NEWEST: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Whether this instance can do its work.
 #[derive(Debug, Serialize)]
@@ -43,10 +48,16 @@ pub(super) async fn ready(State(state): State<WebState>) -> Response {
     (status, Json(Readiness { ready, reasons })).into_response()
 }
 
-/// `GET /metrics`: Prometheus text, for viewers unless the configuration says for everybody.
+/// `GET /metrics`: Prometheus text, for viewers unless the configuration says for everybody; with `bus_figures` the newest sample of
+/// every series of the buses too, read from the store.
 pub(super) async fn metrics(State(state): State<WebState>, mut parts: Parts) -> Result<Response, Error> {
     if !state.config().http.metrics_public {
         Viewer::from_request_parts(&mut parts, &state).await?;
     }
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], state.metrics().encode()).into_response())
+    let mut text = state.metrics().encode();
+    if state.config().http.bus_figures {
+        let samples = state.store().newest_samples(Timestamp::now().minus(NEWEST)).await?;
+        text.push_str(&figures::encode(samples));
+    }
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }

@@ -7,6 +7,7 @@ mod browser;
 mod bus;
 mod dead_letters;
 mod demo;
+mod figures;
 mod harness;
 mod letters;
 mod operations;

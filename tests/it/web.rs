@@ -10,6 +10,7 @@ mod first_start;
 mod records;
 mod routes;
 mod security;
+mod series;
 pub(crate) mod site;
 mod topics;
 mod users;

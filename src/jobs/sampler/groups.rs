@@ -1,12 +1,11 @@
-//! Consumer groups: which are looked at when, and what of them changed.
+//! Consumer groups: which are looked at when.
 //!
-//! A group at work or with members is looked at with every sweep (and, the fifty that moved last, with every glance); one without
-//! members and without movement each minute. Where groups cannot be listed, those that headers of dead letters or the configuration name
-//! are asked for by name.
+//! Hot groups (behind, or moved within ten minutes) are looked at with every sweep, and the fifty that moved last with every glance;
+//! warm ones (with members, or behind for long without any) each minute; cold ones each ten minutes. A group whose state or whose
+//! partitions' ends have moved is hot again at once: the list of groups and the ends are read anyway. Where groups cannot be listed,
+//! those that headers of dead letters or the configuration name are asked for by name.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -14,9 +13,9 @@ use futures::StreamExt;
 use super::{Context, Trouble};
 use crate::bus::{BusError, GroupDescription, GroupListing};
 use crate::dead_letters::indexer::BusWork;
-use crate::model::GroupName;
 use crate::model::bus::GroupMember;
-use crate::store::consumer_groups::SeenGroup;
+use crate::model::names::TopicPartition;
+use crate::model::{GroupName, Timestamp};
 
 /// Committed offsets asked for at the same time; each takes a blocking thread for some milliseconds.
 const IN_FLIGHT: usize = 16;
@@ -24,16 +23,35 @@ const IN_FLIGHT: usize = 16;
 const DESCRIBED: usize = 100;
 /// Groups that a glance looks at.
 const GLANCED: usize = 50;
-/// A group without members that has not moved for this long is looked at this often.
-const COLD: Duration = Duration::from_mins(1);
+/// Moved within this time: hot.
+const MOVING: Duration = Duration::from_mins(10);
+/// Warm groups are looked at this often.
+const WARM: Duration = Duration::from_mins(1);
+/// Cold groups are looked at this often.
+const COLD: Duration = Duration::from_mins(10);
+/// Groups that are tracked; beyond, their number is said.
+pub(super) const TRACKED: usize = 5_000;
 
 /// What one look at the groups brought.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    /// Groups that differ from what is stored.
-    pub(super) changed: Vec<SeenGroup>,
+    /// Groups that were looked at, each with the moment in which its offsets were read.
+    pub(super) groups: Vec<LookedGroup>,
     /// Names of all living groups; `None` where they cannot be listed, or were not.
     pub(super) alive: Option<Vec<GroupName>>,
+    /// Living groups beyond those that are tracked.
+    pub(super) untracked: usize,
+}
+
+/// A group as the bus tells it.
+#[derive(Debug, Clone)]
+pub(super) struct LookedGroup {
+    pub(super) name: GroupName,
+    pub(super) kind: String,
+    pub(super) state: String,
+    pub(super) members: Option<Vec<GroupMember>>,
+    pub(super) committed: Vec<(TopicPartition, i64)>,
+    pub(super) at: Timestamp,
 }
 
 /// What is remembered of each group.
@@ -45,18 +63,27 @@ pub(super) struct Groups {
 #[derive(Debug)]
 struct Known {
     looked: Instant,
-    /// When it last differed from the look before.
+    /// When its offsets or members last differed from the look before.
     moved: Instant,
     state: String,
-    /// Of what the store has; 0 while it has nothing.
-    fingerprint: u64,
+    behind: bool,
+    /// Its partitions' ends have moved since it was looked at.
+    outrun: bool,
 }
 
 impl Known {
     fn due(&self, listed_state: Option<&str>) -> bool {
         let changed = listed_state.is_some_and(|state| state != self.state);
-        let has_members = self.state != "Empty" && self.state != "Dead";
-        changed || has_members || self.moved.elapsed() < COLD || self.looked.elapsed() >= COLD
+        let nobody = self.state == "Empty" || self.state == "Dead";
+        let moving = self.moved.elapsed() < MOVING;
+        let pause = if moving || (self.behind && !nobody) {
+            Duration::ZERO
+        } else if self.behind || !nobody {
+            WARM
+        } else {
+            COLD
+        };
+        changed || self.outrun || self.looked.elapsed() >= pause
     }
 }
 
@@ -74,82 +101,79 @@ impl Groups {
         };
         self.known.retain(|name, _| names.contains(name));
         let listed_state = |name: &GroupName| listings.as_ref().and_then(|all| all.get(name)).map(|group| group.state.as_str());
-        let due = names.iter().filter(|name| self.known.get(*name).is_none_or(|known| known.due(listed_state(name))));
+        let tracked = names.iter().take(TRACKED);
+        let due = tracked.filter(|name| self.known.get(*name).is_none_or(|known| known.due(listed_state(name))));
         let due: Vec<GroupName> = due.cloned().collect();
-        let changed = self.look(work, due, listings.as_ref()).await?;
+        let groups = look(work, due, listings.as_ref()).await?;
+        let untracked = names.len().saturating_sub(TRACKED);
         let alive = listings.map(|_| names.into_iter().collect());
-        Ok(Looked { changed, alive })
+        Ok(Looked { groups, alive, untracked })
     }
 
     /// Looks only at groups that moved lately.
     pub(super) async fn glance(&mut self, work: &BusWork) -> Result<Looked, Trouble> {
-        let mut moving: Vec<(Instant, GroupName)> =
-            self.known.iter().filter(|(_, known)| known.moved.elapsed() < COLD).map(|(name, known)| (known.moved, name.clone())).collect();
+        let moving = self.known.iter().filter(|(_, known)| known.moved.elapsed() < WARM);
+        let mut moving: Vec<(Instant, GroupName)> = moving.map(|(name, known)| (known.moved, name.clone())).collect();
         moving.sort_by(|a, b| b.cmp(a));
         let names = moving.into_iter().take(GLANCED).map(|(_, name)| name).collect();
-        Ok(Looked { changed: self.look(work, names, None).await?, alive: None })
+        Ok(Looked { groups: look(work, names, None).await?, alive: None, untracked: 0 })
     }
 
-    /// Remembers that the store has these now.
-    pub(super) fn stored(&mut self, looked: &Looked) {
-        for group in &looked.changed {
-            if let Some(known) = self.known.get_mut(&group.name) {
-                known.fingerprint = fingerprint(group);
-            }
-        }
-    }
-
-    async fn look(
-        &mut self,
-        work: &BusWork,
-        names: Vec<GroupName>,
-        listings: Option<&HashMap<GroupName, GroupListing>>,
-    ) -> Result<Vec<SeenGroup>, Trouble> {
-        let mut changed = Vec::new();
-        for names in names.chunks(DESCRIBED) {
-            let described = describe(work, names).await?;
-            let committed: Vec<_> = futures::stream::iter(names.to_vec())
-                .map(|name| async move {
-                    let committed = work.bus.committed_offsets(&name).await;
-                    (name, committed)
-                })
-                .buffer_unordered(IN_FLIGHT)
-                .collect()
-                .await;
-            for (name, committed) in committed {
-                match committed {
-                    Ok(mut committed) => {
-                        committed.sort();
-                        let seen = seen(&name, described.get(&name), listings.and_then(|all| all.get(&name)), committed);
-                        changed.extend(self.compare(seen));
-                    }
-                    Err(error @ BusError::Unreachable(_)) => return Err(error.into()),
-                    // This group's older figures stay; the others go on.
-                    Err(error) => tracing::debug!(bus = %work.id(), group = %name, %error, "committed offsets could not be read"),
-                }
-            }
-        }
-        Ok(changed)
-    }
-
-    /// Answers the group if it differs from what the store has.
-    fn compare(&mut self, group: SeenGroup) -> Option<SeenGroup> {
+    /// Remembers how a look ended.
+    pub(super) fn settle(&mut self, group: &LookedGroup, moved: bool, behind: bool) {
         let now = Instant::now();
-        let fingerprint = fingerprint(&group);
         let known = self.known.entry(group.name.clone()).or_insert_with(|| Known {
             looked: now,
             moved: now,
-            state: group.state.clone(),
-            fingerprint: 0,
+            state: String::new(),
+            behind,
+            outrun: false,
         });
-        known.looked = now;
         known.state.clone_from(&group.state);
-        if known.fingerprint == fingerprint {
-            return None;
+        (known.looked, known.behind, known.outrun) = (now, behind, false);
+        if moved {
+            known.moved = now;
         }
-        known.moved = now;
-        Some(group)
     }
+
+    /// More was written than this group had read when it was looked at.
+    pub(super) fn outrun(&mut self, name: &GroupName) {
+        if let Some(known) = self.known.get_mut(name) {
+            known.outrun = true;
+        }
+    }
+}
+
+async fn look(
+    work: &BusWork,
+    names: Vec<GroupName>,
+    listings: Option<&HashMap<GroupName, GroupListing>>,
+) -> Result<Vec<LookedGroup>, Trouble> {
+    let mut groups = Vec::with_capacity(names.len());
+    for names in names.chunks(DESCRIBED) {
+        let mut described = describe(work, names).await?;
+        let committed: Vec<_> = futures::stream::iter(names.to_vec())
+            .map(|name| async move {
+                let committed = work.bus.committed_offsets(&name).await;
+                (name, committed, Timestamp::now())
+            })
+            .buffer_unordered(IN_FLIGHT)
+            .collect()
+            .await;
+        for (name, committed, at) in committed {
+            match committed {
+                Ok(mut committed) => {
+                    committed.sort();
+                    let listed = listings.and_then(|all| all.get(&name));
+                    groups.push(looked(&name, described.remove(&name), listed, committed, at));
+                }
+                Err(error @ BusError::Unreachable(_)) => return Err(error.into()),
+                // This group's older figures stay; the others go on.
+                Err(error) => tracing::debug!(bus = %work.id(), group = %name, %error, "committed offsets could not be read"),
+            }
+        }
+    }
+    Ok(groups)
 }
 
 fn is_ours(work: &BusWork, name: &GroupName) -> bool {
@@ -170,33 +194,19 @@ async fn describe(work: &BusWork, names: &[GroupName]) -> Result<HashMap<GroupNa
     }
 }
 
-fn seen(
+fn looked(
     name: &GroupName,
-    described: Option<&GroupDescription>,
+    described: Option<GroupDescription>,
     listed: Option<&GroupListing>,
-    committed: Vec<(crate::model::names::TopicPartition, i64)>,
-) -> SeenGroup {
-    let listing = described.map(|group| &group.listing).or(listed);
-    let members: Option<Vec<GroupMember>> = described.and_then(|group| group.members.clone().ok()).map(|mut members| {
+    committed: Vec<(TopicPartition, i64)>,
+    at: Timestamp,
+) -> LookedGroup {
+    let listing = described.as_ref().map(|group| &group.listing).or(listed);
+    let (kind, state) =
+        listing.map_or_else(|| ("unknown".to_owned(), "Unknown".to_owned()), |group| (group.kind.clone(), group.state.clone()));
+    let members = described.and_then(|group| group.members.ok()).map(|mut members| {
         members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
         members
     });
-    SeenGroup {
-        name: name.clone(),
-        kind: listing.map_or_else(|| "unknown".to_owned(), |group| group.kind.clone()),
-        state: listing.map_or_else(|| "Unknown".to_owned(), |group| group.state.clone()),
-        members,
-        committed,
-    }
-}
-
-/// Never 0.
-fn fingerprint(group: &SeenGroup) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&group.kind, &group.state, &group.committed).hash(&mut hasher);
-    for member in group.members.iter().flatten() {
-        (&member.member_id, &member.instance_id, &member.client_id, &member.host, &member.assignment).hash(&mut hasher);
-    }
-    group.members.is_some().hash(&mut hasher);
-    hasher.finish().max(1)
+    LookedGroup { name: name.clone(), kind, state, members, committed, at }
 }

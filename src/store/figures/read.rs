@@ -6,7 +6,7 @@ use super::rollup::{HOUR_MS, MINUTE_MS};
 use super::{SeriesRow, label};
 use crate::metrics::bucket::{Bucket, Buckets};
 use crate::metrics::frame;
-use crate::model::figure::{Figure, Labels};
+use crate::model::figure::{Figure, Labels, SeriesKey};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 use crate::store::error::contradiction;
 use crate::store::indexing::id_list;
@@ -18,6 +18,8 @@ statements! {
         and (cast($4 as text) is null or consumer_group = $4) and (cast($5 as text) is null or service = $5) \
         and (cast($6 as text) is null or operation = $6) and (cast($7 as text) is null or fingerprint = $7) \
         and (cast($8 as text) is null or status = $8) order by id";
+    const NAMED = "select id, bus, topic, consumer_group, service, operation, fingerprint, status, figure from series \
+        where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const UNTIL = "select until_hour from figure_rollup where id = 1";
     const FRAMES = "select taken_at, covers_ms, points from figure_frames where taken_at >= $1 and taken_at < $2 order by taken_at, id";
     const MINUTES = "select series_id, hour, buckets from figure_minutes \
@@ -83,6 +85,13 @@ impl SeriesBuckets {
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct NamedRow {
+    #[sqlx(flatten)]
+    series: SeriesRow,
+    figure: i16,
+}
+
 type Sums = HashMap<i64, Vec<Option<Bucket>>>;
 
 impl Store {
@@ -109,6 +118,29 @@ impl Store {
         }
         let found = series.into_iter().filter_map(|(id, labels)| Some(SeriesBuckets { labels, buckets: sums.remove(&id)? }));
         Ok(found.collect())
+    }
+
+    /// The newest sample of every series since `from`: levels and rates; durations are left out.
+    pub async fn newest_samples(&self, from: Timestamp) -> Result<Vec<(SeriesKey, f64)>, StoreError> {
+        let frames: Vec<(i64, i64, Vec<u8>)> =
+            read!(self, |pool| sqlx::query_as(FRAMES).bind(from.as_millis()).bind(i64::MAX).fetch_all(pool).await?)?;
+        let mut newest: HashMap<i64, f64> = HashMap::new();
+        for (_, covers_ms, points) in frames {
+            for (id, point) in frame::decode(&points, |_| true).map_err(|error| contradiction(format!("a frame: {error}")))? {
+                let bucket = Bucket::of(point, covers_ms.unsigned_abs());
+                if let (Bucket::Level { .. } | Bucket::Count { .. }, Some(value)) = (&bucket, bucket.value(0.5)) {
+                    newest.insert(id, value);
+                }
+            }
+        }
+        let ids = id_list(&newest.keys().copied().collect::<Vec<_>>());
+        let rows: Vec<NamedRow> = read!(self, |pool| sqlx::query_as(NAMED).bind(&ids).fetch_all(pool).await?)?;
+        let named = rows.into_iter().filter_map(|row| {
+            let figure = Figure::from_code(row.figure)?;
+            let (id, labels) = row.series.into_labels();
+            Some((SeriesKey { figure, labels }, newest.remove(&id)?))
+        });
+        Ok(named.collect())
     }
 
     /// Series of a figure with these labels.

@@ -9,7 +9,8 @@ use super::super::WebState;
 use super::super::error::{Error, Problem};
 use super::super::extract::{LimitParam, Path, Query, Viewer};
 use super::super::view::listing::{self, AfterParam};
-use crate::model::bus::{Capability, ConsumerGroup as SampledGroup, GroupMember, GroupOffset};
+use crate::model::bus::{Capability, ConsumerGroup as SampledGroup, GroupMember};
+use crate::model::lag::{GroupOffset, GroupStatus, Look};
 use crate::model::{BusId, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 
@@ -101,10 +102,28 @@ struct ConsumerGroupListing {
     topics: Vec<String>,
     /// Partitions with a commit.
     partition_count: u32,
-    /// Records there are to read, without those that were deleted before they were read; null when no partition's lag is known.
+    /// What it is doing, as for the group alone.
+    #[schema(value_type = String)]
+    status: GroupStatus,
+    /// Since when it is doing so, as far as it was watched.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    status_since: Option<Timestamp>,
+    /// What `status` rests on, in words.
+    evidence: String,
+    /// No members, and no commit for seven days.
+    parked: bool,
+    /// `end - committed`, as Kafka's own tools compute it; null when no partition's lag is known.
+    raw_lag_messages: Option<u64>,
+    /// Records there are to read, without those that were deleted before they were read, and without what is known to be no record.
     lag_messages: Option<u64>,
     /// Records deleted before they were read.
     deleted_messages: u64,
+    /// How long ago the next record to read was written, of the partition furthest behind; null where it is not known.
+    lag_seconds: Option<f64>,
+    /// Certainly at least.
+    lag_seconds_min: Option<f64>,
+    /// Certainly at most; null when it is older than what was watched.
+    lag_seconds_max: Option<f64>,
     /// Open dead letters whose consumer group it is.
     open_dead_letters: u64,
     /// When it was last read.
@@ -122,8 +141,16 @@ impl From<ConsumerGroupSummary> for ConsumerGroupListing {
             member_count: group.members,
             topics: group.topics,
             partition_count: group.partitions,
+            status: group.standing.status,
+            status_since: group.standing.since,
+            evidence: group.standing.evidence,
+            parked: group.standing.parked,
+            raw_lag_messages: group.raw_lag_messages,
             lag_messages: group.lag_messages,
             deleted_messages: group.deleted_messages,
+            lag_seconds: group.time_lag.and_then(|lag| lag.estimate).map(seconds),
+            lag_seconds_min: group.time_lag.map(|lag| seconds(lag.min)),
+            lag_seconds_max: group.time_lag.and_then(|lag| lag.max).map(seconds),
             open_dead_letters: group.open_dead_letters,
             sampled_at: group.sampled_at,
         }
@@ -146,11 +173,17 @@ struct ConsumerGroup {
     members: Option<Vec<Member>>,
     /// Why the members are not known, in words.
     members_reason: Option<String>,
-    /// `no_commit` when no partition has a committed offset, `data_loss` when records were deleted before they were read, else
-    /// `unknown`: one sample tells nothing about movement.
-    status: &'static str,
+    /// What it is doing: the worst of its partitions. `caught_up`, `catching_up`, `falling_behind`, `stalled`, `stopped`, `rewound`,
+    /// `no_commit`, `data_loss`, `unassigned`, `transaction_blocked` or `unknown`.
+    #[schema(value_type = String)]
+    status: GroupStatus,
+    /// Since when it is doing so, as far as it was watched.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    status_since: Option<Timestamp>,
     /// What `status` rests on, in words.
     evidence: String,
+    /// No members, and no commit for seven days: stopped, and no error.
+    parked: bool,
     /// When it was last read.
     #[schema(value_type = String, format = DateTime)]
     sampled_at: Timestamp,
@@ -202,14 +235,45 @@ struct GroupPartition {
     lag_messages: Option<i64>,
     /// Records deleted before they were read: `max(0, log_start - committed)`.
     deleted_messages: Option<i64>,
-    /// `no_commit`, `data_loss` or `unknown`, as for the group.
-    status: &'static str,
+    /// Offsets left to read that are no records (markers of transactions, aborted, compacted); null where nobody has counted.
+    not_records: Option<i64>,
+    /// Whether `lag_messages` may count offsets that are no records: the topic is compacted or has transactions.
+    lag_is_at_most: bool,
+    /// How long ago the next record to read was written; null where it is not known.
+    lag_seconds: Option<f64>,
+    /// Certainly at least.
+    lag_seconds_min: Option<f64>,
+    /// Certainly at most; null when it is older than what was watched.
+    lag_seconds_max: Option<f64>,
+    /// How the lag in time is known: `sampled` (between two looks at the end of the log); null where it is not.
+    method: Option<&'static str>,
+    /// When the committed offset was last seen to move.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    committed_moved_at: Option<Timestamp>,
+    /// What the group is doing on it, as for the group.
+    #[schema(value_type = String)]
+    status: GroupStatus,
+    /// What `status` rests on, in words.
+    evidence: String,
+    /// The two looks that `evidence` was read from.
+    looks: Option<[GroupLook; 2]>,
+}
+
+/// One look at a group's position.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+struct GroupLook {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// Committed offset.
+    committed: i64,
+    /// High watermark.
+    end: i64,
 }
 
 impl ConsumerGroup {
     /// A sampled group; `members_reason` tells why the bus does not describe members, where it does not.
     fn new(group: SampledGroup, members_reason: Option<String>) -> Self {
-        let (status, evidence) = status_of(&group);
         let members_reason = if group.members.is_some() { None } else { members_reason };
         Self {
             bus: group.bus.to_string(),
@@ -218,26 +282,14 @@ impl ConsumerGroup {
             state: group.state,
             members: group.members.map(|members| members.into_iter().map(Into::into).collect()),
             members_reason,
-            status,
-            evidence,
+            status: group.standing.status,
+            status_since: group.standing.since,
+            evidence: group.standing.evidence,
+            parked: group.standing.parked,
             sampled_at: group.sampled_at,
             partitions: group.offsets.iter().map(Into::into).collect(),
         }
     }
-}
-
-/// What one sample can tell of a group, and what that rests on.
-fn status_of(group: &SampledGroup) -> (&'static str, String) {
-    let deleted: i64 = group.offsets.iter().filter_map(GroupOffset::deleted_messages).sum();
-    let commits = group.offsets.iter().filter(|offset| offset.committed.is_some()).count();
-    if commits == 0 {
-        return ("no_commit", "no partition has a committed offset".to_owned());
-    }
-    if deleted > 0 {
-        return ("data_loss", format!("{deleted} records were deleted before this group had read them"));
-    }
-    let lag: i64 = group.offsets.iter().filter_map(GroupOffset::lag_messages).sum();
-    ("unknown", format!("lag {lag} on {commits} partitions with a commit; one sample tells nothing about movement"))
 }
 
 impl From<GroupMember> for Member {
@@ -255,11 +307,7 @@ impl From<GroupMember> for Member {
 
 impl From<&GroupOffset> for GroupPartition {
     fn from(offset: &GroupOffset) -> Self {
-        let status = match (offset.committed, offset.deleted_messages()) {
-            (None, _) => "no_commit",
-            (_, Some(1..)) => "data_loss",
-            _ => "unknown",
-        };
+        let look = |look: Look| GroupLook { at: look.at, committed: look.committed, end: look.end };
         Self {
             topic: offset.topic.to_string(),
             partition: offset.partition,
@@ -269,7 +317,21 @@ impl From<&GroupOffset> for GroupPartition {
             raw_lag_messages: offset.raw_lag_messages(),
             lag_messages: offset.lag_messages(),
             deleted_messages: offset.deleted_messages(),
-            status,
+            not_records: offset.not_records,
+            lag_is_at_most: offset.at_most,
+            lag_seconds: offset.time_lag.and_then(|lag| lag.estimate).map(seconds),
+            lag_seconds_min: offset.time_lag.map(|lag| seconds(lag.min)),
+            lag_seconds_max: offset.time_lag.and_then(|lag| lag.max).map(seconds),
+            method: offset.time_lag.map(|_| "sampled"),
+            committed_moved_at: offset.moved_at,
+            status: offset.verdict.status,
+            evidence: offset.verdict.evidence.clone(),
+            looks: offset.verdict.looks.map(|(first, last)| [look(first), look(last)]),
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1e3
 }

@@ -1,4 +1,4 @@
-//! One consumer group: its members, and its committed offsets beside what the partitions hold.
+//! One consumer group: what it is doing and why that is thought, its history, its positions and its members.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,23 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::extract::{Partial, Path, Viewer};
+use super::super::extract::{Partial, Path, Query, Viewer};
 use super::super::render::{Page, part, render};
 use super::super::view::address::{Address, segment};
 use super::super::view::freshness::Freshness;
 use super::super::view::group::{self, GroupState};
+use super::super::view::lines::seconds;
+use super::super::view::number::with_commas;
+use super::super::view::period::{Period, PeriodQuery};
 use super::super::{Error, Layout, Section, WebState, filters};
-use crate::model::bus::{Capability, ConsumerGroup, GroupMember, GroupOffset};
+use crate::model::bus::{Capability, ConsumerGroup, GroupMember};
+use crate::model::lag::{GroupOffset, GroupStatus, Standing};
 use crate::model::{BusId, BusState, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
+
+pub(super) mod history;
+
+use history::History;
 
 /// Partitions shown at once over all topics; a group with more is a rare thing, and the API has all of them.
 const PARTITIONS: usize = 1_000;
@@ -27,19 +35,26 @@ struct TopicRows {
     partitions: u64,
     lag: Option<u64>,
     without_commit: u64,
+    /// Partitions that need somebody.
+    troubled: u64,
     rows: Vec<Row>,
 }
 
 #[derive(Debug)]
 struct Row {
+    status: GroupState,
+    evidence: String,
     partition: i32,
     committed: Option<i64>,
     log_start: Option<i64>,
     end: Option<i64>,
     lag: Option<i64>,
+    /// What the lag counts, and what not.
+    lag_title: String,
+    at_most: bool,
+    time_lag: String,
+    moved_at: Option<Timestamp>,
     deleted: i64,
-    /// Share of the group's largest lag, in percent.
-    share: u64,
     member: Option<String>,
     /// The records at the committed offset.
     records_href: Option<String>,
@@ -55,11 +70,23 @@ struct MemberRow {
     assignment: String,
 }
 
+/// The worst partition at two moments.
+#[derive(Debug)]
+struct Looks {
+    place: String,
+    first: Timestamp,
+    first_words: String,
+    last: Timestamp,
+    last_words: String,
+}
+
 /// The group's positions, added up.
 #[derive(Debug, Default)]
 struct Totals {
     lag: Option<u64>,
     deleted: u64,
+    raw_lag: i64,
+    not_records: i64,
     with_commit: u64,
     without_commit: u64,
 }
@@ -69,7 +96,18 @@ struct Totals {
 struct GroupPage {
     layout: Layout,
     freshness: Freshness,
+    /// Where the page fetches itself.
+    live: String,
+    period: Period,
+    history: History,
     name: String,
+    status: GroupState,
+    standing: Standing,
+    /// Two looks that the worst partition's status was read from.
+    looks: Option<Looks>,
+    time_lag: String,
+    /// How long until it is caught up, in words; empty where nobody can tell.
+    until: String,
     state: GroupState,
     kind: String,
     totals: Totals,
@@ -90,6 +128,8 @@ impl Totals {
                 totals.lag = Some(totals.lag.unwrap_or(0) + lag.unsigned_abs());
             }
             totals.deleted += offset.deleted_messages().unwrap_or(0).unsigned_abs();
+            totals.raw_lag += offset.raw_lag_messages().unwrap_or(0);
+            totals.not_records += offset.not_records.unwrap_or(0);
             *if offset.committed.is_some() { &mut totals.with_commit } else { &mut totals.without_commit } += 1;
         }
         totals
@@ -97,7 +137,14 @@ impl Totals {
 }
 
 impl GroupPage {
-    fn new(layout: Layout, bus: &BusState, group: ConsumerGroup, summary: Option<&ConsumerGroupSummary>) -> Self {
+    fn new(
+        layout: Layout,
+        bus: &BusState,
+        group: ConsumerGroup,
+        summary: Option<&ConsumerGroupSummary>,
+        period: Period,
+        history: History,
+    ) -> Self {
         let name = group.name.to_string();
         let owners = owners(group.members.as_deref().unwrap_or_default());
         let totals = Totals::of(&group.offsets);
@@ -105,6 +152,14 @@ impl GroupPage {
         let reason = bus.capabilities.reason_against(Capability::DescribeGroups).unwrap_or("the bus did not describe this group");
         Self {
             freshness: Freshness::of(bus, layout.now),
+            live: address(&bus.id, &group.name).with_pairs(&period.pairs).to_string(),
+            status: group::status(group.standing.status, group.standing.parked),
+            looks: looks(&group.offsets),
+            time_lag: summary.and_then(|summary| summary.time_lag).map_or_else(String::new, group::time_lag),
+            until: until(group.standing.status, totals.lag, history.speeds),
+            standing: group.standing,
+            period,
+            history,
             state: group::state(&group.state),
             kind: group::kind(&group.kind).to_owned(),
             totals,
@@ -151,8 +206,8 @@ fn owners(members: &[GroupMember]) -> BTreeMap<(&str, i32), &str> {
 
 /// Topics by name, in each the partitions with the most to read first.
 fn topics(bus: &BusId, mut offsets: Vec<GroupOffset>, owners: &BTreeMap<(&str, i32), &str>) -> Vec<TopicRows> {
-    offsets.sort_by(|a, b| a.topic.cmp(&b.topic).then(b.lag_messages().cmp(&a.lag_messages())).then(a.partition.cmp(&b.partition)));
-    let largest = offsets.iter().filter_map(GroupOffset::lag_messages).max().unwrap_or(0).max(1);
+    let worst = |offset: &GroupOffset| (offset.verdict.status.needs_attention(), offset.verdict.status, offset.lag_messages());
+    offsets.sort_by(|a, b| a.topic.cmp(&b.topic).then(worst(b).cmp(&worst(a))).then(a.partition.cmp(&b.partition)));
     let mut shown = 0;
     offsets
         .chunk_by(|a, b| a.topic == b.topic)
@@ -160,13 +215,18 @@ fn topics(bus: &BusId, mut offsets: Vec<GroupOffset>, owners: &BTreeMap<(&str, i
             let topic = offsets[0].topic.as_str();
             let href = format!("/buses/{}/topics/{}", segment(bus.as_str()), segment(topic));
             let row = |offset: &GroupOffset| Row {
+                status: group::status(offset.verdict.status, false),
+                evidence: offset.verdict.evidence.clone(),
+                lag_title: lag_title(offset),
+                at_most: offset.at_most,
+                time_lag: offset.time_lag.map_or_else(String::new, group::time_lag),
+                moved_at: offset.moved_at,
                 partition: offset.partition,
                 committed: offset.committed,
                 log_start: offset.log_start,
                 end: offset.end,
                 lag: offset.lag_messages(),
                 deleted: offset.deleted_messages().unwrap_or(0),
-                share: offset.lag_messages().map_or(0, |lag| (lag * 100 / largest).unsigned_abs()),
                 member: owners.get(&(topic, offset.partition)).map(|&member| member.to_owned()),
                 records_href: offset.committed.map(|at| format!("{href}?tab=records&partition={}&offset={at}", offset.partition)),
             };
@@ -178,11 +238,64 @@ fn topics(bus: &BusId, mut offsets: Vec<GroupOffset>, owners: &BTreeMap<(&str, i
                 partitions: offsets.len() as u64,
                 lag: totals.lag,
                 without_commit: totals.without_commit,
+                troubled: offsets.iter().filter(|offset| offset.verdict.status.needs_attention()).count() as u64,
                 rows,
                 href,
             }
         })
         .collect()
+}
+
+fn address(bus: &BusId, group: &GroupName) -> Address {
+    Address::new(format!("/buses/{}/consumer-groups/{}", segment(bus.as_str()), segment(group.as_str())))
+}
+
+/// What the worst partition looked like at two moments.
+fn looks(offsets: &[GroupOffset]) -> Option<Looks> {
+    let worst = offsets.iter().filter(|offset| offset.verdict.looks.is_some());
+    let worst = worst.max_by_key(|offset| (offset.verdict.status, offset.lag_messages()))?;
+    let (first, last) = worst.verdict.looks?;
+    let words = |look: crate::model::lag::Look| {
+        format!("committed {}, end {}", with_commas(&look.committed.to_string()), with_commas(&look.end.to_string()))
+    };
+    (first.at < last.at && worst.verdict.status.needs_attention()).then(|| Looks {
+        place: format!("{}/{}", worst.topic, worst.partition),
+        first: first.at,
+        first_words: words(first),
+        last: last.at,
+        last_words: words(last),
+    })
+}
+
+/// How long until nothing is left, at the speed of the last minutes.
+fn until(status: GroupStatus, lag: Option<u64>, speeds: Option<(f64, f64)>) -> String {
+    let (Some(lag), Some((read, written))) = (lag.filter(|lag| *lag > 0), speeds) else { return String::new() };
+    #[expect(clippy::cast_precision_loss, reason = "a time in words")]
+    let left = lag as f64;
+    match status {
+        GroupStatus::CatchingUp if read > written => format!("caught up in about {} at this speed", seconds(left / (read - written))),
+        GroupStatus::FallingBehind if read > 0.0 => {
+            format!("reads {} of every 100 messages written", (read / written.max(read) * 100.0).round())
+        }
+        _ => String::new(),
+    }
+}
+
+fn lag_title(offset: &GroupOffset) -> String {
+    let mut parts = Vec::new();
+    if let Some(raw) = offset.raw_lag_messages() {
+        parts.push(format!("end less committed: {raw}"));
+    }
+    if let Some(deleted) = offset.deleted_messages().filter(|deleted| *deleted > 0) {
+        parts.push(format!("deleted unread: {deleted}"));
+    }
+    if let Some(none) = offset.not_records.filter(|none| *none > 0) {
+        parts.push(format!("no records (markers, aborted or compacted): {none}"));
+    }
+    if offset.at_most {
+        parts.push("may count offsets that are no records".to_owned());
+    }
+    parts.join("; ")
 }
 
 impl Page for GroupPage {
@@ -200,6 +313,7 @@ pub(super) async fn show(
     _: Viewer,
     State(state): State<WebState>,
     Path((bus, name)): Path<(BusId, GroupName)>,
+    Query(asked): Query<PeriodQuery>,
     layout: Layout,
     partial: Partial,
 ) -> Result<Response, Error> {
@@ -208,5 +322,10 @@ pub(super) async fn show(
     let listed = state.store().list_consumer_groups(&bus.id, Some(name.as_str()), None).await?;
     let layout = layout.titled(Section::ConsumerGroups, name.as_str());
     let layout = layout.crumb("Consumer groups", format!("/buses/{}/consumer-groups", segment(bus.id.as_str())));
-    render(&GroupPage::new(layout, &bus, group, listed.iter().find(|summary| summary.name == name)), &partial)
+    let period = asked.read(&address(&bus.id, &name), layout.now)?;
+    let mut read: Vec<&str> = group.offsets.iter().map(|offset| offset.topic.as_str()).collect();
+    read.dedup();
+    let history = History::load(state.store(), &bus.id, &name, &read, &period).await?;
+    let summary = listed.iter().find(|summary| summary.name == name);
+    render(&GroupPage::new(layout, &bus, group, summary, period, history), &partial)
 }

@@ -1,5 +1,8 @@
 //! The consumer groups of a bus.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -9,14 +12,21 @@ use super::super::render::{Page, part, render};
 use super::super::view::address::{Address, segment};
 use super::super::view::freshness::{Condition, Freshness};
 use super::super::view::group::{self, GroupState};
+use super::super::view::lines::{added_up, numbers, spark};
 use super::super::view::listing::{self, After, AfterParam, Column, Listed, ShownOrder};
+use super::super::view::range::Range;
 use super::super::{Error, Layout, Section, WebState, filters};
+use super::consumer_group::history::series;
 use crate::model::bus::Capability;
-use crate::model::{BusId, BusState, Timestamp};
+use crate::model::figure::{Figure, Labels};
+use crate::model::{BusId, BusState, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
+use crate::store::{Store, StoreError};
 
 /// Rows of one page.
 const ROWS: usize = 200;
+/// Steps of a small drawing, about.
+const SPARK: u32 = 30;
 /// Topics named in a row.
 const TOPICS: usize = 3;
 
@@ -37,7 +47,9 @@ pub(super) struct GroupsQuery {
 #[serde(rename_all = "snake_case")]
 enum Sort {
     #[default]
+    Status,
     Lag,
+    LagInTime,
     ConsumerGroup,
     Members,
     Deleted,
@@ -47,7 +59,13 @@ enum Sort {
 impl Sort {
     fn number(self, group: &ConsumerGroupSummary) -> u64 {
         match self {
+            // The worst first, and of those alike the one with the most to read. A parked group is nobody's worry.
+            Self::Status => {
+                let rank = if group.standing.parked { 0 } else { group.standing.status.code().unsigned_abs() };
+                u64::from(rank) << 48 | group.lag_messages.unwrap_or(0).min((1 << 48) - 1)
+            }
             Self::Lag => group.lag_messages.unwrap_or(0),
+            Self::LagInTime => group.time_lag.map_or(0, |lag| lag.max.unwrap_or(i64::MAX).unsigned_abs()),
             Self::ConsumerGroup => 0,
             Self::Members => group.members.unwrap_or(0).into(),
             Self::Deleted => group.deleted_messages,
@@ -57,7 +75,9 @@ impl Sort {
 
     const fn word(self) -> &'static str {
         match self {
+            Self::Status => "status",
             Self::Lag => "lag",
+            Self::LagInTime => "lag_in_time",
             Self::ConsumerGroup => "consumer_group",
             Self::Members => "members",
             Self::Deleted => "deleted",
@@ -70,8 +90,13 @@ impl Sort {
 struct Row {
     name: String,
     href: String,
+    status: GroupState,
+    /// Why, where somebody should look.
+    evidence: String,
     state: GroupState,
     kind: String,
+    time_lag: String,
+    spark: String,
     reads: String,
     reads_all: String,
     members: Option<u32>,
@@ -80,7 +105,6 @@ struct Row {
     partitions: u32,
     open_dead_letters: u64,
     dead_letters_href: String,
-    sampled_at: Timestamp,
 }
 
 /// Groups that match, taken together.
@@ -88,6 +112,8 @@ struct Row {
 struct Totals {
     groups: u64,
     behind: u64,
+    /// Groups that somebody should look at, without parked ones.
+    troubled: u64,
     /// Groups whose lag nobody can tell.
     unknown: u64,
     without_members: u64,
@@ -102,6 +128,7 @@ impl Totals {
             let is_behind = group.lag_messages.is_some_and(|lag| lag > 0);
             totals.groups += 1;
             totals.behind += u64::from(is_behind);
+            totals.troubled += u64::from(group.standing.status.needs_attention() && !group.standing.parked);
             totals.unknown += u64::from(group.lag_messages.is_none());
             totals.without_members += u64::from(is_behind && group.members == Some(0));
             totals.deleted += group.deleted_messages;
@@ -132,7 +159,13 @@ struct GroupsPage {
 }
 
 impl GroupsPage {
-    fn new(layout: Layout, bus: &BusState, groups: Vec<ConsumerGroupSummary>, query: &GroupsQuery) -> Self {
+    fn new(
+        layout: Layout,
+        bus: &BusState,
+        groups: Vec<ConsumerGroupSummary>,
+        sparks: &HashMap<GroupName, Vec<Option<f64>>>,
+        query: &GroupsQuery,
+    ) -> Self {
         let here = query.address(&bus.id);
         let reason = |capability| bus.capabilities.reason_against(capability).map(str::to_owned);
         let totals = Totals::of(&groups);
@@ -147,7 +180,7 @@ impl GroupsPage {
             topic: query.topic.clone().unwrap_or_default(),
             columns: columns(&here, query.sort),
             totals,
-            listed: listed.map(|group| Row::new(&bus.id, group)),
+            listed: listed.map(|group| Row::new(&bus.id, group, sparks)),
             list_reason: reason(Capability::ListGroups),
             describe_reason: reason(Capability::DescribeGroups),
             here,
@@ -168,7 +201,7 @@ impl GroupsQuery {
 }
 
 impl Row {
-    fn new(bus: &BusId, group: ConsumerGroupSummary) -> Self {
+    fn new(bus: &BusId, group: ConsumerGroupSummary, sparks: &HashMap<GroupName, Vec<Option<f64>>>) -> Self {
         let name = group.name.to_string();
         let more = group.topics.len().saturating_sub(TOPICS);
         let mut reads = group.topics.iter().take(TOPICS).cloned().collect::<Vec<_>>().join(", ");
@@ -179,6 +212,14 @@ impl Row {
             href: format!("/buses/{}/consumer-groups/{}", segment(bus.as_str()), segment(&name)),
             dead_letters_href: Address::new("/dead-letters").and("bus", bus.as_str()).and("consumer_group", &name).to_string(),
             name,
+            status: group::status(group.standing.status, group.standing.parked),
+            evidence: if group.standing.status.needs_attention() && !group.standing.parked {
+                group.standing.evidence
+            } else {
+                String::new()
+            },
+            time_lag: group.time_lag.map_or_else(String::new, group::time_lag),
+            spark: sparks.get(&group.name).map_or_else(String::new, |values| spark(values)),
             state: group::state(&group.state),
             kind: group::kind(&group.kind).to_owned(),
             reads,
@@ -188,15 +229,30 @@ impl Row {
             deleted: group.deleted_messages,
             partitions: group.partitions,
             open_dead_letters: group.open_dead_letters,
-            sampled_at: group.sampled_at,
         }
     }
 }
 
+/// Lag of every group over the last hour.
+async fn sparks(store: &Store, bus: &BusId, now: Timestamp) -> Result<HashMap<GroupName, Vec<Option<f64>>>, StoreError> {
+    let buckets = Range::Last(Duration::from_secs(3_600)).buckets(now, SPARK);
+    let figure = Figure::ConsumerGroupLagMessages;
+    let mut sums: HashMap<GroupName, Vec<Vec<Option<f64>>>> = HashMap::new();
+    for series in series(store, figure, Labels::bus(bus), buckets).await? {
+        let values = numbers(figure, &series, 0.5);
+        if let Some(group) = series.labels.consumer_group {
+            sums.entry(group).or_default().push(values);
+        }
+    }
+    Ok(sums.into_iter().map(|(group, all)| (group, added_up(&all, buckets.count as usize))).collect())
+}
+
 fn columns(here: &Address, sort: Sort) -> Vec<Column> {
     let columns = [
+        ("Status", "fit", Sort::Status),
         ("Consumer group", "grow", Sort::ConsumerGroup),
         ("Lag", "num", Sort::Lag),
+        ("Lag in time", "num", Sort::LagInTime),
         ("Deleted unread", "num hide-s", Sort::Deleted),
         ("Open dead letters", "num", Sort::OpenDeadLetters),
         ("Members", "num", Sort::Members),
@@ -225,6 +281,7 @@ pub(super) async fn show(
 ) -> Result<Response, Error> {
     let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
     let groups = state.store().list_consumer_groups(&bus.id, query.q.as_deref(), query.topic.as_deref()).await?;
+    let sparks = sparks(state.store(), &bus.id, layout.now).await?;
     let layout = layout.titled(Section::ConsumerGroups, "Consumer groups");
-    render(&GroupsPage::new(layout, &bus, groups, &query), &partial)
+    render(&GroupsPage::new(layout, &bus, groups, &sparks, &query), &partial)
 }

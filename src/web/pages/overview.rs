@@ -7,12 +7,13 @@ use axum::response::Response;
 use super::super::extract::{Partial, Viewer};
 use super::super::render::{Page, part, render};
 use super::super::router::Routes;
-use super::super::view::address::Address;
+use super::super::view::address::{Address, segment};
 use super::super::view::chart::BarChart;
 use super::super::view::filter::{ListQuery, Reading};
 use super::super::view::filter_bar::{Choice, ranges};
 use super::super::view::freshness::{Condition, Freshness, Look};
 use super::super::view::group_row::GroupRow;
+use super::super::view::lines::{LineChart, decimal};
 use super::super::view::listing::ShownOrder;
 use super::super::view::look::capability_words;
 use super::super::view::number::{counted, grouped, size};
@@ -27,6 +28,7 @@ use crate::store::dead_letters::count::MOST_BACKLOG_COUNTED;
 use attention::{Attention, attention};
 
 mod attention;
+pub(in crate::web) mod flow;
 mod load;
 
 pub(in crate::web) use load::{WatchedBus, load};
@@ -70,6 +72,11 @@ struct OverviewPage {
     calm: String,
     figures: Vec<Figure>,
     chart: BarChart,
+    lines: Vec<LineChart>,
+    topic_rows: Vec<flow::TopicRow>,
+    group_states: Vec<flow::GroupRow>,
+    all_groups: u64,
+    consumer_groups_href: String,
     range: String,
     buses: Vec<BusRow>,
     groups: Vec<GroupRow>,
@@ -168,11 +175,20 @@ async fn overview(
     }
     let figures = load(state.store(), &query.buses, query.range, layout.now).await?;
     let reasons = state.lifecycle().readiness().reasons();
-    render(&OverviewPage::new(layout, &figures, &reasons, query.range, &pairs), &partial)
+    render(&OverviewPage::new(layout, figures, &reasons, query.range, &pairs), &partial)
 }
 
 impl OverviewPage {
-    fn new(layout: Layout, figures: &load::Overview, reasons: &[(&'static str, String)], range: Range, pairs: &[(String, String)]) -> Self {
+    fn new(
+        layout: Layout,
+        mut figures: load::Overview,
+        reasons: &[(&'static str, String)],
+        range: Range,
+        pairs: &[(String, String)],
+    ) -> Self {
+        let (lines, topic_rows, group_states) =
+            (std::mem::take(&mut figures.flow.charts), std::mem::take(&mut figures.flow.topics), std::mem::take(&mut figures.flow.groups));
+        let figures = &figures;
         let shown = Address::new("/").with_pairs(pairs);
         let order: ShownOrder = shown.get("order").and_then(|order| order.parse().ok()).unwrap_or_default();
         let here = shown.without(&["order"]);
@@ -198,6 +214,14 @@ impl OverviewPage {
             calm: calm(figures, range),
             figures: strip(figures, range, &here),
             chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets),
+            lines,
+            topic_rows,
+            group_states,
+            all_groups: figures.flow.all_groups,
+            consumer_groups_href: figures
+                .buses
+                .first()
+                .map_or_else(String::new, |bus| format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str()))),
             range: range.words(),
             buses: figures.buses.iter().map(|bus| BusRow::new(bus, figures.now)).collect(),
             live: here.set("order", &ShownOrder::of(groups.iter().map(|row| row.href.as_str())).to_string()).to_string(),
@@ -317,9 +341,8 @@ fn strip(figures: &load::Overview, range: Range, here: &Address) -> Vec<Figure> 
     let open_list = here.without(&["range", "from", "to"]);
     let reachable = figures.buses.iter().filter(|bus| Freshness::of(&bus.state, figures.now).condition == Condition::Fresh).count();
     let lost: u64 = figures.gaps.iter().map(Gap::offsets).sum();
-    let figure = |label: String, value, note, href: String| Figure { label, value, unit: String::new(), note, href };
     let (used, unit) = size(usage.used_bytes).split_once(' ').map(|(n, u)| (n.to_owned(), u.to_owned())).unwrap_or_default();
-    vec![
+    let mut strip = vec![
         figure(
             format!("Arrived in {}", range.words()),
             grouped(arrivals.total),
@@ -364,6 +387,34 @@ fn strip(figures: &load::Overview, range: Range, here: &Address) -> Vec<Figure> 
                 "#stored".to_owned(),
             )
         },
+    ];
+    strip.splice(2..2, flowing(&figures.flow));
+    strip
+}
+
+const fn figure(label: String, value: String, note: String, href: String) -> Figure {
+    Figure { label, value, unit: String::new(), note, href }
+}
+
+/// What flows over the buses.
+fn flowing(flow: &flow::Flow) -> [Figure; 2] {
+    let before = flow
+        .rate
+        .1
+        .map_or_else(|| "mean, nothing to compare with".to_owned(), |before| format!("mean; {} in the same time before", decimal(before)));
+    [
+        figure(
+            "Messages per second".to_owned(),
+            flow.rate.0.map_or_else(|| "no sample".to_owned(), decimal),
+            before,
+            "#throughput-panel".to_owned(),
+        ),
+        figure(
+            "Groups to look at".to_owned(),
+            format!("{} of {}", flow.troubled.len(), flow.all_groups),
+            "stalled, stopped, falling behind, set back".to_owned(),
+            "#groups-behind".to_owned(),
+        ),
     ]
 }
 

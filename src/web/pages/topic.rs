@@ -14,10 +14,14 @@ use super::super::view::address::{Address, segment};
 use super::super::view::bytes::{Body as BytesBody, View};
 use super::super::view::freshness::Freshness;
 use super::super::view::json::JsonLine;
+use super::super::view::lines::{LineChart, MOST, Named, Unit, numbers};
 use super::super::view::partition_problem::{self, TopicProblem};
+use super::super::view::period::{Period, PeriodQuery};
 use super::super::view::topic::cleanup_words;
 use super::super::{Error, Layout, Section, WebState, filters};
+use super::consumer_group::history::series;
 use crate::model::bus::{Capability, Gap, PartitionState, TopicRole, TopicSummary};
+use crate::model::figure::{Figure, Labels};
 use crate::model::partition_problem::{PartitionProblem, PartitionProblemKind};
 use crate::model::{BusId, BusState, PageRequest, Role, Timestamp, TopicName};
 
@@ -77,6 +81,9 @@ pub(super) struct TopicQuery {
     record: Option<String>,
     view: Option<String>,
     at: Option<usize>,
+    range: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
 }
 
 /// A side of the topic to choose.
@@ -107,6 +114,10 @@ struct TopicPage {
     href: Address,
     dead_letters_href: String,
     tabs: Vec<TabLink>,
+    /// Where the page fetches itself.
+    live: String,
+    period: Period,
+    charts: Vec<LineChart>,
     trouble: Trouble,
     body: Body,
     /// Why it cannot be purged, by this person or at all.
@@ -178,8 +189,37 @@ pub(super) async fn show(
         _ => StatusCode::OK,
     };
     let layout = layout.titled(Section::Topics, name.as_str()).crumb("Topics", format!("/buses/{}/topics", segment(bus.id.as_str())));
-    let page = TopicPage::new(layout, &bus, topic, trouble, query.tab, body);
+    let asked = PeriodQuery { range: query.range.clone(), from: query.from.clone(), to: query.to.clone() };
+    let here = Address::new(format!("/buses/{}/topics/{}", segment(bus.id.as_str()), segment(name.as_str())));
+    let here = if query.tab == Tab::default() { here } else { here.set("tab", query.tab.word()) };
+    let period = asked.read(&here, layout.now)?;
+    let charts = if matches!(body, Body::Records(_)) { Vec::new() } else { charts(&state, &bus.id, &name, &period).await? };
+    let live = here.with_pairs(&period.pairs).to_string();
+    let page = TopicPage { live, period, charts, ..TopicPage::new(layout, &bus, topic, trouble, query.tab, body) };
     render_with(status, &page, &partial)
+}
+
+/// Messages written, and the lag of the groups that read it.
+async fn charts(state: &WebState, bus: &BusId, topic: &TopicName, period: &Period) -> Result<Vec<LineChart>, Error> {
+    let (store, labels, buckets) = (state.store(), Labels::bus(bus).topic(topic), period.buckets);
+    let written = series(store, Figure::TopicMessagesPerSecond, labels.clone(), buckets).await?;
+    let written = written.iter().map(|series| Named::new("written", numbers(Figure::TopicMessagesPerSecond, series, 0.5))).collect();
+    let lag = series(store, Figure::ConsumerGroupLagMessages, labels, buckets).await?;
+    let mut lag: Vec<Named> = lag
+        .iter()
+        .filter_map(|series| {
+            let group = series.labels.consumer_group.as_ref()?;
+            Some(Named::new(group.as_str(), numbers(Figure::ConsumerGroupLagMessages, series, 0.5)))
+        })
+        .collect();
+    let peak = |named: &Named| named.values.iter().flatten().copied().fold(0.0, f64::max);
+    lag.sort_by(|a, b| peak(b).total_cmp(&peak(a)).then_with(|| a.label.cmp(&b.label)));
+    lag.truncate(MOST);
+    let mut charts = vec![LineChart::new("written", "Messages written", Unit::PerSecond, buckets, written, &[])];
+    if !lag.is_empty() {
+        charts.push(LineChart::new("topic-lag", "Lag of its consumer groups", Unit::Messages, buckets, lag, &[]));
+    }
+    Ok(charts)
 }
 
 async fn body(
@@ -227,6 +267,9 @@ impl TopicPage {
             cleanup: cleanup_words(&topic.generation),
             dead_letters_href: Address::new("/dead-letters").and("bus", bus.id.as_str()).and(side, name).to_string(),
             tabs: Tab::ALL.map(link).into(),
+            live: String::new(),
+            period: PeriodQuery::default().read(&href, layout.now).expect("an hour is a legal time"),
+            charts: Vec::new(),
             href,
             trouble,
             body,

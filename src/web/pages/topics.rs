@@ -1,5 +1,8 @@
 //! The topics of a bus.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -8,15 +11,22 @@ use super::super::extract::{Partial, Path, Query, Viewer};
 use super::super::render::{Page, part, render};
 use super::super::view::address::{Address, segment};
 use super::super::view::freshness::{Condition, Freshness};
+use super::super::view::lines::{decimal, numbers, spark};
 use super::super::view::listing::{self, After, AfterParam, Column, Listed, ShownOrder};
+use super::super::view::range::Range;
 use super::super::view::topic::{RoleWord, cleanup_words, role_word};
 use super::super::{Error, Layout, Section, WebState, filters};
+use super::consumer_group::history::series;
 use crate::model::bus::{Capability, TopicRole, TopicSummary};
-use crate::model::{BusId, BusState, Timestamp};
+use crate::model::figure::{Figure, Labels};
+use crate::model::{BusId, BusState, Timestamp, TopicName};
 use crate::store::topics::TopicFilter;
+use crate::store::{Store, StoreError};
 
 /// Rows of one page.
 const ROWS: usize = 200;
+/// Steps of a small drawing, about.
+const SPARK: u32 = 30;
 
 /// What the address restricts the list to.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -80,6 +90,9 @@ struct Row {
     href: String,
     role: TopicRole,
     internal: bool,
+    /// Messages per second lately, and over the last hour.
+    rate: String,
+    spark: String,
     partitions: u64,
     records: Option<u64>,
     open_dead_letters: u64,
@@ -142,7 +155,14 @@ impl Counts {
 }
 
 impl TopicsPage {
-    fn new(layout: Layout, bus: &BusState, mut topics: Vec<TopicSummary>, query: &TopicsQuery, after: Option<&After>) -> Self {
+    fn new(
+        layout: Layout,
+        bus: &BusState,
+        mut topics: Vec<TopicSummary>,
+        rates: &HashMap<TopicName, Vec<Option<f64>>>,
+        query: &TopicsQuery,
+        after: Option<&After>,
+    ) -> Self {
         let here = query.address(&bus.id);
         topics.retain(|topic| query.internal || !topic.generation.internal);
         let counts = Counts::of(&topics);
@@ -159,7 +179,7 @@ impl TopicsPage {
             internal: query.internal,
             tabs,
             columns: columns(&here, query.sort),
-            listed: listed.map(|topic| Row::new(&bus.id, topic)),
+            listed: listed.map(|topic| Row::new(&bus.id, topic, rates)),
             counts,
             config_reason: bus.capabilities.reason_against(Capability::ReadConfigs).map(str::to_owned),
             here,
@@ -187,7 +207,8 @@ impl TopicsQuery {
 }
 
 impl Row {
-    fn new(bus: &BusId, topic: TopicSummary) -> Self {
+    fn new(bus: &BusId, topic: TopicSummary, rates: &HashMap<TopicName, Vec<Option<f64>>>) -> Self {
+        let rates = rates.get(&topic.generation.topic);
         let name = topic.generation.topic.to_string();
         let href = format!("/buses/{}/topics/{}", segment(bus.as_str()), segment(&name));
         let side = if topic.generation.role == TopicRole::DeadLetter { "topic" } else { "origin_topic" };
@@ -196,6 +217,8 @@ impl Row {
             groups_href: format!("{href}?tab=consumer_groups"),
             href,
             name,
+            rate: rates.and_then(|rates| lately(rates)).map_or_else(String::new, decimal),
+            spark: rates.map_or_else(String::new, |rates| spark(rates)),
             role: topic.generation.role,
             internal: topic.generation.internal,
             partitions: topic.partitions.into(),
@@ -258,5 +281,25 @@ pub(super) async fn show(
     let topics = state.store().list_topics(&bus.id, &filter).await?;
     let layout = layout.titled(Section::Topics, "Topics");
     let after = query.after.as_ref().map(|after| &after.0);
-    render(&TopicsPage::new(layout, &bus, topics, &query, after), &partial)
+    let rates = rates(state.store(), &bus.id, layout.now).await?;
+    render(&TopicsPage::new(layout, &bus, topics, &rates, &query, after), &partial)
+}
+
+/// Messages per second of every topic over the last hour.
+async fn rates(store: &Store, bus: &BusId, now: Timestamp) -> Result<HashMap<TopicName, Vec<Option<f64>>>, StoreError> {
+    let buckets = Range::Last(Duration::from_secs(3_600)).buckets(now, SPARK);
+    let figure = Figure::TopicMessagesPerSecond;
+    let found = series(store, figure, Labels::bus(bus), buckets).await?;
+    Ok(found
+        .into_iter()
+        .filter_map(|series| {
+            let values = numbers(figure, &series, 0.5);
+            series.labels.topic.map(|topic| (topic, values))
+        })
+        .collect())
+}
+
+/// The newest step that holds a sample.
+fn lately(rates: &[Option<f64>]) -> Option<f64> {
+    rates.iter().rev().flatten().next().copied()
 }

@@ -179,7 +179,7 @@ fn count_ticks(top: u64, height: u32) -> Vec<Tick> {
         .collect()
 }
 
-fn time_ticks(buckets: Buckets) -> Vec<Tick> {
+pub(super) fn time_ticks(buckets: Buckets) -> Vec<Tick> {
     let (from, to) = (buckets.from.as_millis(), buckets.to.as_millis());
     (0..5_i64)
         .map(|i| Tick {
@@ -188,6 +188,11 @@ fn time_ticks(buckets: Buckets) -> Vec<Tick> {
             anchor: ["start", "middle", "middle", "middle", "end"][usize::try_from(i).unwrap_or(0)],
         })
         .collect()
+}
+
+/// The length of a bucket in words, after "per".
+pub(super) fn step_words(buckets: Buckets) -> String {
+    duration_words(bucket_millis(buckets))
 }
 
 /// A time as the lower axis names it: the clock within two days, the date beyond.

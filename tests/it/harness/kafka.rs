@@ -25,7 +25,8 @@ mod groups;
 #[path = "kafka/native.rs"]
 pub(crate) mod native;
 
-pub(crate) use acts::Outgoing;
+pub(crate) use acts::{OpenTransaction, Outgoing};
+pub(crate) use groups::Member;
 
 /// How long anything may take on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

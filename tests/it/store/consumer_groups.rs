@@ -1,10 +1,9 @@
 //! Consumer groups as sampled.
 
 use redrive::model::bus::{GroupMember, TopicRole};
-use redrive::model::names::TopicPartition;
+use redrive::model::lag::{GroupOffset, GroupStatus, Standing, TimeLagMillis, Verdict};
 use redrive::model::{BusId, GroupName, Timestamp};
 use redrive::store::consumer_groups::SeenGroup;
-use redrive::store::topics::SeenOffsets;
 
 use super::letters::{index, letter};
 use super::{START, World, on_both_engines, seen_topic};
@@ -21,10 +20,28 @@ fn group(name: &str, committed: &[(i32, i64)]) -> SeenGroup {
             host: "/10.0.0.1".to_owned(),
             assignment: vec![("orders".into(), vec![0, 1])],
         }]),
-        committed: committed
-            .iter()
-            .map(|(partition, at)| (TopicPartition { topic: "orders".into(), partition: *partition }, *at))
-            .collect(),
+        offsets: committed.iter().map(|(partition, at)| offset(*partition, *at)).collect(),
+        standing: Standing {
+            status: GroupStatus::FallingBehind,
+            since: Some(START),
+            evidence: "more\0 than before".to_owned(),
+            parked: false,
+        },
+    }
+}
+
+/// A position on a partition that holds the offsets 10 to 100.
+fn offset(partition: i32, committed: i64) -> GroupOffset {
+    GroupOffset {
+        log_start: Some(10),
+        end: Some(100),
+        last_stable: Some(99),
+        not_records: Some(1),
+        at_most: true,
+        time_lag: Some(TimeLagMillis { min: 4_000, max: Some(i64::from(partition) + 9_000), estimate: Some(5_000) }),
+        moved_at: Some(START),
+        verdict: Verdict { status: GroupStatus::Stalled, since: Some(START), evidence: "it does not move".to_owned(), looks: None },
+        ..GroupOffset::new("orders".into(), partition, Some(committed))
     }
 }
 
@@ -34,19 +51,20 @@ async fn groups_are_listed_with_lag_and_end_when_they_are_gone(world: World) {
     index(store, dead, vec![letter(0, START), letter(1, START)], START).await;
     let bus = BusId::from("prod");
     let seen = [seen_topic("orders.DLT", TopicRole::DeadLetter, 1), seen_topic("orders", TopicRole::Ordinary, 2)];
-    let topics = store.record_topics(&bus, &seen, START).await.expect("topics");
-    let orders = topics.iter().find(|topic| topic.generation.topic.as_str() == "orders").expect("lives");
-    let offsets =
-        |which: usize, log_start, end| SeenOffsets { partition_id: orders.partitions[which].id, log_start, end, last_stable: None };
-    store.record_offsets(&[offsets(0, 10, 100), offsets(1, 0, 50)], START).await.expect("recorded");
+    store.record_topics(&bus, &seen, START).await.expect("topics");
     let odd = "odd\0name\u{202e}";
     let alive = [GroupName::from("billing"), GroupName::from(odd)];
-    let changed = [group("billing", &[(0, 4), (1, 50)]), group(odd, &[])];
+    let changed = [group("billing", &[(0, 4), (1, 99)]), group(odd, &[])];
     store.record_consumer_groups(&bus, &changed, Some(&alive), START).await.expect("recorded");
     let groups = store.list_consumer_groups(&bus, None, None).await.expect("groups");
     assert_eq!(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["billing", odd]);
     let billing = &groups[0];
-    assert_eq!((billing.lag_messages, billing.deleted_messages, billing.partitions), (Some(90), 6, 2));
+    assert_eq!((billing.lag_messages, billing.deleted_messages, billing.partitions), (Some(89), 6, 2));
+    assert_eq!(billing.raw_lag_messages, Some(97));
+    assert_eq!(billing.time_lag, Some(TimeLagMillis { min: 4_000, max: Some(9_001), estimate: Some(5_000) }), "the one furthest behind");
+    assert_eq!((billing.standing.status, billing.standing.since), (GroupStatus::FallingBehind, Some(START)));
+    let on_orders = store.list_consumer_groups(&bus, Some("bill"), Some("orders")).await.expect("groups");
+    assert_eq!(on_orders[0].standing.status, GroupStatus::Stalled, "on the topic alone");
     assert_eq!((billing.members, billing.open_dead_letters, billing.topics.as_slice()), (Some(1), 2, &["orders".to_owned()][..]));
     assert_eq!((groups[1].lag_messages, groups[1].partitions), (None, 0));
     assert_eq!(store.list_consumer_groups(&bus, Some("BILL"), None).await.expect("groups").len(), 1);
@@ -55,8 +73,9 @@ async fn groups_are_listed_with_lag_and_end_when_they_are_gone(world: World) {
     let later = Timestamp::from_millis(START.as_millis() + 1_000);
     store.record_consumer_groups(&bus, &[group("billing", &[(1, 60)])], Some(&alive[..1]), later).await.expect("recorded");
     let found = store.find_consumer_group(&bus, &alive[0]).await.expect("an answer").expect("is there");
-    let offsets: Vec<_> = found.offsets.iter().map(|o| (o.partition, o.committed, o.log_start, o.end)).collect();
-    assert_eq!(offsets, [(0, None, Some(10), Some(100)), (1, Some(60), Some(0), Some(50))], "held without a commit, and committed");
+    assert_eq!(found.offsets, [offset(1, 60)], "as it was written, and the other one is gone");
+    let known = store.list_known_groups(&bus).await.expect("groups");
+    assert_eq!((known.len(), known[0].first_seen_at, known[0].offsets.as_slice()), (1, START, &[offset(1, 60)][..]));
     assert_eq!(found.sampled_at, later);
     assert_eq!(found.members.expect("members")[0].client_id, "client\0");
     let names: Vec<_> = store.list_consumer_groups(&bus, None, None).await.expect("groups").into_iter().map(|group| group.name).collect();

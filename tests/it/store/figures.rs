@@ -45,7 +45,7 @@ fn points(look: i64) -> Vec<(SeriesKey, Point)> {
 async fn write(store: &Store, source: &str, first: i64, end: i64) {
     for look in first..end {
         let after = (look > 0).then(|| at((look - 1) * 15_000));
-        let frame = NewFrame { source, after, taken_at: at(look * 15_000), points: points(look), state: Some(vec![7]) };
+        let frame = NewFrame { source, after, taken_at: at(look * 15_000), points: points(look), state: Some(vec![7]), snapshot: false };
         assert!(store.add_frame(frame).await.expect("it is written"), "look {look}");
     }
 }
@@ -124,7 +124,7 @@ async fn a_roll_up_that_is_done_again_changes_nothing_and_what_comes_late_is_add
     };
     assert!((hour().await - 2_400.0).abs() < 1e-9);
     // An instance that was frozen writes a frame of the hour that is already rolled up.
-    let late = NewFrame { source: "spans:frozen", after: None, taken_at: at(30 * MINUTE), points: points(3), state: None };
+    let late = NewFrame { source: "spans:frozen", after: None, taken_at: at(30 * MINUTE), points: points(3), state: None, snapshot: false };
     assert!(store.add_frame(late).await.expect("it is written"));
     roll_up_all(store, now).await;
     assert!((hour().await - 2_410.0).abs() < 1e-9, "{}", hour().await);
@@ -136,11 +136,12 @@ async fn only_one_writer_moves_a_source_on(world: World) {
     write(store, "bus:prod", 0, 3).await;
     let (taken_at, state) = store.figure_source("bus:prod").await.expect("it is read").expect("it is there");
     assert_eq!((taken_at, state), (at(30_000), Some(vec![7])));
-    let frame = |taken_at| NewFrame { source: "bus:prod", after: Some(at(30_000)), taken_at, points: points(3), state: None };
+    let frame =
+        |taken_at| NewFrame { source: "bus:prod", after: Some(at(30_000)), taken_at, points: points(3), state: None, snapshot: false };
     let (one, other) = tokio::join!(store.add_frame(frame(at(45_000))), store.add_frame(frame(at(46_000))));
     let written = [one, other].into_iter().filter(|written| matches!(written, Ok(true))).count();
     assert_eq!(written, 1);
-    let first = NewFrame { source: "bus:prod", after: None, taken_at: at(60_000), points: points(4), state: None };
+    let first = NewFrame { source: "bus:prod", after: None, taken_at: at(60_000), points: points(4), state: None, snapshot: false };
     assert!(!store.add_frame(first).await.expect("an answer"), "a source begins once");
     let rows = read(store, Figure::TopicMessagesPerSecond, topic("payments"), 0, HOUR, HOUR).await;
     assert!((total(&rows[0]) - 40.0).abs() < 1e-9, "three looks and one of the two: {}", total(&rows[0]));
@@ -170,7 +171,7 @@ async fn labels_may_be_anything(world: World) {
     let long = "ä".repeat(3_000);
     let names = ["", "a\0b", "a'b\"c", &long, "a b"];
     let points = names.iter().zip(1..).map(|(name, count)| (key(Figure::TopicMessagesPerSecond, name), Point::Count(f64::from(count))));
-    let frame = NewFrame { source: "bus:prod", after: None, taken_at: at(0), points: points.collect(), state: None };
+    let frame = NewFrame { source: "bus:prod", after: None, taken_at: at(0), points: points.collect(), state: None, snapshot: false };
     assert!(store.add_frame(frame).await.expect("it is written"));
     let query =
         SeriesQuery { figure: Figure::TopicMessagesPerSecond, labels: Labels::default(), from: at(0), to: at(15_000), step_ms: 15_000 };

@@ -92,7 +92,7 @@ async fn topics_are_listed_by_role_and_name_and_internal_ones_on_request() {
     assert_eq!(page.status, 200);
     let shown = text(&page);
     assert!(shown.contains("4 topics, 1 for dead letters."), "{shown}");
-    assert!(shown.contains("orders-dlt Dead letters 8 8,000 0 0 delete, 7 d 3"), "{shown}");
+    assert!(shown.contains("orders-dlt Dead letters 8 8,000 0 0 no sample delete, 7 d 3"), "{shown}");
     assert!(!shown.contains("__consumer_offsets"));
     let cases = [
         ("?internal=true", "__consumer_offsets", "nothing-of-the-kind"),

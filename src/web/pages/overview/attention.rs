@@ -6,6 +6,7 @@ use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::policy::Policy;
 use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
+use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::web::view::address::{Address, segment};
 use crate::web::view::freshness::{Condition, Freshness};
 use crate::web::view::group_row::{group_address, name_and_message};
@@ -63,6 +64,7 @@ pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], 
     let fast = arrivals(figures, range);
     list.extend(groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str()), groups_href));
     list.extend(fast);
+    list.extend(behind(figures));
     list.extend(figures.stopped_policies.iter().map(stopped_policy));
     list.extend(partitions(&figures.problems));
     list.extend(gaps(figures));
@@ -102,6 +104,39 @@ fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {
             Some(row(tone, "Bus has not been read lately".to_owned(), "What is shown of it is as old as that".to_owned(), state.sampled_at))
         }
     }
+}
+
+/// Consumer groups that somebody should look at.
+fn behind(figures: &Overview) -> Vec<Attention> {
+    let troubled = &figures.flow.troubled;
+    let row = |group: &ConsumerGroupSummary| {
+        let status = crate::web::view::group::status(group.standing.status, false);
+        let name = short(group.name.as_str(), 80);
+        Attention {
+            tone: status.tone,
+            what: format!("Consumer group {name}: {}", status.word.to_lowercase()),
+            evidence: short(&group.standing.evidence, 300),
+            place: short(group.bus.as_str(), 80),
+            since: group.standing.since,
+            href: format!("/buses/{}/consumer-groups/{}", segment(group.bus.as_str()), segment(group.name.as_str())),
+            action: "See group",
+        }
+    };
+    let mut rows: Vec<Attention> = troubled.iter().take(MAX_OF_A_KIND).map(row).collect();
+    if let Some(more) = troubled.len().checked_sub(MAX_OF_A_KIND).filter(|more| *more > 0)
+        && let Some(bus) = figures.buses.first()
+    {
+        rows.push(Attention {
+            tone: "warn",
+            what: counted(more as u64, "more consumer group needs a look", "more consumer groups need a look"),
+            evidence: "Stalled, stopped, falling behind or set back".to_owned(),
+            place: String::new(),
+            since: None,
+            href: format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str())),
+            action: "See groups",
+        });
+    }
+    rows
 }
 
 fn stopped_policy(policy: &Policy) -> Attention {

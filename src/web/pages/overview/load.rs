@@ -1,5 +1,6 @@
 //! What the first page and `GET /overview` are made of, read at once.
 
+use super::flow::Flow;
 use crate::model::bus::{Gap, TopicRole};
 use crate::model::dead_letter::StatusCounts;
 use crate::model::failure_group::FailureGroup;
@@ -50,6 +51,8 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) stopped_policies: Vec<Policy>,
     /// What lies in the store.
     pub(in crate::web) usage: StoreUsage,
+    /// What flows over the buses.
+    pub(in crate::web) flow: Flow,
 }
 
 /// A bus with what is watched on it.
@@ -93,8 +96,11 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     for state in states.into_iter().filter(|state| buses.is_empty() || buses.contains(&state.id)) {
         watched.push(watch(store, state).await?);
     }
+    let shown: Vec<BusId> = watched.iter().map(|bus: &WatchedBus| bus.state.id.clone()).collect();
+    let flow = Flow::load(store, &shown, buckets).await?;
     Ok(Overview {
         now,
+        flow,
         buckets,
         buses: watched,
         counts,

@@ -63,3 +63,47 @@ impl Kafka {
         Member { stop, thread: Some(thread) }
     }
 }
+
+/// A line of `kafka-consumer-groups.sh --describe`: group, topic, partition, committed, end, lag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ToolLag {
+    pub group: String,
+    pub topic: String,
+    pub partition: i32,
+    pub committed: Option<i64>,
+    pub end: i64,
+    pub lag: Option<i64>,
+}
+
+impl Kafka {
+    /// Runs Kafka's own tool for consumer groups.
+    pub(crate) async fn consumer_groups_tool(&self, arguments: &[&str]) -> String {
+        let mut command = std::process::Command::new("java");
+        command
+            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"])
+            .arg(super::lib().join("*"))
+            .args(["org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", &self.bootstrap()])
+            .args(arguments);
+        let output = blocking(move || command.output().expect("java runs")).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    }
+
+    /// What the tool says of every group.
+    pub(crate) async fn lag_by_the_tool(&self) -> Vec<ToolLag> {
+        let text = self.consumer_groups_tool(&["--describe", "--all-groups"]).await;
+        let number = |word: &str| word.parse::<i64>().ok();
+        let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let lines = lines.filter(|words| words.len() >= 6 && words[0] != "GROUP" && words[2].parse::<i32>().is_ok());
+        let lag = |words: Vec<&str>| ToolLag {
+            group: words[0].to_owned(),
+            topic: words[1].to_owned(),
+            partition: words[2].parse().expect("a partition"),
+            committed: number(words[3]),
+            end: number(words[4]).expect("an end"),
+            lag: number(words[5]),
+        };
+        lines.map(lag).collect()
+    }
+}

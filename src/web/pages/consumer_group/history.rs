@@ -1,0 +1,117 @@
+//! What a group did over time: lag, lag in time, speed, and what happened to it.
+
+use crate::model::figure::{Figure, FigureKind, Labels};
+use crate::model::group_event::{GroupEvent, GroupEventKind};
+use crate::model::{BusId, GroupName, Timestamp};
+use crate::store::failure_groups::Buckets;
+use crate::store::figures::read::{SeriesBuckets, SeriesQuery};
+use crate::store::{Store, StoreError};
+use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, numbers};
+use crate::web::view::period::Period;
+
+/// Events shown at once.
+const EVENTS: u32 = 30;
+
+/// Drawings and events of a group.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) charts: Vec<LineChart>,
+    pub(super) events: Vec<EventRow>,
+    pub(super) more_events: bool,
+    /// Messages per second read and written lately, for how long it takes to catch up.
+    pub(super) speeds: Option<(f64, f64)>,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) struct EventRow {
+    pub(super) at: Timestamp,
+    pub(super) icon: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) word: &'static str,
+    pub(super) detail: String,
+}
+
+/// Series of one figure over a time.
+pub(in crate::web::pages) async fn series(
+    store: &Store,
+    figure: Figure,
+    labels: Labels,
+    buckets: Buckets,
+) -> Result<Vec<SeriesBuckets>, StoreError> {
+    debug_assert_ne!(figure.kind(), FigureKind::Ratio);
+    let step_ms = (buckets.to.as_millis() - buckets.from.as_millis()) / i64::from(buckets.count.max(1));
+    store.read_series(&SeriesQuery { figure, labels, from: buckets.from, to: buckets.to, step_ms }).await
+}
+
+impl History {
+    pub(super) async fn load(store: &Store, bus: &BusId, group: &GroupName, topics: &[&str], period: &Period) -> Result<Self, StoreError> {
+        let (buckets, labels) = (period.buckets, Labels::bus(bus).consumer_group(group));
+        let events = store.list_group_events(bus, Some(group), buckets.from, buckets.to, EVENTS + 1).await?;
+        let lag = series(store, Figure::ConsumerGroupLagMessages, labels.clone(), buckets).await?;
+        let time = series(store, Figure::ConsumerGroupLagSeconds, labels.clone(), buckets).await?;
+        let read = series(store, Figure::ConsumerGroupMessagesPerSecond, labels, buckets).await?;
+        let mut written = Vec::new();
+        for topic in topics.iter().take(MOST * 4) {
+            let labels = Labels::bus(bus).topic(&(*topic).into());
+            written.extend(series(store, Figure::TopicMessagesPerSecond, labels, buckets).await?);
+        }
+        let marks: Vec<(Timestamp, String)> = events.iter().filter(|event| event.kind != GroupEventKind::StatusChanged).map(mark).collect();
+        let read = sum(Figure::ConsumerGroupMessagesPerSecond, &read, buckets);
+        let written = sum(Figure::TopicMessagesPerSecond, &written, buckets);
+        let speeds = newest(&read).zip(newest(&written));
+        let rates = vec![Named::new("read", read), Named::new("written", written).dashed()];
+        let charts = vec![
+            LineChart::new("lag", "Lag", Unit::Messages, buckets, by_topic(Figure::ConsumerGroupLagMessages, &lag), &marks),
+            LineChart::new("lag-time", "Lag in time", Unit::Seconds, buckets, by_topic(Figure::ConsumerGroupLagSeconds, &time), &marks),
+            LineChart::new("rates", "Read and written", Unit::PerSecond, buckets, rates, &marks),
+        ];
+        let more_events = events.len() > EVENTS as usize;
+        let events = events.into_iter().take(EVENTS as usize).map(Into::into).collect();
+        Ok(Self { charts, events, more_events, speeds })
+    }
+}
+
+/// The topics with the most, and what the others come to together.
+fn by_topic(figure: Figure, series: &[SeriesBuckets]) -> Vec<Named> {
+    let mut named: Vec<Named> = series
+        .iter()
+        .map(|series| {
+            let topic = series.labels.topic.as_ref().map_or_else(String::new, ToString::to_string);
+            Named::new(topic, numbers(figure, series, 0.5))
+        })
+        .collect();
+    let peak = |named: &Named| named.values.iter().flatten().copied().fold(0.0, f64::max);
+    named.sort_by(|a, b| peak(b).total_cmp(&peak(a)).then_with(|| a.label.cmp(&b.label)));
+    named.truncate(MOST);
+    named
+}
+
+fn sum(figure: Figure, series: &[SeriesBuckets], buckets: Buckets) -> Vec<Option<f64>> {
+    let all: Vec<Vec<Option<f64>>> = series.iter().map(|series| numbers(figure, series, 0.5)).collect();
+    added_up(&all, buckets.count as usize)
+}
+
+/// The mean of the newest few steps that hold anything.
+fn newest(values: &[Option<f64>]) -> Option<f64> {
+    let newest: Vec<f64> = values.iter().rev().flatten().copied().take(5).collect();
+    #[expect(clippy::cast_precision_loss, reason = "at most five")]
+    let count = newest.len() as f64;
+    (!newest.is_empty()).then(|| newest.iter().sum::<f64>() / count)
+}
+
+fn mark(event: &GroupEvent) -> (Timestamp, String) {
+    (event.at, event.detail.clone())
+}
+
+impl From<GroupEvent> for EventRow {
+    fn from(event: GroupEvent) -> Self {
+        let (icon, tone, word) = match event.kind {
+            GroupEventKind::Rebalanced => ("refresh-cw", "idle", "Rebalanced"),
+            GroupEventKind::OffsetsSet => ("rewind", "warn", "Offsets set by hand"),
+            GroupEventKind::OffsetsBack => ("rewind", "warn", "Offsets went back"),
+            GroupEventKind::StatusChanged => ("activity", "idle", "Status"),
+        };
+        Self { at: event.at, icon, tone, word, detail: event.detail }
+    }
+}

@@ -1,0 +1,190 @@
+//! What flows over the buses: throughput, the consumer groups that are behind, the busiest topics; and, over a week and more, how that
+//! compares with the time before.
+
+use std::collections::HashMap;
+
+use crate::model::figure::{Figure, Labels};
+use crate::model::lag::GroupStatus;
+use crate::model::{BusId, GroupName, Timestamp, TopicName};
+use crate::store::consumer_groups::ConsumerGroupSummary;
+use crate::store::failure_groups::Buckets;
+use crate::store::{Store, StoreError};
+use crate::web::pages::consumer_group::history::series;
+use crate::web::view::address::segment;
+use crate::web::view::group::{self, GroupState};
+use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, decimal, numbers, spark};
+
+/// Rows of a short list.
+const ROWS: usize = 6;
+
+/// Figures of the buses over the range.
+#[derive(Debug)]
+pub(in crate::web) struct Flow {
+    /// Throughput, and lag of the groups with the most.
+    pub(in crate::web) charts: Vec<LineChart>,
+    /// Topics with the most messages.
+    pub(in crate::web) topics: Vec<TopicRow>,
+    /// Consumer groups, those that need somebody first.
+    pub(in crate::web) groups: Vec<GroupRow>,
+    /// All groups that need somebody, for what needs attention.
+    pub(in crate::web) troubled: Vec<ConsumerGroupSummary>,
+    /// Living groups.
+    pub(in crate::web) all_groups: u64,
+    /// Mean messages per second over the range, and over the time before.
+    pub(in crate::web) rate: (Option<f64>, Option<f64>),
+}
+
+/// A busy topic.
+#[derive(Debug)]
+pub(in crate::web) struct TopicRow {
+    pub(in crate::web) bus: String,
+    pub(in crate::web) name: String,
+    pub(in crate::web) href: String,
+    pub(in crate::web) rate: String,
+    pub(in crate::web) spark: String,
+}
+
+/// A consumer group.
+#[derive(Debug)]
+pub(in crate::web) struct GroupRow {
+    pub(in crate::web) bus: String,
+    pub(in crate::web) name: String,
+    pub(in crate::web) href: String,
+    pub(in crate::web) status: GroupState,
+    pub(in crate::web) evidence: String,
+    pub(in crate::web) lag: Option<u64>,
+    pub(in crate::web) time_lag: String,
+    pub(in crate::web) spark: String,
+}
+
+type Values = Vec<Option<f64>>;
+
+impl Flow {
+    pub(in crate::web) async fn load(store: &Store, buses: &[BusId], buckets: Buckets) -> Result<Self, StoreError> {
+        let mut flow =
+            Self { charts: Vec::new(), topics: Vec::new(), groups: Vec::new(), troubled: Vec::new(), all_groups: 0, rate: (None, None) };
+        let (mut per_bus, mut topics, mut lags, mut summaries) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
+        let mut before = Vec::new();
+        for bus in buses {
+            let of_bus = all(store, Figure::BusMessagesPerSecond, bus, buckets).await?;
+            per_bus.extend(of_bus.into_iter().map(|(_, values)| Named::new(bus.as_str(), values)));
+            before.extend(all(store, Figure::BusMessagesPerSecond, bus, just_before(buckets)).await?.into_iter().map(|(_, values)| values));
+            let of_topics = all(store, Figure::TopicMessagesPerSecond, bus, buckets).await?;
+            topics.extend(of_topics.into_iter().filter_map(|(labels, values)| Some((bus.clone(), labels.topic?, values))));
+            for (labels, values) in all(store, Figure::ConsumerGroupLagMessages, bus, buckets).await? {
+                if let Some(group) = labels.consumer_group {
+                    lags.entry((bus.clone(), group)).or_insert_with(Vec::new).push(values);
+                }
+            }
+            summaries.extend(store.list_consumer_groups(bus, None, None).await?);
+        }
+        let lags: HashMap<(BusId, GroupName), Values> =
+            lags.into_iter().map(|(key, all)| (key, added_up(&all, buckets.count as usize))).collect();
+        flow.rate = (mean_of_sum(per_bus.iter().map(|named| &named.values), buckets), mean_of_sum(before.iter(), buckets));
+        let several = buses.len() > 1;
+        flow.charts = vec![
+            LineChart::new("throughput", "Messages written", Unit::PerSecond, buckets, largest(per_bus), &[]),
+            LineChart::new("most-lag", "Consumer groups with the most lag", Unit::Messages, buckets, most_lag(&lags, several), &[]),
+        ];
+        flow.topics = busiest(topics);
+        flow.all_groups = summaries.len() as u64;
+        flow.groups(summaries, &lags);
+        Ok(flow)
+    }
+
+    fn groups(&mut self, mut summaries: Vec<ConsumerGroupSummary>, lags: &HashMap<(BusId, GroupName), Values>) {
+        summaries.retain(|group| !group.standing.parked);
+        summaries.sort_by(|a, b| {
+            let key = |group: &ConsumerGroupSummary| (needs(group), group.lag_messages.unwrap_or(0));
+            key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
+        });
+        self.groups = summaries
+            .iter()
+            .filter(|group| group.lag_messages > Some(0) || needs(group).is_some())
+            .take(ROWS)
+            .map(|group| row(group, lags))
+            .collect();
+        summaries.retain(|group| needs(group).is_some());
+        self.troubled = summaries;
+    }
+}
+
+/// The status when somebody should look.
+pub(super) fn needs(group: &ConsumerGroupSummary) -> Option<GroupStatus> {
+    Some(group.standing.status).filter(|status| status.needs_attention() && *status != GroupStatus::NoCommit && !group.standing.parked)
+}
+
+fn row(group: &ConsumerGroupSummary, lags: &HashMap<(BusId, GroupName), Values>) -> GroupRow {
+    GroupRow {
+        bus: group.bus.to_string(),
+        name: group.name.to_string(),
+        href: format!("/buses/{}/consumer-groups/{}", segment(group.bus.as_str()), segment(group.name.as_str())),
+        status: group::status(group.standing.status, false),
+        evidence: group.standing.evidence.clone(),
+        lag: group.lag_messages,
+        time_lag: group.time_lag.map_or_else(String::new, group::time_lag),
+        spark: lags.get(&(group.bus.clone(), group.name.clone())).map_or_else(String::new, |values| spark(values)),
+    }
+}
+
+async fn all(store: &Store, figure: Figure, bus: &BusId, buckets: Buckets) -> Result<Vec<(Labels, Values)>, StoreError> {
+    let found = series(store, figure, Labels::bus(bus), buckets).await?;
+    Ok(found
+        .into_iter()
+        .map(|series| {
+            let values = numbers(figure, &series, 0.5);
+            (series.labels, values)
+        })
+        .collect())
+}
+
+fn just_before(buckets: Buckets) -> Buckets {
+    let length = buckets.to.as_millis() - buckets.from.as_millis();
+    Buckets { from: Timestamp::from_millis(buckets.from.as_millis() - length), to: buckets.from, count: buckets.count }
+}
+
+fn mean(values: &[Option<f64>]) -> Option<f64> {
+    let known: Vec<f64> = values.iter().flatten().copied().collect();
+    #[expect(clippy::cast_precision_loss, reason = "steps of a drawing")]
+    let count = known.len() as f64;
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / count)
+}
+
+fn mean_of_sum<'a>(all: impl Iterator<Item = &'a Values>, buckets: Buckets) -> Option<f64> {
+    let all: Vec<Values> = all.cloned().collect();
+    mean(&added_up(&all, buckets.count as usize))
+}
+
+fn peak(values: &[Option<f64>]) -> f64 {
+    values.iter().flatten().copied().fold(0.0, f64::max)
+}
+
+fn largest(mut named: Vec<Named>) -> Vec<Named> {
+    named.sort_by(|a, b| peak(&b.values).total_cmp(&peak(&a.values)).then_with(|| a.label.cmp(&b.label)));
+    named.truncate(MOST);
+    named
+}
+
+fn most_lag(lags: &HashMap<(BusId, GroupName), Values>, several: bool) -> Vec<Named> {
+    let named = lags
+        .iter()
+        .filter(|(_, values)| peak(values) > 0.0)
+        .map(|((bus, group), values)| Named::new(if several { format!("{bus} / {group}") } else { group.to_string() }, values.clone()));
+    largest(named.collect())
+}
+
+fn busiest(topics: Vec<(BusId, TopicName, Values)>) -> Vec<TopicRow> {
+    let mut rated: Vec<(f64, BusId, TopicName, Values)> = topics
+        .into_iter()
+        .filter_map(|(bus, topic, values)| mean(&values).filter(|rate| *rate > 0.0).map(|rate| (rate, bus, topic, values)))
+        .collect();
+    rated.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.2.cmp(&b.2)));
+    let row = |(rate, bus, topic, values): (f64, BusId, TopicName, Values)| TopicRow {
+        href: format!("/buses/{}/topics/{}", segment(bus.as_str()), segment(topic.as_str())),
+        bus: bus.to_string(),
+        name: topic.to_string(),
+        rate: decimal(rate),
+        spark: spark(&values),
+    };
+    rated.into_iter().take(ROWS).map(row).collect()
+}

@@ -1,0 +1,181 @@
+//! Groups in every condition that can be staged on one broker, all at once: each needs its minute of watching.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use redrive::model::Timestamp;
+use serde_json::Value;
+
+use crate::harness::kafka::{Kafka, Member, OpenTransaction, Options, Outgoing};
+use crate::harness::redrive::{Redrive, Setup};
+
+/// A minute of patience, five minutes of trend, and slow machines.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+fn records(topic: &str, count: usize) -> Vec<Outgoing> {
+    (0..count).map(|n| Outgoing::to(topic).partition(0).value(format!("v{n}"))).collect()
+}
+
+async fn group(client: &reqwest::Client, redrive: &Redrive, name: &str) -> Value {
+    let url = redrive.url(&format!("/api/v1/buses/prod/consumer-groups/{name}"));
+    let answer = client.get(url).send().await.expect("an answer");
+    if answer.status() == 200 { answer.json().await.expect("JSON") } else { Value::Null }
+}
+
+async fn until_status(client: &reqwest::Client, redrive: &Redrive, name: &str, status: &str) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = group(client, redrive, name).await;
+        if found["status"] == status {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{name} should be {status}: {found:#}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// When each offset of a topic was written, as its producer knows it: written between these two moments.
+type Written = Arc<Mutex<BTreeMap<i64, (i64, i64)>>>;
+
+/// Writes a hundred records each five seconds, while a reader without membership commits ten more each time.
+fn fall_behind(kafka: &Arc<Kafka>, topic: &'static str, group: &'static str) -> (Written, tokio::task::JoinHandle<()>) {
+    let written: Written = Arc::default();
+    let (ledger, kafka) = (Arc::clone(&written), Arc::clone(kafka));
+    #[expect(clippy::disallowed_methods, reason = "somebody else's producer, not a task of the house")]
+    let task = tokio::spawn(async move {
+        let mut end = 0;
+        for round in 1.. {
+            let before = Timestamp::now().as_millis();
+            kafka.produce(&records(topic, 100)).await;
+            let after = Timestamp::now().as_millis();
+            ledger.lock().expect("not poisoned").extend((end..end + 100).map(|offset| (offset, (before, after))));
+            end += 100;
+            kafka.commit(group, &[(topic, 0, round * 10)]).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    });
+    (written, task)
+}
+
+/// What stays as it is staged while this is held.
+type Staged = (Member, Member, OpenTransaction);
+
+/// A topic and a group per condition.
+async fn stage(kafka: &Kafka) -> Staged {
+    for topic in ["idle", "stopped", "stalled", "uncommitted", "lost", "reset", "markers", "open", "growing"] {
+        kafka.create_topic(topic, 1, &[]).await;
+    }
+    for topic in ["idle", "stopped", "stalled", "uncommitted", "lost", "reset"] {
+        kafka.produce(&records(topic, 100)).await;
+    }
+    kafka.commit("caught-up", &[("idle", 0, 100)]).await;
+    kafka.commit("left", &[("stopped", 0, 10)]).await;
+    kafka.commit("stuck", &[("stalled", 0, 5)]).await;
+    let stuck = kafka.member("stuck", "classic", &["stalled"], "worker").await;
+    let fresh = kafka.member("fresh", "consumer", &["uncommitted"], "worker").await;
+    kafka.commit("overtaken", &[("lost", 0, 5)]).await;
+    kafka.delete_records("lost", 0, 40).await;
+    kafka.commit("set-back", &[("reset", 0, 80)]).await;
+    kafka.produce_committed(&records("markers", 10)).await;
+    kafka.commit("at-the-marker", &[("markers", 0, 10)]).await;
+    kafka.produce(&records("open", 20)).await;
+    let open = kafka.begin_transaction("never-ends", &records("open", 5)).await;
+    kafka.commit("held-up", &[("open", 0, 20)]).await;
+    (stuck, fresh, open)
+}
+
+/// The record that the group has to read next was written when its producer says.
+fn time_lag_lies_inside_its_bound(slow: &Value, written: &Written) {
+    let partition = &slow["partitions"][0];
+    let look = &partition["looks"][1];
+    let at = Timestamp::parse_rfc3339(look["at"].as_str().expect("a time")).expect("a time").as_millis();
+    let committed = look["committed"].as_i64().expect("an offset");
+    let (before, after) = written.lock().expect("not poisoned")[&committed];
+    let seconds = |field: &str| partition[field].as_f64();
+    let (min, max) = (seconds("lag_seconds_min").expect("a bound"), seconds("lag_seconds_max"));
+    #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
+    let truth = ((at - after) as f64 / 1e3, (at - before) as f64 / 1e3);
+    assert!(min <= truth.1 + 0.5 && max.is_none_or(|max| truth.0 <= max + 0.5), "{truth:?} between {min} and {max:?}: {partition:#}");
+}
+
+/// Group by group and partition by partition, once the figures stand still.
+async fn compare_with_the_tool(kafka: &Kafka, client: &reqwest::Client, redrive: &Redrive) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let tool = kafka.lag_by_the_tool().await;
+        let mut differs = Vec::new();
+        for line in tool.iter().filter(|line| !line.group.starts_with("redrive-")) {
+            let found = group(client, redrive, &line.group).await;
+            let partitions = found["partitions"].as_array().cloned().unwrap_or_default();
+            let ours = partitions.iter().find(|p| p["topic"] == line.topic.as_str() && p["partition"] == line.partition);
+            let ours = ours.map(|p| (p["committed"].as_i64(), p["end"].as_i64(), p["raw_lag_messages"].as_i64()));
+            if ours != Some((line.committed, Some(line.end), line.lag)) {
+                differs.push(format!("{line:?} beside {ours:?}"));
+            }
+        }
+        assert!(tool.len() >= 9, "{tool:?}");
+        if differs.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{differs:#?}");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}
+
+async fn compare_figures(client: &reqwest::Client, redrive: &Redrive, written: &Written) {
+    let series = client.get(redrive.url("/api/v1/series?figure=consumer_group_lag_messages&bus=prod&consumer_group=left&step=15s"));
+    let series: Value = series.send().await.expect("an answer").json().await.expect("JSON");
+    let points = series["series"][0]["points"].as_array().cloned().unwrap_or_default();
+    assert!(points.iter().any(|point| point[1] == 90.0), "{series:#}");
+    let scraped = client.get(redrive.url("/metrics")).send().await.expect("an answer").text().await.expect("text");
+    let line = "redrive_consumer_group_lag_messages{bus=\"prod\",consumer_group=\"left\",topic=\"stopped\"} 90";
+    assert!(scraped.lines().any(|found| found == line), "{scraped}");
+    let rate = client.get(redrive.url("/api/v1/series?figure=topic_messages_per_second&bus=prod&topic=growing&step=15s"));
+    let rate: Value = rate.send().await.expect("an answer").json().await.expect("JSON");
+    let sum: f64 = rate["series"][0]["points"].as_array().into_iter().flatten().filter_map(|point| point[1].as_f64()).sum::<f64>() * 15.0;
+    #[expect(clippy::cast_precision_loss, reason = "some thousand messages")]
+    let all = written.lock().expect("not poisoned").len() as f64;
+    assert!(sum > 100.0 && sum <= all + 1.0, "{sum} counted of {all} written, from the first sweep on: {rate:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_condition_of_a_group_is_told_with_its_evidence_and_raw_lag_is_that_of_kafkas_own_tool() {
+    let kafka = Arc::new(tokio::task::spawn_blocking(|| Kafka::start(&Options::default())).await.expect("no panic"));
+    let _staged = stage(&kafka).await;
+    let (written, growing) = fall_behind(&kafka, "growing", "slow");
+
+    let redrive = Setup::new().bus("prod", &kafka.bootstrap()).environment("REDRIVE__HTTP__BUS_FIGURES", "true").start().await;
+    let client = redrive.client("viewer");
+    let caught_up = until_status(&client, &redrive, "caught-up", "caught_up").await;
+    assert_eq!(caught_up["partitions"][0]["lag_seconds_max"], 0.0, "{caught_up:#}");
+    until_status(&client, &redrive, "set-back", "unknown").await;
+    kafka.consumer_groups_tool(&["--group", "set-back", "--topic", "reset", "--reset-offsets", "--to-offset", "20", "--execute"]).await;
+    // The log goes on below the one that holds its partition and does not move.
+    kafka.produce(&records("stalled", 50)).await;
+
+    let lost = until_status(&client, &redrive, "overtaken", "data_loss").await;
+    let partition = &lost["partitions"][0];
+    assert_eq!((&partition["raw_lag_messages"], &partition["deleted_messages"]), (&95.into(), &35.into()), "{lost:#}");
+    assert_eq!(partition["lag_messages"], 60);
+    let back = until_status(&client, &redrive, "set-back", "rewound").await;
+    assert!(back["evidence"].as_str().is_some_and(|words| words.contains("from offset 80 to 20")), "{back:#}");
+    let marker = until_status(&client, &redrive, "at-the-marker", "caught_up").await;
+    let partition = &marker["partitions"][0];
+    assert_eq!((&partition["raw_lag_messages"], &partition["not_records"]), (&1.into(), &1.into()), "{marker:#}");
+    assert_eq!(partition["lag_messages"], 0);
+    let held = until_status(&client, &redrive, "held-up", "transaction_blocked").await;
+    assert!(held["evidence"].as_str().is_some_and(|words| words.contains("last stable offset at 20")), "{held:#}");
+    let left = until_status(&client, &redrive, "left", "stopped").await;
+    assert_eq!((&left["parked"], &left["partitions"][0]["lag_messages"]), (&false.into(), &90.into()));
+    until_status(&client, &redrive, "stuck", "stalled").await;
+    let fresh = until_status(&client, &redrive, "fresh", "no_commit").await;
+    assert_eq!((&fresh["type"], &fresh["partitions"][0]["committed"]), (&"consumer".into(), &Value::Null));
+
+    let slow = until_status(&client, &redrive, "slow", "falling_behind").await;
+    time_lag_lies_inside_its_bound(&slow, &written);
+    growing.abort();
+    let _ = growing.await;
+    compare_with_the_tool(&kafka, &client, &redrive).await;
+    compare_figures(&client, &redrive, &written).await;
+}

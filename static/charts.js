@@ -35,6 +35,7 @@
     if (unit === "ratio") return `${(v * 100).toFixed(0)}%`;
     if (v >= 1e6) return `${+(v / 1e6).toFixed(1)}M`;
     if (v >= 1e4) return `${+(v / 1e3).toFixed(1)}k`;
+    if (v < 1) return `${+v.toFixed(3)}`;
     return +v.toFixed(2) === Math.round(v) ? commas(v) : v.toFixed(1);
   }
   function time(at, data) {

@@ -4,4 +4,5 @@ mod acts;
 mod corpus;
 mod harness;
 mod journey;
+mod policies;
 mod replay;

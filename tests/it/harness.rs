@@ -1,6 +1,5 @@
 //! What tests need around them: the real binary, a browser, Kafka, PostgreSQL. A missing tool fails the test, it never skips it.
 
-#[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod browser;
 #[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod kafka;

@@ -47,7 +47,7 @@ async fn a_policy_is_made_from_a_failure_group_by_a_form_and_shows_again_what_is
     assert_eq!(wrong.status, 422);
     let shown = wrong.text();
     assert!(
-        shown.contains("first_delay is a length of time") && shown.contains("value=\"soon\"") && shown.contains("value=\"Cards\""),
+        shown.contains("First after: a length of time") && shown.contains("value=\"soon\"") && shown.contains("value=\"Cards\""),
         "{shown}"
     );
     assert_eq!(app.get("/api/v1/replay-policies").await.json()["items"], serde_json::json!([]), "nothing was saved");

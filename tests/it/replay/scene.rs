@@ -153,7 +153,7 @@ impl Scene {
 }
 
 /// Only these dead-letter topics.
-pub(super) fn section(topics: &[&str]) -> String {
+pub(crate) fn section(topics: &[&str]) -> String {
     let list = topics.iter().map(|topic| format!("{topic:?}")).collect::<Vec<_>>().join(", ");
     format!("id_prefix = \"redrive-\"\n[bus.dead_letters]\ntopics = [{list}]\n")
 }

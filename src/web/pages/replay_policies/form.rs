@@ -5,7 +5,6 @@ use serde::Deserialize;
 use super::super::super::Error;
 use super::super::super::address;
 use super::super::super::api::replay_policies::{ACCEPTABLE, check_terms, hours, millis, parse_name};
-use super::super::super::api::replays::duration;
 use super::super::super::view::filter::{ListQuery, Reading, api_query};
 use super::super::super::view::query::problems;
 use crate::model::policy::{Terms, Weekday};
@@ -97,8 +96,12 @@ impl Fields {
         }
     }
 
-    /// Name and terms; 422 with the field otherwise.
+    /// Name and terms; 422 with the field otherwise, in the words of the form.
     pub(in crate::web::pages) fn parse(&self, now: Timestamp) -> Result<(String, Terms), Error> {
+        self.read(now).map_err(in_words)
+    }
+
+    fn read(&self, now: Timestamp) -> Result<(String, Terms), Error> {
         let name = parse_name(&self.name)?;
         let pairs = address::pairs(self.filter.trim_start_matches('?'));
         let query = ListQuery::parse(&pairs, Reading::Api, &[], now).map_err(problems)?;
@@ -115,7 +118,7 @@ impl Fields {
             hours: if self.hours { Some(hours(&self.days()?, self.from.trim(), self.to.trim(), self.time_zone.trim())?) } else { None },
             daily_limit: number("daily_limit", &self.daily_limit)?,
             rate: optional("rate", &self.rate)?,
-            canary: Canary { count: number("canary", &self.canary)?, settle_ms: millis("settle", self.settle.trim())? },
+            canary: Canary { count: number("canary", &self.canary)?, settle_ms: settle(self.settle.trim())? },
             lag_limit: optional("lag_limit", &self.lag_limit)?,
             on_failed: if self.keep_order { OnFailed::SkipKey } else { OnFailed::Continue },
             existing: self.existing,
@@ -141,9 +144,42 @@ impl Fields {
     }
 }
 
+/// Says what is wrong as a person reads the form; the API speaks of its own fields.
+fn in_words(error: Error) -> Error {
+    let Error::Invalid { field: Some(field), .. } = &error else { return error };
+    let (field, text) = match field.as_str() {
+        "name" => ("name", "A name has 1 to 100 characters."),
+        "first_delay" => ("first_delay", "First after: a length of time from 1s to 7d, such as 5m."),
+        "factor" => ("factor", "Each time longer by: a number from 1 to 10."),
+        "attempt_limit" => ("attempt_limit", "At most: a whole number of times from 1 to 20."),
+        "failed_percent" | "failed_again_limit" => ("failed_percent", "Stop when more than: a whole number of percent from 0 to 99."),
+        "cool_down" => ("cool_down", "Then wait: a length of time from 1s to 7d, such as 15m."),
+        "canary" => ("canary", "And try: a whole number of messages from 1 to 1,000."),
+        "settle" => ("settle", "That settle for: a length of time from 1s to 1h, such as 60s."),
+        "give_up_after" => ("give_up_after", "Give up after: a whole number of stops from 1 to 20."),
+        "daily_limit" => ("daily_limit", "Within 24 hours at most: a whole number of messages from 1 to 1,000,000."),
+        "rate" => ("rate", "Per second at most: a whole number of messages from 1 to 1,000,000, or nothing."),
+        "lag_limit" => ("lag_limit", "Group behind by: a whole number of messages, or nothing."),
+        _ => return error,
+    };
+    Error::field(field, text)
+}
+
+/// As a person writes it: the largest unit that divides it.
+fn duration(millis: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let whole = UNITS.iter().find(|(_, unit)| millis.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{millis}ms"), |(name, unit)| format!("{}{name}", millis / unit))
+}
+
+fn settle(text: &str) -> Result<u64, Error> {
+    let settle = millis("settle", text)?;
+    if settle > 3_600_000 { Err(Error::field("settle", "an hour at most")) } else { Ok(settle) }
+}
+
 fn number<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, Error> {
     let text = text.trim().replace(',', "");
-    text.parse().map_err(|_| Error::field(field, "This is a number."))
+    text.parse().map_err(|_| Error::field(field, "not a number"))
 }
 
 fn optional<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<Option<T>, Error> {
@@ -171,7 +207,7 @@ mod tests {
         let (name, terms) = fields.parse(Timestamp::from_millis(0)).unwrap();
         let again = Fields::of(&name, &terms);
         assert_eq!(again.parse(Timestamp::from_millis(0)).unwrap(), (name, terms));
-        assert_eq!((again.first_delay.as_str(), again.day.len()), ("300s", 5));
+        assert_eq!((again.first_delay.as_str(), again.settle.as_str(), again.day.len()), ("5m", "1m", 5));
     }
 
     #[test]
@@ -182,7 +218,8 @@ mod tests {
         assert_eq!(field(|f| f.first_delay = "soon".to_owned()), "first_delay");
         assert_eq!(field(|f| f.factor = "0.5".to_owned()), "factor");
         assert_eq!(field(|f| f.daily_limit = "0".to_owned()), "daily_limit");
-        assert_eq!(field(|f| f.failed_percent = "100".to_owned()), "failed_again_limit");
+        assert_eq!(field(|f| f.failed_percent = "100".to_owned()), "failed_percent");
+        assert_eq!(field(|f| f.settle = "2h".to_owned()), "settle");
         assert_eq!(field(|f| f.accept = vec!["target_missing".to_owned()]), "accept");
         let night = |f: &mut Fields| {
             f.hours = true;

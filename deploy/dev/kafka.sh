@@ -21,7 +21,12 @@ fetch() {
   flock 9
   if [ ! -d "$lib" ]; then
     rm -rf "$lib.new"
-    mvn -q --batch-mode -f "$pom" dependency:copy-dependencies -DoutputDirectory="$lib.new" >&2
+    # A registry that stumbles once is asked again.
+    for try in 1 2 3; do
+      if mvn -q --batch-mode -f "$pom" dependency:copy-dependencies -DoutputDirectory="$lib.new" >&2; then break; fi
+      [ "$try" -lt 3 ] || exit 1
+      sleep 5
+    done
     mv "$lib.new" "$lib"
   fi
   exec 9>&-

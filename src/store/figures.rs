@@ -1,5 +1,5 @@
 //! Figures over time: series, and the frames in which samples arrive. [`rollup`] turns an hour of frames into minutes and hours by
-//! series, [`read`] reads whichever of the three fits.
+//! series, [`mod@read`] reads whichever of the three fits.
 //!
 //! Who samples calls [`Store::figure_source`] once for where it stands, then [`Store::add_frame`] after each look: a frame covers the
 //! time since the one before, so that time is covered once, whoever looks, and across restarts.

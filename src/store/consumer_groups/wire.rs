@@ -48,7 +48,7 @@ struct Partition {
     k: Option<(Seen, Seen)>,
 }
 
-/// Writes what [`read`] reads.
+/// Writes what [`read()`] reads.
 pub(super) fn write(offsets: &[&GroupOffset]) -> String {
     let partitions: Vec<Partition> = offsets.iter().map(|offset| of(offset)).collect();
     serde_json::to_string(&partitions).expect("numbers and texts are JSON")

@@ -18,6 +18,7 @@ pub mod purge;
 pub mod record;
 pub mod replay;
 pub mod selection;
+pub mod span;
 pub mod time;
 
 pub use access::{Actor, AuditEntry, Role};

@@ -1,0 +1,38 @@
+//! Spans as bytes, for the store. A version, then spans one after the other; names that return are written once, and so are the
+//! attributes of a resource. Integers are LEB128, signed ones zig-zag. Decoding damaged bytes is an error, never a panic.
+
+use super::{Attributes as Resource, Span};
+
+mod read;
+mod spans;
+mod values;
+mod write;
+
+/// The first byte. A reader of another version says so and reads nothing.
+const VERSION: u8 = 1;
+
+/// Bytes that are no spans of a version we know, or that were damaged since they were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stored spans are damaged")]
+pub struct DamagedSpans;
+
+/// Appends the spans to `out`.
+pub fn encode(spans: &[Span], out: &mut Vec<u8>) {
+    let mut writer = write::Writer::new(out);
+    writer.byte(VERSION);
+    writer.count(spans.len());
+    for span in spans {
+        spans::write(&mut writer, span);
+    }
+}
+
+/// Reads what [`encode()`] wrote, and nothing after it.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Span>, DamagedSpans> {
+    let mut reader = read::Reader::new(bytes);
+    if reader.byte()? != VERSION {
+        return Err(DamagedSpans);
+    }
+    let spans = reader.many(spans::read)?;
+    reader.end()?;
+    Ok(spans)
+}

@@ -1,9 +1,11 @@
 //! From the headers of a dead letter to a [`Failure`]. The decoder walks the rows of [`super::conventions`]; it knows no framework.
 //! Whatever the bytes are, it answers: what cannot be read is said in [`Failure::problem`], and the rest still decodes.
 
+use bytes::Bytes;
+
 use crate::model::names::GroupName;
 use crate::model::record::TimestampKind;
-use crate::model::{Convention, Failure, Origin, Record, TopicName};
+use crate::model::{Convention, Failure, Header, Origin, Record, TopicName};
 
 use super::conventions::{Mapping, removed_headers};
 use super::discovery::InvalidPattern;
@@ -68,18 +70,7 @@ impl Decoder {
     #[must_use]
     pub fn decode(&self, record: &Record, dead_letter_topic: &TopicName) -> Failure {
         let hits = self.rows.find(&record.headers);
-        let mut matched: Vec<Convention> = Vec::new();
-        let mut leading: Option<Fields<'_>> = None;
-        for row in hits.matched() {
-            let convention = &self.rows.get(row).convention;
-            if !matched.contains(convention) {
-                matched.push(convention.clone());
-            }
-            let fields = Fields::read(self.rows.get(row), &hits.resolve(row, self.rows.get(row)), &record.headers);
-            if leading.as_ref().is_none_or(|best| fields.is_newer_than(best, dead_letter_topic.as_str())) {
-                leading = Some(fields);
-            }
-        }
+        let (matched, leading) = self.match_all(&hits, &record.headers, dead_letter_topic);
         let mut failure = leading.map_or_else(unknown, |fields| fields.into_failure(record, dead_letter_topic));
         failure.matched = matched;
         failure.trace_id = newest_trace(&hits, record);
@@ -90,6 +81,43 @@ impl Decoder {
         self.topics.fill(&mut failure, dead_letter_topic);
         failure
     }
+
+    /// What a replay must know of a record: which conventions wrote into it, and the original bytes where they moved these into headers.
+    /// The same as [`Self::decode`] tells, without reading stack traces and messages.
+    #[must_use]
+    pub fn carried(&self, headers: &[Header], dead_letter_topic: &TopicName) -> Carried {
+        let (matched, leading) = self.match_all(&self.rows.find(headers), headers, dead_letter_topic);
+        let (original_key, original_value) = leading.map_or((None, None), |fields| fields.original());
+        Carried { matched, original_key, original_value }
+    }
+
+    /// Every convention that matches, and the fields of the one that wrote last.
+    fn match_all<'a>(&'a self, hits: &Hits, headers: &'a [Header], dead_letter_topic: &TopicName) -> (Vec<Convention>, Option<Fields<'a>>) {
+        let mut matched: Vec<Convention> = Vec::new();
+        let mut leading: Option<Fields<'_>> = None;
+        for row in hits.matched() {
+            let convention = &self.rows.get(row).convention;
+            if !matched.contains(convention) {
+                matched.push(convention.clone());
+            }
+            let fields = Fields::read(self.rows.get(row), &hits.resolve(row, self.rows.get(row)), headers);
+            if leading.as_ref().is_none_or(|best| fields.is_newer_than(best, dead_letter_topic.as_str())) {
+                leading = Some(fields);
+            }
+        }
+        (matched, leading)
+    }
+}
+
+/// What frameworks made of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// Every convention that matched.
+    pub matched: Vec<Convention>,
+    /// The original key, where a framework put it into a header.
+    pub original_key: Option<Bytes>,
+    /// The original value, where a framework put it into a header.
+    pub original_value: Option<Bytes>,
 }
 
 /// A dead letter without any failure header.

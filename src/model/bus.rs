@@ -106,7 +106,8 @@ pub struct TopicGeneration {
     pub gone_at: Option<Timestamp>,
     /// Whether its cleanup policy has `compact`.
     pub compacted: bool,
-    /// Configuration values that differ from the broker's defaults, where they can be read.
+    /// What was set on the topic, and what the broker sets for all (compaction, largest batch) where it is not Kafka's default; where it
+    /// can be read.
     pub config: BTreeMap<String, String>,
     /// Copies of each partition.
     pub replication_factor: u32,

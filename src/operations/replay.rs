@@ -22,6 +22,7 @@ mod barrier;
 mod checks;
 mod driver;
 mod limits;
+mod measuring;
 mod message;
 mod outcome;
 mod partition;

@@ -194,9 +194,40 @@ impl Shared {
     }
 }
 
-/// What was set on the topic, and compaction wherever it was set: it changes what may be missing from a log.
+/// What Kafka's own default of `max.message.bytes` is.
+const DEFAULT_MAX_MESSAGE_BYTES: &str = "1048588";
+
+/// What was set on the topic; and wherever they were set compaction, which changes what may be missing from a log, and the size of the
+/// largest batch, which a replay must keep to.
 fn of_interest(config: ConfigValue) -> Option<(String, String)> {
     let ConfigValue { name, value, of_topic } = config;
     let value = value?;
-    (of_topic || (name == "cleanup.policy" && value.contains("compact"))).then_some((name, value))
+    let telling = match name.as_str() {
+        "cleanup.policy" => value.contains("compact"),
+        "max.message.bytes" => value != DEFAULT_MAX_MESSAGE_BYTES,
+        _ => false,
+    };
+    (of_topic || telling).then_some((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_broker_sets_for_all_its_topics_is_known_where_it_matters() {
+        let config = |name: &str, value: &str, of_topic| ConfigValue { name: name.to_owned(), value: Some(value.to_owned()), of_topic };
+        let cases = [
+            (config("max.message.bytes", "10485760", false), true),
+            (config("max.message.bytes", "1048588", false), false),
+            (config("max.message.bytes", "1048588", true), true),
+            (config("cleanup.policy", "compact,delete", false), true),
+            (config("cleanup.policy", "delete", false), false),
+            (config("retention.ms", "60000", true), true),
+            (config("retention.ms", "60000", false), false),
+        ];
+        for (given, told) in cases {
+            assert_eq!(of_interest(given).is_some(), told);
+        }
+    }
 }

@@ -117,7 +117,7 @@ impl<'a> Fields<'a> {
             stack: stack.as_deref(),
         });
         let (consumer_group, consumer_group_inferred) = self.consumer_group(dead_letter_topic);
-        let bytes = |field: Field| self.slots[field as usize].map(|slot| slot.value.clone());
+        let (original_key, original_value) = self.original();
         Failure {
             convention: self.row.convention.clone(),
             matched: Vec::new(),
@@ -127,8 +127,8 @@ impl<'a> Fields<'a> {
             consumer_group_inferred,
             failed_at: self.failed_at,
             record_timestamp_is_failure_time: self.row.record_timestamp_is_failure_time,
-            original_value: bytes(Field::OriginalValue),
-            original_key: bytes(Field::OriginalKey),
+            original_value,
+            original_key,
             attempts: self.attempts.filter(|n| *n >= 0).map(|attempts| i32::try_from(attempts).unwrap_or(i32::MAX)),
             trace_id: None,
             is_pointer: self.row.may_be_pointer && record.key.is_none() && record.value.is_none(),
@@ -137,6 +137,12 @@ impl<'a> Fields<'a> {
             origin: self.origin,
             problem: (!self.problems.is_empty()).then_some(self.problems),
         }
+    }
+
+    /// The original key and value, where headers hold them.
+    pub(super) fn original(&self) -> (Option<Bytes>, Option<Bytes>) {
+        let bytes = |field: Field| self.slots[field as usize].map(|slot| slot.value.clone());
+        (bytes(Field::OriginalKey), bytes(Field::OriginalValue))
     }
 
     fn consumer_group(&mut self, dead_letter_topic: &TopicName) -> (Option<GroupName>, bool) {

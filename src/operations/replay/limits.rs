@@ -166,10 +166,9 @@ impl Canary {
     ) -> Result<Option<String>, Stop> {
         let settle = replay.settings.settle().unwrap_or_default();
         // Where a group is unknown, "sent" is all that anybody will ever know.
-        let knows_groups = routes.values().filter(|route| route.items > 0).all(|route| route.consumer_group.is_some());
-        if knows_groups && replay.counts.sent > 0 {
-            let text = format!("{} of the first {} messages are not consumed yet", replay.counts.sent, replay.sent_total);
-            return Ok(Some(text));
+        let unconsumed = replays.store().count_unconsumed(replay.number).await?;
+        if unconsumed > 0 {
+            return Ok(Some(format!("{unconsumed} of the first {} messages are not consumed yet", replay.sent_total)));
         }
         let Some(since) = replays.store().newest_result(replay.number).await? else { return Ok(None) };
         let passed = since.age_at(now);

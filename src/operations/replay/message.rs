@@ -9,7 +9,7 @@ use super::partition;
 use crate::bus::Outgoing;
 use crate::dead_letters::decode::Decoder;
 use crate::model::replay::{Partitioner, ReplayId, ReplayItem, Route};
-use crate::model::{Convention, Header, Record};
+use crate::model::{Convention, Header};
 use crate::store::replays::sending::Sendable;
 use crate::telemetry::{self, Replayed};
 
@@ -22,6 +22,16 @@ pub(super) const ATTEMPT: &str = "redrive-attempt";
 const REPLAY_ID: &str = "redrive-replay-id";
 const CONSUMER_GROUP: &str = "redrive-consumer-group";
 const ORIGINAL_TRACEPARENT: &str = "redrive-original-traceparent";
+
+/// Lengths that a record's format writes beside each header (varints).
+const HEADER_BYTES: usize = 10;
+
+/// What stays of a dead letter.
+struct Kept {
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    headers: Vec<Header>,
+}
 
 /// Turns dead letters of one bus into messages.
 #[derive(Debug)]
@@ -46,28 +56,10 @@ impl Editor {
         partitioner: Partitioner,
     ) -> Option<Outgoing> {
         let target = route.target.clone()?;
-        let record = Record {
-            topic: letter.topic.clone(),
-            partition: 0,
-            offset: 0,
-            timestamp: None,
-            timestamp_kind: None,
-            key: letter.key,
-            value: letter.value,
-            headers: letter.headers,
-        };
-        let failure = self.decoder.decode(&record, &letter.topic);
-        let written: Vec<Arc<HashSet<Vec<u8>>>> = failure.matched.iter().map(|convention| self.names_of(convention)).collect();
-        let (key, value) = match letter.resolved {
-            Some(content) => content,
-            None => (failure.original_key.or(record.key), failure.original_value.or(record.value)),
-        };
-        let original = original_traceparent(&record.headers);
-        let mut headers: Vec<Header> = record
-            .headers
-            .into_iter()
-            .filter(|header| !is_ours_or_trace(&header.name) && !written.iter().any(|names| names.contains(header.name.as_ref())))
-            .collect();
+        let at = letter.origin.timestamp.unwrap_or(letter.failed_at);
+        let origin_partition = letter.origin.partition;
+        let original = original_traceparent(&letter.headers);
+        let Kept { key, value, mut headers } = self.kept(letter);
         let mut add = |name: &'static str, value: String| headers.push(Header::new(Bytes::from_static(name.as_bytes()), value));
         add(MESSAGE_ID, item.message_id.to_string());
         add(ATTEMPT, item.attempt.to_string());
@@ -87,9 +79,28 @@ impl Editor {
         if let Some(original) = original {
             headers.push(Header::new(Bytes::from_static(ORIGINAL_TRACEPARENT.as_bytes()), original));
         }
-        let at = letter.origin.timestamp.unwrap_or(letter.failed_at);
-        let partition = partition::choose(route, partitioner, letter.origin.partition, at, key.as_deref(), item.dead_letter_id.0);
+        let partition = partition::choose(route, partitioner, origin_partition, at, key.as_deref(), item.dead_letter_id.0);
         Some(Outgoing { topic: target, partition, key, value, headers })
+    }
+
+    /// What a dead letter's message takes before our headers, in bytes.
+    pub(super) fn kept_bytes(&self, letter: Sendable) -> u64 {
+        let Kept { key, value, headers } = self.kept(letter);
+        let content = key.map_or(0, |key| key.len()) + value.map_or(0, |value| value.len());
+        let headers: usize = headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len) + HEADER_BYTES).sum();
+        (content + headers) as u64
+    }
+
+    /// The message without what frameworks, traces and earlier replays wrote.
+    fn kept(&self, letter: Sendable) -> Kept {
+        let carried = self.decoder.carried(&letter.headers, &letter.topic);
+        let written: Vec<Arc<HashSet<Vec<u8>>>> = carried.matched.iter().map(|convention| self.names_of(convention)).collect();
+        let (key, value) = match letter.resolved {
+            Some(content) => content,
+            None => (carried.original_key.or(letter.key), carried.original_value.or(letter.value)),
+        };
+        let ours = |name: &[u8]| is_ours_or_trace(name) || written.iter().any(|names| names.contains(name));
+        Kept { key, value, headers: letter.headers.into_iter().filter(|header| !ours(&header.name)).collect() }
     }
 
     fn names_of(&self, convention: &Convention) -> Arc<HashSet<Vec<u8>>> {

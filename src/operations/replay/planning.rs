@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::checks::{self, Tally};
 use super::scope::{Place, Scope};
-use super::{MOST_ITEMS, Replays, partition};
+use super::{MOST_ITEMS, Replays, measuring, partition};
 use crate::bus::BusError;
 use crate::model::replay::{MessageId, OnFailed, Replay, Route, SkipReason};
 use crate::model::{BusId, DeadLetterId, GroupName, PageRequest, Selection, Status, Timestamp, TopicName};
@@ -18,8 +18,6 @@ const STEP: u32 = 1_000;
 const WRITE_STEP: usize = 2_000;
 /// What a topic takes when its configuration does not say (`message.max.bytes` of the broker's defaults).
 const DEFAULT_MAX_BYTES: u64 = 1_048_588;
-/// Our headers and the batch around a record.
-const ADDED_BYTES: u64 = 600;
 
 /// Why planning ended early.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +47,13 @@ pub(super) struct Target {
     pub(super) topic_id: Option<String>,
     pub(super) partitions: i32,
     pub(super) history: TargetHistory,
+}
+
+impl Target {
+    /// Bytes of the largest batch that the topic takes (`max.message.bytes`).
+    fn most_bytes(&self) -> u64 {
+        self.history.max_message_bytes.unwrap_or(DEFAULT_MAX_BYTES)
+    }
 }
 
 /// Freezes the scope of a replay in steps and runs its checks.
@@ -148,6 +153,7 @@ impl<'a> Planner<'a> {
                 return Err(PlanError::Cancelled);
             }
             self.learn_targets(facts.values()).await?;
+            measuring::measure(self.replays, &self.replay.bus, |facts| self.most_bytes(facts), &mut facts).await?;
             let (items, duplicates) = self.items(step, facts);
             next = steps.next();
             let (written, read) =
@@ -250,10 +256,16 @@ impl<'a> Planner<'a> {
         if facts.custody_problem.is_some() {
             return Some(SkipReason::NoCustody);
         }
-        if facts.size_bytes + ADDED_BYTES > known.history.max_message_bytes.unwrap_or(DEFAULT_MAX_BYTES) {
+        if facts.size_bytes + measuring::ADDED_BYTES > known.most_bytes() {
             return Some(SkipReason::TooLarge);
         }
         (i64::from(attempt) > i64::from(settings.attempt_limit)).then_some(SkipReason::AttemptLimit)
+    }
+
+    /// What the target of a dead letter takes, when it is there.
+    fn most_bytes(&self, facts: &DraftFacts) -> Option<u64> {
+        let target = self.replay.settings.target.as_ref().or(facts.origin_topic.as_ref())?;
+        self.targets.get(target)?.as_ref().map(Target::most_bytes)
     }
 
     fn route(&mut self, target: Option<TopicName>, group: Option<(String, bool)>) -> usize {

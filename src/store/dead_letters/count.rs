@@ -13,7 +13,11 @@ use crate::store::{Store, StoreError};
 
 statements! {
     const IN_TIME = "select count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at <= $3";
-    const OF_FACET_IN_TIME = "select count(*) from dead_letters where facet_id = $1 and status = $2 and failed_at >= $3 and failed_at <= $4";
+    // A range of an index per facet and status, all in one round trip.
+    const OF_FACETS_IN_TIME = "select f.id, s.status, (select count(*) from dead_letters d where d.facet_id = f.id \
+        and d.status = s.status and d.failed_at >= $3 and d.failed_at <= $4) \
+        from (select cast(value as bigint) as id from json_each(cast($1 as text))) f, \
+        (select cast(value as smallint) as status from json_each(cast($2 as text))) s";
     const BY_FACET_IN_TIME = "select facet_id, count(*) from dead_letters where status = $1 and failed_at >= $2 and failed_at <= $3 \
         group by facet_id";
     const BY_FACET_AND_PRESENCE = concat!("select d.facet_id, d.status, count(*) from dead_letters d join partitions p on p.id = d.partition_id \
@@ -141,29 +145,35 @@ impl Store {
         let overlapping: Vec<FacetRow> = facets.into_iter().filter(|facet| facet.last_seen >= from && facet.first_seen <= to).collect();
         let (inside, cut): (Vec<_>, Vec<_>) = overlapping.into_iter().partition(|facet| facet.first_seen >= from && facet.last_seen <= to);
         let mut matching: Vec<FacetCounts> = inside.into_iter().map(|facet| whole(facet, statuses)).collect();
-        let all = if cut.len() > FEW_FACETS { Some(self.count_all_in_time(statuses, filter).await?) } else { None };
+        let counted = if cut.len() > FEW_FACETS {
+            self.count_all_in_time(statuses, filter).await?
+        } else {
+            self.count_some_in_time(&cut, statuses, from, to).await?
+        };
         for facet in cut {
             let mut counts = StatusCounts::default();
-            for status in statuses.iter().filter(|status| facet.counts.of(**status) > 0) {
-                *counts.of_mut(*status) = match &all {
-                    Some(all) => all.get(&(facet.id, *status)).copied().unwrap_or_default(),
-                    None => self.count_facet_in_time(facet.id, *status, from, to).await?,
-                };
+            for status in statuses {
+                *counts.of_mut(*status) = counted.get(&(facet.id, *status)).copied().unwrap_or_default();
             }
             matching.push((facet, counts));
         }
         Ok(matching)
     }
 
-    async fn count_facet_in_time(&self, facet: i64, status: Status, from: i64, to: i64) -> Result<u64, StoreError> {
-        let (count,): (i64,) = read!(self, |pool| sqlx::query_as(OF_FACET_IN_TIME)
-            .bind(facet)
-            .bind(status.code())
-            .bind(from)
-            .bind(to)
-            .fetch_one(pool)
-            .await?)?;
-        Ok(count.unsigned_abs())
+    async fn count_some_in_time(
+        &self,
+        facets: &[FacetRow],
+        statuses: &[Status],
+        from: i64,
+        to: i64,
+    ) -> Result<HashMap<(i64, Status), u64>, StoreError> {
+        let held = |wanted: &Status| facets.iter().any(|facet| facet.counts.of(*wanted) > 0);
+        let statuses = id_list(&statuses.iter().filter(|wanted| held(wanted)).map(|wanted| i64::from(wanted.code())).collect::<Vec<_>>());
+        let ids = id_list(&facets.iter().map(|facet| facet.id).collect::<Vec<_>>());
+        let rows: Vec<(i64, i16, i64)> = read!(self, |pool| {
+            sqlx::query_as(OF_FACETS_IN_TIME).bind(&ids).bind(&statuses).bind(from).bind(to).fetch_all(pool).await?
+        })?;
+        rows.into_iter().map(|(facet, code, count)| Ok(((facet, status(code)?), count.unsigned_abs()))).collect()
     }
 
     async fn count_all_in_time(&self, statuses: &[Status], filter: &DeadLetterFilter) -> Result<HashMap<(i64, Status), u64>, StoreError> {

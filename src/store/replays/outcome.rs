@@ -39,6 +39,8 @@ statements! {
         and result_at <= $4 and successor_id is null and (cast($5 as text) is null or reason like $5) order by position limit 1000";
     const OLDEST_CONSUMED = "select min(result_at) from replay_items where replay_id = $1 and route = $2 and result = 4";
     const NEWEST_RESULT = "select max(result_at) from replay_items where replay_id = $1 and result in (3, 4, 5, 6, 7)";
+    const UNCONSUMED = "select count(*) from replay_items i join replay_routes r on r.replay_id = i.replay_id and r.route = i.route \
+        where i.replay_id = $1 and i.result = 3 and r.consumer_group is not null";
     const OVER = "select position, dead_letter_id from replay_items where replay_id = $1 and position in \
         (select position from replay_items where replay_id = $1 and result = $2 order by position limit 1000) order by position";
     const ENDED_WATCHES = "select id from replays where watch_until <= $1 order by id limit 20";
@@ -230,6 +232,12 @@ impl Store {
     pub async fn newest_result(&self, number: i64) -> Result<Option<Timestamp>, StoreError> {
         let (at,): (Option<i64>,) = read!(self, |pool| sqlx::query_as(NEWEST_RESULT).bind(number).fetch_one(pool).await?)?;
         Ok(at.map(Timestamp::from_millis))
+    }
+
+    /// Sent items of a replay that their consumer group has not passed yet; those of which no group is known are left out.
+    pub async fn count_unconsumed(&self, number: i64) -> Result<u64, StoreError> {
+        let (count,): (i64,) = read!(self, |pool| sqlx::query_as(UNCONSUMED).bind(number).fetch_one(pool).await?)?;
+        Ok(count.unsigned_abs())
     }
 
     /// Partitions of a route's target with items that may still be passed.

@@ -88,6 +88,8 @@ pub struct DraftFacts {
     pub key_size: u64,
     /// Length of key and value together.
     pub size_bytes: u64,
+    /// Length of the record in custody, compressed.
+    pub custody_bytes: u64,
     /// The message's id, when it was replayed before.
     pub message_id: Option<MessageId>,
     /// Replays of the message so far.
@@ -300,6 +302,7 @@ impl FactsRow {
             key_prefix: self.key_prefix,
             key_size,
             size_bytes: key_size + self.value_size.map_or(0, i64::unsigned_abs),
+            custody_bytes: self.body_size.map_or(0, i64::unsigned_abs),
             message_id: self.message_id.and_then(|id| id.try_into().ok()).map(MessageId),
             attempts: self.attempt.unwrap_or(0),
             in_other_replay: false,

@@ -165,7 +165,8 @@ struct TopicDetail {
     topic: Topic,
     /// Its partitions by number.
     partitions: Vec<Partition>,
-    /// Configuration values that differ from the broker's defaults, where they can be read.
+    /// What was set on the topic, and what the broker sets for all (compaction, largest batch) where it is not Kafka's default; where it
+    /// can be read.
     config: BTreeMap<String, String>,
     /// Why the configuration cannot be read, in words.
     config_reason: Option<String>,

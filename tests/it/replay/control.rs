@@ -49,21 +49,40 @@ pub(super) fn noise(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|_| next(&mut state)).collect()
 }
 
+/// A message whose own header takes so many bytes.
+fn with_header(key: &str, bytes: usize) -> Known {
+    let headers = vec![("blob".to_owned(), Some(noise(bytes)))];
+    Known { partition: 0, key: Some(key.as_bytes().to_vec()), value: Some(b"{}".to_vec()), headers }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_knows_what_is_too_large_by_the_headers_that_are_sent() {
+    let kafka = kafka::shared();
+    let scene = Scene::new(kafka, 1).await;
+    kafka.configure_topic(&scene.origin, &[("max.message.bytes", "20000")]).await;
+    let mut traced = scene.dead_letter(&with_header("fits", 10_000), 101);
+    // The framework's own header is not sent: it makes the dead letter large, and not the message.
+    traced.headers.push(("kafka_dlt-exception-stacktrace".to_owned(), Some(noise(60_000))));
+    kafka.produce(&[scene.dead_letter(&with_header("large", 20_000), 100), traced]).await;
+    let redrive = scene.setup(kafka, Setup::new()).start().await;
+    scene.until_indexed(&redrive, 2).await;
+    scene.until_limit_known(&redrive).await;
+    let plan = scene.plan(&redrive, &json!({})).await;
+    assert_eq!((plan["waiting"].as_u64(), plan["skipped"].as_u64()), (Some(1), Some(1)), "{plan}");
+    let checks = plan["checks"].as_array().expect("a list");
+    let check = checks.iter().find(|check| check["code"] == "too_large").expect("it is checked");
+    assert_eq!((check["level"].as_str(), check["count"].as_u64()), (Some("blocked"), Some(1)), "{check}");
+    start(&redrive, &plan).await;
+    let done = until(&redrive, &plan, "it is completed", |replay| replay["state"] == "completed").await;
+    assert_eq!((done["sent_total"].as_u64(), done["failed"].as_u64()), (Some(1), Some(0)), "{done}");
+    assert_eq!(read(kafka, &scene.origin, 1, "read_committed").len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_the_broker_refuses_fails_alone_and_its_key_waits() {
     let kafka = kafka::shared();
     let scene = Scene::new(kafka, 2).await;
-    kafka.configure_topic(&scene.origin, &[("max.message.bytes", "20000")]).await;
-    let big = |key: &str, bytes: usize, offset: i64| {
-        // Headers count too, and a plan does not know how large they are.
-        let known = Known {
-            partition: 0,
-            key: Some(key.as_bytes().to_vec()),
-            value: Some(b"{}".to_vec()),
-            headers: vec![("blob".to_owned(), Some(noise(bytes)))],
-        };
-        scene.dead_letter(&known, offset)
-    };
+    let big = |key: &str, bytes: usize, offset: i64| scene.dead_letter(&with_header(key, bytes), offset);
     let records: Vec<Outgoing> = (0..40)
         .map(|number| {
             let key = format!("k{}", number % 4);
@@ -74,6 +93,8 @@ async fn a_record_that_the_broker_refuses_fails_alone_and_its_key_waits() {
     let redrive = scene.setup(kafka, Setup::new()).start().await;
     scene.until_indexed(&redrive, 40).await;
     let plan = scene.plan(&redrive, &json!({})).await;
+    // The plan could not know.
+    kafka.configure_topic(&scene.origin, &[("max.message.bytes", "20000")]).await;
     start(&redrive, &plan).await;
     let done = until(&redrive, &plan, "it is completed", |replay| replay["state"] == "completed").await;
     // Number 9 has key k1; 13, 17, ... 37 follow it.

@@ -192,18 +192,45 @@ async fn offsets_that_are_moved_past_a_message_are_not_taken_for_reading_it() {
     assert!(items["items"][0]["reason"].as_str().is_some_and(|reason| reason.contains("no members")), "{items}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_known_group_a_message_is_sent_and_no_more_is_said() {
-    let kafka = kafka::shared();
-    let scene = Scene::new(kafka, 1).await;
-    let letter = Outgoing::to(scene.dead_letters.as_str())
+/// A dead letter that tells where it came from, and not which group failed.
+fn of_no_group(scene: &Scene, offset: i64) -> Outgoing {
+    Outgoing::to(scene.dead_letters.as_str())
         .partition(0)
         .key("k")
         .value("v")
         .header("x-original-topic", scene.origin.as_str())
         .header("x-original-partition", 0_i32.to_be_bytes().to_vec())
-        .header("x-original-offset", 5_i64.to_be_bytes().to_vec());
-    kafka.produce(&[letter]).await;
+        .header("x-original-offset", offset.to_be_bytes().to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_waits_for_the_groups_that_are_known_beside_messages_of_none() {
+    let kafka = kafka::shared();
+    let mut scene = Scene::new(kafka, 1).await;
+    // In the order of their origin: those of no group come first.
+    kafka.produce(&[of_no_group(&scene, 1), of_no_group(&scene, 2)]).await;
+    scene.fail(kafka, 5, 2).await;
+    let redrive = scene.setup(kafka, Setup::new()).start().await;
+    scene.until_indexed(&redrive, 12).await;
+    let plan = scene.plan(&redrive, &json!({"canary": {"count": 4, "settle": "1s"}})).await;
+    start(&redrive, &plan).await;
+    let waits =
+        |replay: &Value| replay["state_text"].as_str().is_some_and(|text| text.contains("2 of the first 4 messages are not consumed"));
+    until(&redrive, &plan, "it waits for the two of the group", waits).await;
+    // Longer than it takes to settle: time alone does not pass the canary.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let held = find(&redrive, &plan).await.expect("an answer");
+    assert_eq!((held["sent_total"].as_u64(), held["state"].as_str()), (Some(4), Some("running")), "{held}");
+    let _service = Service::run(kafka, &scene, &scene.group.clone(), Temper::Fine);
+    let done = until(&redrive, &plan, "the rest is sent", |replay| replay["state"] == "completed").await;
+    assert_eq!(done["sent_total"].as_u64(), Some(12), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_known_group_a_message_is_sent_and_no_more_is_said() {
+    let kafka = kafka::shared();
+    let scene = Scene::new(kafka, 1).await;
+    kafka.produce(&[of_no_group(&scene, 5)]).await;
     let redrive = scene.setup(kafka, Setup::new()).start().await;
     scene.until_indexed(&redrive, 1).await;
     let plan = scene.plan(&redrive, &json!({})).await;

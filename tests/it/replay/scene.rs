@@ -113,6 +113,13 @@ impl Scene {
             .await;
     }
 
+    /// Waits until the configuration of the origin topic has been read.
+    pub(super) async fn until_limit_known(&self, redrive: &Redrive) {
+        let path = format!("/api/v1/buses/prod/topics/{}", self.origin);
+        let known = async || try_get(redrive, &path).await.is_some_and(|topic| topic["config"]["max.message.bytes"].is_string());
+        redrive.wait_until("the topic's limit is known", PATIENCE, known).await;
+    }
+
     /// Plans a replay of everything open on the dead-letter topic.
     pub(super) async fn plan(&self, redrive: &Redrive, more: &Value) -> Value {
         let mut body = json!({"selection": {"filter": {"bus": "prod", "topic": self.dead_letters}}, "rate": null});

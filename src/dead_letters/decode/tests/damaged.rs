@@ -95,7 +95,10 @@ proptest! {
     fn no_bytes_make_it_panic(headers in proptest::collection::vec((header_name(), header_value()), 0..40), topic in "\\PC{0,30}") {
         let mut letter = record(&[]);
         letter.headers = headers.into_iter().map(|(name, value)| Header { name: name.into(), value: value.map(Into::into) }).collect();
-        let failure = Decoder::new(&[]).decode(&letter, &topic.as_str().into());
+        let decoder = Decoder::new(&[]);
+        let failure = decoder.decode(&letter, &topic.as_str().into());
+        let carried = decoder.carried(&letter.headers, &topic.as_str().into());
+        prop_assert_eq!((&carried.matched, &carried.original_key, &carried.original_value), (&failure.matched, &failure.original_key, &failure.original_value));
         let parts = fingerprint(&failure, &topic.as_str().into(), &["shop.".to_owned()]);
         prop_assert_eq!(&parts, &fingerprint(&failure, &topic.as_str().into(), &["shop.".to_owned()]));
         prop_assert!(parts.title.chars().count() <= 161);

@@ -4,6 +4,7 @@
 //! secrets (`*_file`). What other rooms know about values (which client properties exist) comes in as functions.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use figment::Figment;
@@ -136,11 +137,14 @@ impl Config {
             return;
         }
         let listens = [
-            ("http", "listen", self.http.listen),
+            ("http", "listen", Some(self.http.listen)),
             ("otlp", "grpc_listen", self.otlp.grpc_listen),
             ("otlp", "http_listen", self.otlp.http_listen),
         ];
-        for (table, key, address) in listens.into_iter().filter(|(_, _, address)| !address.ip().to_canonical().is_loopback()) {
+        let reachable = |(table, key, address): (_, _, Option<SocketAddr>)| {
+            address.filter(|address| !address.ip().to_canonical().is_loopback()).map(|address| (table, key, address))
+        };
+        for (table, key, address) in listens.into_iter().filter_map(reachable) {
             let section = root.section(table);
             section.problem(
                 key,

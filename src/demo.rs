@@ -23,6 +23,7 @@ mod orders;
 mod outlet;
 mod random;
 mod services;
+mod spans;
 mod storefront;
 mod styles;
 mod topics;
@@ -48,6 +49,7 @@ pub struct DemoBus {
 struct Shop {
     bootstrap_servers: String,
     outlet: outlet::Outlet,
+    spans: Arc<spans::Spans>,
     opened_at: Timestamp,
     fixed: Switch,
 }
@@ -60,11 +62,11 @@ impl Shop {
 }
 
 /// Starts the shop: on the in-process cluster, or on the Kafka at `bus` (`host:port`). Returns when its topics are there and the
-/// failures of its past are written; everything else goes on in tasks of `lifecycle`.
+/// failures of its past are written; everything else goes on in tasks of `lifecycle`. Its services send their spans to `spans_to`.
 ///
 /// # Errors
 /// When the cluster cannot be started, or the named Kafka does not answer or refuses to create topics.
-pub async fn start(lifecycle: &Lifecycle, bus: Option<String>) -> anyhow::Result<DemoBus> {
+pub async fn start(lifecycle: &Lifecycle, bus: Option<String>, spans_to: Option<&str>) -> anyhow::Result<DemoBus> {
     let (bootstrap_servers, cluster) = if let Some(servers) = bus {
         topics::create(&servers).await.with_context(|| format!("the topics of the demo cannot be created on {servers}"))?;
         (servers, None)
@@ -73,7 +75,9 @@ pub async fn start(lifecycle: &Lifecycle, bus: Option<String>) -> anyhow::Result
         (cluster.bootstrap_servers().to_owned(), Some(cluster))
     };
     let (outlet, fixed) = (outlet::Outlet::new(&bootstrap_servers)?, Switch::default());
-    let shop = Arc::new(Shop { bootstrap_servers: bootstrap_servers.clone(), outlet, opened_at: Timestamp::now(), fixed: fixed.clone() });
+    let spans = Arc::new(spans::Spans::start(spans_to)?);
+    let shop =
+        Arc::new(Shop { bootstrap_servers: bootstrap_servers.clone(), outlet, spans, opened_at: Timestamp::now(), fixed: fixed.clone() });
     history::write(&shop).await.context("the failures of the demo's past cannot be written")?;
     for service in services::SERVICES {
         lifecycle.spawn(service.task, worker::run(Arc::clone(&shop), service, lifecycle.soft().clone()));

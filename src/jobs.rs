@@ -24,7 +24,9 @@ mod purges;
 mod retention;
 mod revisions;
 pub mod sampler;
+mod spans;
 mod store_health;
+mod traces;
 
 pub use crate::dead_letters::indexer::{Context, Instance};
 
@@ -41,6 +43,12 @@ pub struct Retention {
     pub minutes: Duration,
     /// Hours of arrivals and figures.
     pub hours: Duration,
+    /// Spans, every one of them.
+    pub spans: Duration,
+    /// Traces that are kept longer.
+    pub kept_traces: Duration,
+    /// What spans and traces may take, about, in bytes.
+    pub spans_max_bytes: u64,
     /// Sessions after login, and after the last request.
     pub session_absolute: Duration,
     /// See `session_absolute`.
@@ -111,6 +119,20 @@ pub const TABLE: &[Job] = &[
         run: |run| Box::pin(figures::roll_up(run)),
     },
     Job {
+        name: "traces",
+        period: Duration::from_secs(1),
+        touches: "reads spans that came in; writes figures of them, and which traces are kept",
+        by: By::One,
+        run: |run| Box::pin(traces::derive(run)),
+    },
+    Job {
+        name: "spans",
+        period: Duration::from_secs(15),
+        touches: "removes spans past their time, or the oldest when there are too many; what they hold of kept traces stays",
+        by: By::One,
+        run: |run| Box::pin(spans::expire(run)),
+    },
+    Job {
         name: "discards",
         period: Duration::from_secs(2),
         touches: "statuses of dead letters in discards and restores that a crash left behind, with their audit",
@@ -151,13 +173,15 @@ struct Run {
     policies: Policies,
     /// Revisions seen so far; of the `revisions` job alone.
     revisions: Arc<Mutex<Option<BTreeMap<String, i64>>>>,
+    /// Where deriving figures from spans stands; of the `traces` job alone.
+    deriver: Arc<tokio::sync::Mutex<Option<traces::Deriver>>>,
 }
 
 /// Starts everything: the table's jobs, and a sampler and an indexer for each bus. Returns at once; nothing waits for a bus.
 /// Where instances share a store, this one is registered in it first, so that no other takes it for a stranger.
 pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention, policies: Policies) {
     let operations = Operations::new(buses.iter().map(|work| (work.id().clone(), Arc::clone(&work.bus))).collect());
-    let run = Run { context: context.clone(), retention, operations, policies, revisions: Arc::default() };
+    let run = Run { context: context.clone(), retention, operations, policies, revisions: Arc::default(), deriver: Arc::default() };
     if context.instance.shared
         && let Err(error) = instances::register(&run).await
     {

@@ -10,11 +10,13 @@
 //! | [`telemetry`] | our own logs, metrics and traces |
 //! | [`bus`] | the `Bus` trait and its adapters; the only room that names librdkafka (beside the demo) |
 //! | [`dead_letters`] | conventions, decoder, fingerprint (pure), and the indexer from bus to store |
+//! | [`otlp`] | receivers of spans and the conventions of their attributes; the only room that names OTLP protobufs |
 //! | [`store`] | the only room that names a database |
 //! | [`metrics`] | figures: histograms, lag, consumer-group status (pure) |
 //! | [`jobs`] | background tasks: sampling, retention |
 //! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, replay |
 //! | [`access`] | passwords, sessions, roles, tokens |
+//! | [`traces`] | spans to figures and journeys (pure) |
 //! | [`web`] | pages and API; the only room that names the web framework |
 //! | [`demo`] | the simulated shop |
 //! | [`app`] | puts the parts together |
@@ -34,6 +36,8 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod model;
 pub mod operations;
+pub mod otlp;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod web;

@@ -20,6 +20,7 @@ pub mod replay;
 pub mod selection;
 pub mod span;
 pub mod time;
+pub mod trace;
 
 pub use access::{Actor, AuditEntry, Role};
 pub use bus::{BusKind, BusState, Capabilities, Capability};

@@ -25,6 +25,7 @@ pub mod group_events;
 pub mod indexing;
 pub mod instances;
 mod open;
+pub mod otlp_positions;
 pub mod partition_problems;
 pub mod policies;
 mod presence;
@@ -33,6 +34,7 @@ pub mod replays;
 pub mod retention;
 mod rows;
 pub mod search;
+pub mod spans;
 pub mod statuses;
 pub mod topics;
 mod usage;
@@ -170,6 +172,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         indexing::write::STATEMENTS,
         instances::STATEMENTS,
         open::STATEMENTS,
+        otlp_positions::STATEMENTS,
         partition_problems::STATEMENTS,
         policies::STATEMENTS,
         purges::STATEMENTS,
@@ -180,6 +183,10 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         retention::STATEMENTS,
         search::STATEMENTS,
         search::compact::STATEMENTS,
+        spans::STATEMENTS,
+        spans::keep::STATEMENTS,
+        spans::letters::STATEMENTS,
+        spans::read::STATEMENTS,
         statuses::STATEMENTS,
         topics::STATEMENTS,
         topics::record::STATEMENTS,

@@ -26,25 +26,33 @@ pub struct DemoOptions {
 pub async fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let folder = Folder::create()?;
-    let config = configuration(&options, &folder.0, None)?;
+    let spans = SpanPorts::free()?;
+    let config = configuration(&options, &folder.0, spans, None)?;
     let telemetry = telemetry::init(&config.telemetry, &Wishes::from_environment())?;
     let lifecycle = Lifecycle::new();
-    let ended = open_and_watch(&options, &folder.0, &lifecycle, &mut signals).await;
+    let ended = open_and_watch(&options, &folder.0, spans, &lifecycle, &mut signals).await;
     // Flushing blocks; by now nothing else needs this thread.
     let _ = tokio::task::spawn_blocking(move || telemetry.end()).await;
     ended
 }
 
-async fn open_and_watch(options: &DemoOptions, folder: &Path, lifecycle: &Lifecycle, signals: &mut Signals) -> anyhow::Result<()> {
+async fn open_and_watch(
+    options: &DemoOptions,
+    folder: &Path,
+    spans: SpanPorts,
+    lifecycle: &Lifecycle,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
     let listener = listen(options.listen).await.context("choose another address with --listen")?;
+    let endpoint = format!("http://127.0.0.1:{}", spans.grpc);
     let shop = tokio::select! {
-        shop = demo::start(lifecycle, options.bus.clone()) => shop?,
+        shop = demo::start(lifecycle, options.bus.clone(), Some(&endpoint)) => shop?,
         signal = signals.next() => {
             tracing::info!(signal, "ending: the shop had not opened yet");
             return Ok(());
         }
     };
-    let config = configuration(options, folder, Some(&shop))?;
+    let config = configuration(options, folder, spans, Some(&shop))?;
     println!("Redrive watches the simulated shop: http://{}  (no login; Ctrl-C ends it, and nothing stays behind)", listener.local_addr()?);
     let ended = run(config, lifecycle, listener, signals, Some(shop.fixed.clone())).await;
     // The in-process cluster outlives everybody who talks to it.
@@ -53,7 +61,7 @@ async fn open_and_watch(options: &DemoOptions, folder: &Path, lifecycle: &Lifecy
 }
 
 /// No login, a store that goes with the demo, and the shop's bus. The environment may still override, as everywhere.
-fn configuration(options: &DemoOptions, folder: &Path, shop: Option<&DemoBus>) -> Result<Config, Problems> {
+fn configuration(options: &DemoOptions, folder: &Path, spans: SpanPorts, shop: Option<&DemoBus>) -> Result<Config, Problems> {
     let path = |name: &str| folder.join(name).display().to_string();
     let bus = shop.map_or(String::new(), |shop| {
         format!(
@@ -63,13 +71,31 @@ fn configuration(options: &DemoOptions, folder: &Path, shop: Option<&DemoBus>) -
         )
     });
     let text = format!(
-        "[http]\nlisten = {:?}\n[auth]\nmode = \"none\"\n[store]\nurl = {:?}\n[secrets]\nkey_file = {:?}\n{bus}",
+        "[http]\nlisten = {:?}\n[auth]\nmode = \"none\"\n[store]\nurl = {:?}\n[secrets]\nkey_file = {:?}\n\
+         [otlp]\ngrpc_listen = \"127.0.0.1:{}\"\nhttp_listen = \"127.0.0.1:{}\"\n{bus}",
         options.listen.to_string(),
         format!("sqlite:{}", path("redrive.db")),
         path("redrive.key"),
+        spans.grpc,
+        spans.http,
     );
     let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Config::parse(Some("the demo's own configuration".to_owned()), &text, environment, &CHECKS)
+}
+
+/// Where the demo's services send their spans: ports that nobody uses, so that the demo runs beside a collector.
+#[derive(Debug, Clone, Copy)]
+struct SpanPorts {
+    grpc: u16,
+    http: u16,
+}
+
+impl SpanPorts {
+    fn free() -> anyhow::Result<Self> {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0");
+        let (grpc, http) = (free().context("no port is free")?, free().context("no port is free")?);
+        Ok(Self { grpc: grpc.local_addr()?.port(), http: http.local_addr()?.port() })
+    }
 }
 
 /// A folder of this process alone, removed at the end.

@@ -15,6 +15,7 @@ use crate::lifecycle::switch::Switch;
 use crate::operations::Operations;
 use crate::operations::policy::Policies;
 use crate::operations::replay::{ReplayParts, Replays};
+use crate::otlp::{self, SharedIntake, StoreIntake};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::web::{self, WebParts, WebState};
@@ -35,6 +36,7 @@ pub(super) async fn start(
         instance: jobs::Instance::new(&config.store.url),
     };
     store.tell_waits(context.metrics.clone());
+    let listeners = otlp::listen(&config.otlp).await?;
     let buses = watching::connect_all(&config)?;
     let access = Access::new(store.clone(), config.auth.mode, context.changes.clone());
     first_start::announce(&access, &config).await.context("looking for users")?;
@@ -61,7 +63,10 @@ pub(super) async fn start(
         lifecycle: lifecycle.clone(),
     });
     lifecycle.spawn("web", web::serve(listener, state));
+    let intake: SharedIntake = Arc::new(StoreIntake::spawn(context.store.clone(), lifecycle));
+    listeners.serve(Arc::clone(&intake), context.metrics.clone(), lifecycle);
     watching::start(&config, &context, &buses, policies).await?;
+    watching::read_spans(&config, &context, &buses, intake);
     replays.spawn();
     Ok(())
 }

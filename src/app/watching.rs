@@ -16,6 +16,7 @@ use crate::jobs::{self, Retention};
 use crate::model::{BusId, BusKind};
 use crate::operations::policy::Policies;
 use crate::operations::replay::ReplayBus;
+use crate::otlp::{SharedIntake, TopicContext, TopicSource, spawn_topics};
 use crate::store::StoreError;
 
 /// Deadline of one request to a bus.
@@ -72,11 +73,32 @@ pub(super) async fn start(
         raw: config.retention.raw,
         minutes: config.retention.minutes,
         hours: config.retention.hours,
+        spans: config.retention.spans,
+        kept_traces: config.retention.kept_traces,
+        spans_max_bytes: config.retention.spans_max_bytes,
         session_absolute: SESSION_ABSOLUTE,
         session_idle: SESSION_IDLE,
     };
     jobs::spawn_all(context, work, retention, policies).await;
     Ok(())
+}
+
+/// Reads spans from the topics that are configured for it.
+pub(super) fn read_spans(config: &Config, context: &jobs::Context, buses: &HashMap<BusId, Arc<dyn Bus>>, intake: SharedIntake) {
+    let around = TopicContext {
+        store: context.store.clone(),
+        intake,
+        metrics: context.metrics.clone(),
+        life: context.life.clone(),
+        client_id: Arc::clone(&context.instance.client_id),
+        shared: context.instance.shared,
+    };
+    for bus in &config.buses {
+        if let Some(connected) = buses.get(&bus.id) {
+            let source = TopicSource { bus: Arc::clone(connected), id_prefix: bus.id_prefix.clone(), topics: bus.otlp_topics.clone() };
+            spawn_topics(&around, source);
+        }
+    }
 }
 
 /// Writes the configured buses to the store, as often as it takes while the store cannot be written.

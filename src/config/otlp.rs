@@ -1,22 +1,21 @@
 //! `[otlp]`: where services send spans.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use super::http::listen;
 use super::read::Section;
-use super::values::parse_size;
+use super::values::{parse_listen, parse_size};
 
 /// Addresses and limits of the span receivers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OtlpConfig {
-    /// OTLP over gRPC.
-    pub grpc_listen: SocketAddr,
-    /// OTLP over HTTP.
-    pub http_listen: SocketAddr,
+    /// OTLP over gRPC; `None` where it is off.
+    pub grpc_listen: Option<SocketAddr>,
+    /// OTLP over HTTP; `None` where it is off.
+    pub http_listen: Option<SocketAddr>,
     /// Bearer token that senders must give.
     pub token: Option<String>,
-    /// Largest request.
+    /// Largest request, as sent and unpacked.
     pub max_bytes: u64,
 }
 
@@ -31,6 +30,13 @@ impl OtlpConfig {
         section.finish();
         read
     }
+}
+
+/// An address to listen on; loopback where it is not given, nothing where it is empty.
+fn listen(section: &Section<'_>, key: &'static str, port: u16) -> Option<SocketAddr> {
+    let expected = format!("an address with port, such as \"127.0.0.1:{port}\" or \"0.0.0.0:{port}\", or empty");
+    let fallback = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    section.parsed(key, &expected, fallback, |text| if text.is_empty() { Some(None) } else { parse_listen(text).map(Some) })
 }
 
 impl fmt::Debug for OtlpConfig {

@@ -69,6 +69,12 @@ pub struct RetentionConfig {
     pub minutes: Duration,
     /// Figures by the hour.
     pub hours: Duration,
+    /// Spans, every one of them.
+    pub spans: Duration,
+    /// Traces that are kept longer: failed, slow, dead-lettered, replayed, ...
+    pub kept_traces: Duration,
+    /// What spans and traces may take in the store, about; the oldest go first.
+    pub spans_max_bytes: u64,
     /// Size at which the store is full; `None` = the disk decides.
     pub store_max_bytes: Option<u64>,
 }
@@ -82,6 +88,11 @@ impl RetentionConfig {
             raw: duration("raw", DAY * 2),
             minutes: duration("minutes", DAY * 14),
             hours: duration("hours", DAY * 400),
+            spans: duration("spans", Duration::from_hours(2)),
+            kept_traces: duration("kept_traces", DAY * 14),
+            spans_max_bytes: section.parsed("spans_max_bytes", "a size such as \"1GiB\" (at least 16MiB)", 1 << 30, |text| {
+                parse_size(text).filter(|bytes| *bytes >= 16 << 20)
+            }),
             store_max_bytes: section.parsed("store_max_bytes", "a size such as \"20GiB\" (at least 64MiB), or empty", None, |text| {
                 if text.is_empty() { Some(None) } else { parse_size(text).filter(|bytes| *bytes >= 64 << 20).map(Some) }
             }),

@@ -207,3 +207,14 @@ fn without_login_every_address_must_be_loopback() {
     assert!(found[0].contains("http.listen") && found[0].contains("loopback"), "{found:?}");
     assert!(load("[auth]\nmode = \"none\"\n[http]\nlisten = \"[::1]:80\"\n", &[]).is_ok());
 }
+
+#[test]
+fn receivers_of_spans_listen_on_loopback_unless_told_otherwise_and_an_empty_address_is_off() {
+    let otlp = |text: &str| load(text, &[]).expect("is a configuration").otlp;
+    assert_eq!(otlp("").grpc_listen, Some("127.0.0.1:4317".parse().unwrap()));
+    assert_eq!(otlp("").http_listen, Some("127.0.0.1:4318".parse().unwrap()));
+    let off = otlp("[otlp]\ngrpc_listen = \"\"\nhttp_listen = \"0.0.0.0:4318\"\n");
+    assert_eq!((off.grpc_listen, off.http_listen), (None, Some("0.0.0.0:4318".parse().unwrap())));
+    let found = problems("[otlp]\ngrpc_listen = \"4317\"\n", &[]);
+    assert!(found[0].ends_with("should be an address with port, such as \"127.0.0.1:4317\" or \"0.0.0.0:4317\", or empty"), "{found:?}");
+}

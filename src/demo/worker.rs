@@ -13,8 +13,9 @@ use crate::model::Timestamp;
 use super::Shop;
 use super::faults::Fault;
 use super::orders::Order;
-use super::outlet::Letter;
+use super::outlet::{Letter, Place};
 use super::services::{Service, Task};
+use super::spans::{Taken, Working};
 use super::styles::{Headers, Source, Style, spring_retry};
 
 /// Wait after the bus did not answer.
@@ -74,14 +75,21 @@ async fn work_until_done(shop: &Shop, service: &Service, message: &BorrowedMessa
     let value = message.payload().unwrap_or_default();
     let order: Option<Order> = serde_json::from_slice(value).ok();
     let again = headers.iter().any(|(name, _)| name == "retry_topic-attempts" || name == "redrive-attempt");
+    let taken =
+        Taken { group: service.group, topic: message.topic(), place: Place { partition: message.partition(), offset: message.offset() } };
+    let working = shop.spans.process(taken, &headers);
     let task = Task { value, order: order.as_ref(), open_for: shop.open_for(), chance: chance(message), again, fixed: shop.fixed.is_on() };
     loop {
-        let arrived = match (service.work)(&task) {
-            Ok(next) => go_on(shop, message, &headers, next).await,
-            Err(fault) => give_up(shop, service, message, headers.clone(), &fault).await,
+        let done = (service.work)(&task);
+        let arrived = match &done {
+            Ok(next) => go_on(shop, service, message, (&headers, &working), next).await,
+            Err(fault) => give_up(shop, service, message, (headers.clone(), &working), fault).await,
         };
         match arrived {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                working.ended(done.err().as_ref());
+                return Ok(());
+            }
             Err(error) => {
                 tracing::debug!(group = service.group, %error, "what follows did not arrive; trying again");
                 tokio::time::sleep(AFTER_ERROR).await;
@@ -90,17 +98,31 @@ async fn work_until_done(shop: &Shop, service: &Service, message: &BorrowedMessa
     }
 }
 
-async fn go_on(shop: &Shop, message: &BorrowedMessage<'_>, headers: &Headers, next: &[&str]) -> anyhow::Result<()> {
+async fn go_on(
+    shop: &Shop,
+    service: &Service,
+    message: &BorrowedMessage<'_>,
+    (headers, working): (&Headers, &Working),
+    next: &[&str],
+) -> anyhow::Result<()> {
     let kept: Headers = headers.iter().filter(|(name, _)| name == "content-type" || name == "traceparent").cloned().collect();
     for topic in next {
+        let mut headers = kept.clone();
+        let sending = shop.spans.send(service.group, topic, working, &mut headers);
         let letter =
-            Letter { topic, partition: None, key: message.key(), value: message.payload(), headers: owned(&kept), timestamp_ms: None };
-        shop.outlet.write(letter).await?;
+            Letter { topic, partition: None, key: message.key(), value: message.payload(), headers: owned(&headers), timestamp_ms: None };
+        sending.arrived(shop.outlet.write(letter).await?);
     }
     Ok(())
 }
 
-async fn give_up(shop: &Shop, service: &Service, message: &BorrowedMessage<'_>, mut headers: Headers, fault: &Fault) -> anyhow::Result<()> {
+async fn give_up(
+    shop: &Shop,
+    service: &Service,
+    message: &BorrowedMessage<'_>,
+    (mut headers, working): (Headers, &Working),
+    fault: &Fault,
+) -> anyhow::Result<()> {
     let now = Timestamp::now().as_millis();
     let timestamp_ms = message.timestamp().to_millis().unwrap_or(now);
     let source = Source {
@@ -120,6 +142,7 @@ async fn give_up(shop: &Shop, service: &Service, message: &BorrowedMessage<'_>, 
         service.style.dress(&mut headers, fault, &source);
         (service.dead_letters, service.style.keeps_partition().then(|| partition_of(service, message, &headers)))
     };
+    let sending = shop.spans.send(service.group, topic, working, &mut headers);
     let letter = Letter {
         topic,
         partition,
@@ -128,7 +151,8 @@ async fn give_up(shop: &Shop, service: &Service, message: &BorrowedMessage<'_>, 
         headers: owned(&headers),
         timestamp_ms: (service.style.keeps_timestamp()).then_some(timestamp_ms),
     };
-    shop.outlet.write(letter).await.map(|_| ())
+    sending.arrived(shop.outlet.write(letter).await?);
+    Ok(())
 }
 
 /// The partition of the first topic; a retry topic may have fewer.

@@ -29,12 +29,14 @@ pub enum Noun {
     Replays,
     /// Purges and their partitions.
     Purges,
+    /// Traces, and figures of spans.
+    Traces,
 }
 
 impl Noun {
     /// Every noun.
     pub const ALL: &'static [Self] =
-        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges];
+        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges, Self::Traces];
 
     /// The word used in the event stream and in the store's revisions.
     #[must_use]
@@ -47,6 +49,7 @@ impl Noun {
             Self::Audit => "audit",
             Self::Replays => "replays",
             Self::Purges => "purges",
+            Self::Traces => "traces",
         }
     }
 

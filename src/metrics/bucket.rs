@@ -79,6 +79,17 @@ impl Bucket {
         }
     }
 
+    /// How many were counted: of a count its total, of durations how many, of a level its samples.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of what happened in a step")]
+    pub fn count(&self) -> f64 {
+        match self {
+            Self::Level { samples, .. } => *samples as f64,
+            Self::Count { total, .. } => *total,
+            Self::Durations(histogram) => histogram.count() as f64,
+        }
+    }
+
     /// Bytes to store.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

@@ -80,6 +80,18 @@ metrics! {
     sampler_errors_total: IntCounterVec["bus"],
     /// Consumer groups that are there and not tracked, as there are too many.
     sampler_untracked_groups: IntGaugeVec["bus"],
+    /// Requests with spans, by how they ended.
+    otlp_requests_total: IntCounterVec["protocol", "result"],
+    /// Spans that arrived, by whether they were kept.
+    otlp_spans_total: IntCounterVec["result"],
+    /// Spans counted into figures.
+    traces_spans_total: IntCounter,
+    /// Spans that had come before and were not counted again.
+    traces_repeated_spans_total: IntCounter,
+    /// Messages whose producer and consumer were paired.
+    traces_paired_total: IntCounter,
+    /// Pairs whose clocks differ: taken before it was sent.
+    traces_skewed_total: IntCounter,
     /// Runs of background jobs, by how they ended.
     job_runs_total: IntCounterVec["job", "result"],
     /// Errors of the store, by kind.

@@ -13,6 +13,7 @@ mod consumer_groups;
 mod dead_letters;
 pub(super) mod discards;
 mod failure_groups;
+pub(super) mod journeys;
 mod overview;
 pub(super) mod purges;
 mod records;
@@ -21,6 +22,7 @@ pub(super) mod replays;
 pub(super) mod selection;
 mod series;
 mod topics;
+pub(super) mod traces;
 
 /// All routes of the API.
 pub(super) fn routes() -> OpenApiRouter<WebState> {
@@ -40,6 +42,8 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(replays::routes())
         .merge(replay_policies::routes())
         .merge(purges::routes())
+        .merge(traces::routes())
+        .merge(journeys::routes())
 }
 
 /// `GET /api/v1/openapi.json`: this API, described.

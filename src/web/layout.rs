@@ -39,6 +39,8 @@ pub enum Section {
     Topics,
     /// Consumer groups.
     ConsumerGroups,
+    /// Traces and journeys.
+    Traces,
     /// Who did what.
     Audit,
     /// Users and tokens.
@@ -61,6 +63,7 @@ impl Section {
             Self::Purges => "purges",
             Self::Topics => "topics",
             Self::ConsumerGroups => "consumer_groups",
+            Self::Traces => "traces",
             Self::Audit => "audit",
             Self::Settings => "settings",
             Self::Demo => "demo",
@@ -287,6 +290,7 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<Na
         item(Section::Purges, "/purges", "Purges", "scissors", "P"),
         list(Section::Topics, "topics", "Topics", "rows-3", "T"),
         list(Section::ConsumerGroups, "consumer-groups", "Consumer groups", "users", "C"),
+        item(Section::Traces, "/traces", "Traces", "waypoints", "J"),
         NavItem { address: "/buses".to_owned(), ..item(Section::Buses, "", "Buses", "plug-zap", "B") },
         NavItem { address: "/audit".to_owned(), ..item(Section::Audit, "", "Audit", "scroll-text", "U") },
     ];

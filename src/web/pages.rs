@@ -14,6 +14,7 @@ pub(super) mod error;
 mod failure_group;
 mod failure_groups;
 mod help;
+mod journey;
 pub(super) mod login;
 pub(super) mod overview;
 mod problem;
@@ -26,6 +27,8 @@ mod replays;
 mod settings;
 mod topic;
 mod topics;
+mod trace;
+mod traces;
 
 /// All routes of pages.
 pub(super) fn routes() -> Routes {
@@ -48,4 +51,7 @@ pub(super) fn routes() -> Routes {
         .and(help::routes())
         .and(audit::routes())
         .and(settings::routes())
+        .and(traces::routes())
+        .and(trace::routes())
+        .and(journey::routes())
 }

@@ -25,5 +25,6 @@ pub mod replay;
 pub mod stack;
 pub mod text;
 pub mod time;
+pub mod timeline;
 pub mod topic;
 pub mod viewer;

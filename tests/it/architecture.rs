@@ -10,6 +10,7 @@ mod paths;
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("metrics", PURE),
+    ("traces", PURE),
     ("dead_letters::conventions", PURE),
     ("dead_letters::decode", PURE),
     ("dead_letters::fingerprint", PURE),
@@ -21,13 +22,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bus", &["model", "config", "lifecycle", "telemetry"]),
     ("store", &["model", "metrics", "config", "lifecycle", "telemetry"]),
     ("access", &["model", "store", "config", "lifecycle", "telemetry"]),
+    ("otlp", &["model", "bus", "store", "config", "lifecycle", "telemetry"]),
     ("operations", &["model", "bus", "store", "config", "lifecycle", "telemetry", "dead_letters::decode", "dead_letters::conventions"]),
-    ("jobs", &["model", "metrics", "bus", "store", "dead_letters", "operations", "access", "config", "lifecycle", "telemetry"]),
+    ("jobs", &["model", "metrics", "traces", "bus", "store", "dead_letters", "operations", "access", "config", "lifecycle", "telemetry"]),
     (
         "web",
         &[
             "model",
             "metrics",
+            "traces",
             "store",
             "operations",
             "access",
@@ -46,14 +49,21 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The pure modules: values in, values out.
-const PURE: &[&str] =
-    &["model", "metrics", "dead_letters::conventions", "dead_letters::decode", "dead_letters::fingerprint", "dead_letters::discovery"];
+const PURE: &[&str] = &[
+    "model",
+    "metrics",
+    "traces",
+    "dead_letters::conventions",
+    "dead_letters::decode",
+    "dead_letters::fingerprint",
+    "dead_letters::discovery",
+];
 
 /// Foreign crates and the rooms that may name them.
 const HOMES: &[(&str, &[&str])] = &[
     ("rdkafka", &["bus::kafka", "demo"]),
     ("sqlx", &["store"]),
-    ("axum", &["web"]),
+    ("axum", &["web", "otlp::http", "otlp::grpc", "otlp::listen"]),
     ("axum_extra", &["web"]),
     ("askama", &["web"]),
     ("tower", &["web"]),
@@ -63,6 +73,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rust_embed", &["web"]),
     ("prometheus", &["telemetry"]),
     ("opentelemetry", &["telemetry", "demo"]),
+    ("opentelemetry_proto", &["otlp"]),
+    ("prost", &["otlp"]),
+    ("tonic", &["otlp"]),
+    ("tonic_prost", &["otlp"]),
+    ("tonic_types", &["otlp"]),
     ("opentelemetry_otlp", &["telemetry", "demo"]),
     ("opentelemetry_sdk", &["telemetry", "demo"]),
     ("tracing_opentelemetry", &["telemetry"]),
@@ -70,7 +85,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["access"]),
     ("figment", &["config"]),
     ("clap", &["cli", "main"]),
-    ("anyhow", &["main", "cli", "jobs", "app", "lifecycle", "dead_letters::indexer", "web", "demo"]),
+    ("anyhow", &["main", "cli", "jobs", "otlp", "app", "lifecycle", "dead_letters::indexer", "web", "demo"]),
 ];
 
 /// Lines a file may have.

@@ -24,7 +24,7 @@ async fn the_shop_opens_with_a_past_and_goes_on_failing() {
     let lifecycle = Lifecycle::new();
     let began = Instant::now();
     let opened_at = Timestamp::now();
-    let bus = demo::start(&lifecycle, None).await.expect("the shop opens");
+    let bus = demo::start(&lifecycle, None, None).await.expect("the shop opens");
     assert!(bus.in_process);
     assert!(began.elapsed() < Duration::from_secs(10), "a newcomer waits {:?}", began.elapsed());
     let letters = watch(&bus.bootstrap_servers, opened_at).await;
@@ -39,14 +39,14 @@ async fn the_same_shop_runs_on_a_real_kafka() {
     let kafka = Kafka::start(&Options::default());
     let lifecycle = Lifecycle::new();
     let opened_at = Timestamp::now();
-    let bus = demo::start(&lifecycle, Some(kafka.bootstrap())).await.expect("the shop opens");
+    let bus = demo::start(&lifecycle, Some(kafka.bootstrap()), None).await.expect("the shop opens");
     assert!(!bus.in_process);
     look_at(&watch(&kafka.bootstrap(), opened_at).await);
     close(&lifecycle).await;
 
     let lifecycle = Lifecycle::new();
     let before = count(&kafka.bootstrap()).await;
-    demo::start(&lifecycle, Some(kafka.bootstrap())).await.expect("the shop opens again");
+    demo::start(&lifecycle, Some(kafka.bootstrap()), None).await.expect("the shop opens again");
     let after = count(&kafka.bootstrap()).await;
     assert!(after < before + 30, "the past is written once: {before} letters, then {after}");
     close(&lifecycle).await;
@@ -54,7 +54,7 @@ async fn the_same_shop_runs_on_a_real_kafka() {
 
 #[tokio::test]
 async fn a_bus_that_is_not_there_is_said() {
-    let error = demo::start(&Lifecycle::new(), Some("127.0.0.1:1".to_owned())).await.expect_err("nobody listens there");
+    let error = demo::start(&Lifecycle::new(), Some("127.0.0.1:1".to_owned()), None).await.expect_err("nobody listens there");
     assert!(format!("{error:#}").contains("127.0.0.1:1"), "{error:#}");
 }
 

@@ -2,3 +2,4 @@
 
 mod groups;
 mod rolling;
+mod spans;

@@ -23,11 +23,13 @@ mod lists;
 mod model;
 mod names;
 mod opening;
+mod otlp_positions;
 mod partition_problems;
 mod policies;
 mod purges;
 mod retention;
 mod search;
+mod spans;
 mod topics;
 
 /// A time to begin at: 2026-01-01.

@@ -86,15 +86,19 @@ impl Setup {
         let store = self.store_url.unwrap_or_else(|| format!("sqlite:{}", path.join("redrive.db").display()));
         let mode = if self.without_login { "none" } else { "password" };
         let key = path.join("redrive.key");
+        let spans = free_address();
+        // Many run side by side: the usual ports are nobody's.
+        let otlp = format!("[otlp]\ngrpc_listen = \"\"\nhttp_listen = \"{spans}\"\n");
+        let otlp = if self.extra.contains("[otlp]") { String::new() } else { otlp };
         let text = format!(
-            "[http]\nlisten = \"{address}\"\n[store]\nurl = \"{store}\"\n[secrets]\nkey_file = \"{}\"\n[auth]\nmode = \"{mode}\"\n{}\n{}",
+            "[http]\nlisten = \"{address}\"\n[store]\nurl = \"{store}\"\n[secrets]\nkey_file = \"{}\"\n[auth]\nmode = \"{mode}\"\n{}\n{}\n{otlp}",
             key.display(),
             self.extra,
             self.buses
         );
         std::fs::write(path.join("redrive.toml"), text).expect("the scratch folder can be written");
         File::create(path.join("redrive.log")).expect("the scratch folder can be written");
-        Redrive { folder, address, environment: self.environment, child: Mutex::new(None) }
+        Redrive { folder, address, spans, environment: self.environment, child: Mutex::new(None) }
     }
 
     /// Starts `serve` and waits until it listens.
@@ -110,6 +114,8 @@ impl Setup {
 pub(crate) struct Redrive {
     folder: TempDir,
     address: SocketAddr,
+    /// Where it takes OTLP over HTTP.
+    spans: SocketAddr,
     environment: Vec<(String, String)>,
     child: Mutex<Option<Child>>,
 }
@@ -128,6 +134,11 @@ impl Redrive {
     /// `127.0.0.1:PORT`.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes spans over HTTP.
+    pub(crate) fn spans_url(&self) -> String {
+        format!("http://{}/v1/traces", self.spans)
     }
 
     /// An address of its web server; `path` begins with a slash.

@@ -3,6 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{Block, Bulk, Item, Row};
+use crate::model::span::TraceId;
+use crate::model::trace::{NotedSpan, TraceLink};
 use crate::store::StoreError;
 
 const ALLOCATE: &str = "select nextval('dead_letter_ids') from generate_series(1, $1)";
@@ -24,10 +26,26 @@ const BLOCKS: &str = "insert into search_blocks (first_id, last_id, letters, old
     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
 const ITEMS: &str = "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) \
     select cast($1 as bigint), r.* from unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bytea[], $8::int[], $9::bigint[]) as r";
+const SPAN_TRACES: &str = "insert into span_traces (chunk_id, trace_id) select cast($1 as bigint), * from unnest($2::bytea[])";
+const NOTED: &str = "insert into noted_spans (chunk_id, trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, \
+    name, topic, partition, record_offset, consumer_group) select cast($1 as bigint), r.* from unnest($2::bytea[], $3::bytea[], $4::bytea[], \
+    $5::bigint[], $6::bigint[], $7::smallint[], $8::boolean[], $9::text[], $10::text[], $11::text[], $12::int[], $13::bigint[], \
+    $14::text[]) as r on conflict do nothing";
+const LINKS: &str = "insert into span_links (chunk_id, from_trace, from_span, to_trace, to_span) select cast($1 as bigint), r.* \
+    from unnest($2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[]) as r on conflict do nothing";
 
 /// Statements that only this engine prepares.
 pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
-    vec![("allocate", ALLOCATE), ("letters", LETTERS), ("custody", CUSTODY), ("blocks", BLOCKS), ("items", ITEMS)]
+    vec![
+        ("allocate", ALLOCATE),
+        ("letters", LETTERS),
+        ("custody", CUSTODY),
+        ("blocks", BLOCKS),
+        ("items", ITEMS),
+        ("span traces", SPAN_TRACES),
+        ("noted spans", NOTED),
+        ("span links", LINKS),
+    ]
 }
 
 macro_rules! column {
@@ -104,6 +122,50 @@ impl Bulk for PgConnection {
             .bind(column!(items, |item| item.message_id.as_slice()))
             .bind(column!(items, |item| item.attempt))
             .bind(column!(items, |item| item.key_hash))
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
+    async fn insert_span_traces(&mut self, chunk: i64, traces: Vec<TraceId>) -> Result<(), StoreError> {
+        sqlx::query(SPAN_TRACES).bind(chunk).bind(column!(traces, |trace| trace.0.as_slice())).execute(self).await?;
+        Ok(())
+    }
+
+    async fn insert_noted_spans(&mut self, chunk: i64, spans: Vec<NotedSpan>) -> Result<(), StoreError> {
+        if spans.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(NOTED)
+            .bind(chunk)
+            .bind(column!(spans, |span| span.trace_id.0.as_slice()))
+            .bind(column!(spans, |span| span.span_id.0.as_slice()))
+            .bind(column!(spans, |span| span.parent.as_ref().map(|parent| parent.0.as_slice())))
+            .bind(column!(spans, |span| span.started_at.as_millis()))
+            .bind(column!(spans, |span| span.duration_us))
+            .bind(column!(spans, |span| span.operation.code()))
+            .bind(column!(spans, |span| span.failed))
+            .bind(column!(spans, |span| span.service.as_str()))
+            .bind(column!(spans, |span| span.name.as_str()))
+            .bind(column!(spans, |span| span.topic.as_deref().unwrap_or_default()))
+            .bind(column!(spans, |span| span.partition))
+            .bind(column!(spans, |span| span.offset))
+            .bind(column!(spans, |span| span.consumer_group.as_deref().unwrap_or_default()))
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
+    async fn insert_span_links(&mut self, chunk: i64, links: Vec<TraceLink>) -> Result<(), StoreError> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(LINKS)
+            .bind(chunk)
+            .bind(column!(links, |link| link.from.0.0.as_slice()))
+            .bind(column!(links, |link| link.from.1.0.as_slice()))
+            .bind(column!(links, |link| link.to.0.0.as_slice()))
+            .bind(column!(links, |link| link.to.1.0.as_slice()))
             .execute(self)
             .await?;
         Ok(())

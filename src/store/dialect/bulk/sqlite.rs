@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use sqlx::SqliteConnection;
 
 use super::{Block, Bulk, Item, Row};
+use crate::model::span::TraceId;
+use crate::model::trace::{NotedSpan, TraceLink};
 use crate::store::StoreError;
 
 const ALLOCATE: &str = "update installation set next_dead_letter_id = next_dead_letter_id + $1 where id = 1 returning next_dead_letter_id";
@@ -15,9 +17,16 @@ const LETTERS_HEAD: &str = "insert into dead_letters (id, facet_id, status, fail
 const CUSTODY_HEAD: &str = "insert into custody (dead_letter_id, stack_trace_id, body) values ";
 const ITEMS_HEAD: &str =
     "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) values ";
+const SPAN_TRACES_HEAD: &str = "insert into span_traces (trace_id, chunk_id) values ";
+const NOTED_HEAD: &str = "insert or ignore into noted_spans (trace_id, span_id, parent_id, chunk_id, started_at, duration_us, operation, \
+    failed, service, name, topic, partition, record_offset, consumer_group) values ";
+const LINKS_HEAD: &str = "insert or ignore into span_links (from_trace, from_span, to_trace, to_span, chunk_id) values ";
 const LETTERS_COLUMNS: usize = 21;
 const CUSTODY_COLUMNS: usize = 3;
 const ITEMS_COLUMNS: usize = 9;
+const SPAN_TRACES_COLUMNS: usize = 2;
+const NOTED_COLUMNS: usize = 14;
+const LINKS_COLUMNS: usize = 5;
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 3] = [64, 8, 1];
@@ -25,6 +34,9 @@ const SIZES: [usize; 3] = [64, 8, 1];
 static LETTERS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(LETTERS_HEAD, LETTERS_COLUMNS, rows)));
 static CUSTODY: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(CUSTODY_HEAD, CUSTODY_COLUMNS, rows)));
 static ITEMS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(ITEMS_HEAD, ITEMS_COLUMNS, rows)));
+static SPAN_TRACES: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(SPAN_TRACES_HEAD, SPAN_TRACES_COLUMNS, rows)));
+static NOTED: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(NOTED_HEAD, NOTED_COLUMNS, rows)));
+static LINKS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(LINKS_HEAD, LINKS_COLUMNS, rows)));
 
 fn text(head: &str, columns: usize, rows: usize) -> &'static str {
     let row = format!("({})", vec!["?"; columns].join(", "));
@@ -34,7 +46,8 @@ fn text(head: &str, columns: usize, rows: usize) -> &'static str {
 /// Statements that only this engine prepares.
 pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
     let named = |name, texts: &[&'static str; 3]| texts.map(|text| (name, text));
-    let many = [named("letters", &LETTERS), named("custody", &CUSTODY), named("items", &ITEMS)].into_iter().flatten();
+    let spans = [named("span traces", &SPAN_TRACES), named("noted spans", &NOTED), named("span links", &LINKS)];
+    let many = [named("letters", &LETTERS), named("custody", &CUSTODY), named("items", &ITEMS)].into_iter().chain(spans).flatten();
     [("allocate", ALLOCATE), ("block", BLOCK)].into_iter().chain(many).collect()
 }
 
@@ -124,6 +137,66 @@ impl Bulk for SqliteConnection {
                     .bind(item.message_id.to_vec())
                     .bind(item.attempt)
                     .bind(item.key_hash);
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_span_traces(&mut self, chunk: i64, traces: Vec<TraceId>) -> Result<(), StoreError> {
+        let mut rest = traces.as_slice();
+        while !rest.is_empty() {
+            let size = fitting(rest.len());
+            let (some, others) = rest.split_at(SIZES[size]);
+            rest = others;
+            let mut query = sqlx::query(SPAN_TRACES[size]);
+            for trace in some {
+                query = query.bind(trace.0.as_slice()).bind(chunk);
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_noted_spans(&mut self, chunk: i64, spans: Vec<NotedSpan>) -> Result<(), StoreError> {
+        let mut rest = spans.as_slice();
+        while !rest.is_empty() {
+            let size = fitting(rest.len());
+            let (some, others) = rest.split_at(SIZES[size]);
+            rest = others;
+            let mut query = sqlx::query(NOTED[size]);
+            for span in some {
+                query = query
+                    .bind(span.trace_id.0.as_slice())
+                    .bind(span.span_id.0.as_slice())
+                    .bind(span.parent.as_ref().map(|parent| parent.0.as_slice()))
+                    .bind(chunk)
+                    .bind(span.started_at.as_millis())
+                    .bind(span.duration_us)
+                    .bind(span.operation.code())
+                    .bind(span.failed)
+                    .bind(&span.service)
+                    .bind(&span.name)
+                    .bind(span.topic.as_deref().unwrap_or_default())
+                    .bind(span.partition)
+                    .bind(span.offset)
+                    .bind(span.consumer_group.as_deref().unwrap_or_default());
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_span_links(&mut self, chunk: i64, links: Vec<TraceLink>) -> Result<(), StoreError> {
+        let mut rest = links.as_slice();
+        while !rest.is_empty() {
+            let size = fitting(rest.len());
+            let (some, others) = rest.split_at(SIZES[size]);
+            rest = others;
+            let mut query = sqlx::query(LINKS[size]);
+            for TraceLink { from, to } in some {
+                query =
+                    query.bind(from.0.0.as_slice()).bind(from.1.0.as_slice()).bind(to.0.0.as_slice()).bind(to.1.0.as_slice()).bind(chunk);
             }
             query.execute(&mut *self).await?;
         }

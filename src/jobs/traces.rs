@@ -1,0 +1,283 @@
+//! From received spans to figures and kept traces. Spans lie in the store in the order of their commits, whoever received them; the one
+//! instance that derives works through them, and writes with each frame of samples how far it came: after a crash, or when another takes
+//! over, spans are counted on from there, none twice and none left out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{Context, Run};
+use crate::lifecycle::changes::Noun;
+use crate::model::Timestamp;
+use crate::model::span::{Operation, TraceId};
+use crate::model::trace::KeepReasons;
+use crate::store::StoreError;
+use crate::store::figures::NewFrame;
+use crate::store::spans::SpanChunk;
+use crate::traces::bearings::Bearings;
+use crate::traces::derive::{Delivery, Derivation};
+
+/// Source of the frames.
+const SOURCE: &str = "spans";
+/// Time between two frames.
+const FRAME_EVERY: Duration = Duration::from_secs(10);
+/// Chunks that are worked through at a time.
+const CHUNKS: u32 = 8;
+/// So far back spans are read again after a start, to know repeats and halves.
+const REMEMBERED: Duration = Duration::from_mins(10);
+/// How often the buses' metadata is read for it.
+const BEARINGS_EVERY: Duration = Duration::from_secs(30);
+/// Producers that are looked for in the store in one run.
+const LOOK_UPS: usize = 300;
+/// Dead letters looked at in one run.
+const LETTERS: u32 = 1_000;
+/// A dead letter's spans come a while after it: SDKs send every few seconds.
+const LETTER_DELAY: Duration = Duration::from_secs(20);
+
+/// Where deriving stands.
+#[derive(Debug)]
+pub(super) struct Deriver {
+    derivation: Derivation,
+    /// Chunks up to this one were taken.
+    cursor: i64,
+    /// When the last frame was taken; `None` before the first.
+    framed_at: Option<Timestamp>,
+    bearings_at: Option<Timestamp>,
+    /// Dead letters up to this one were looked at.
+    letter: i64,
+}
+
+/// Takes what came in since the last run.
+pub(super) async fn derive(run: &Run) -> anyhow::Result<()> {
+    let mut place = run.deriver.lock().await;
+    let context = &run.context;
+    let mut deriver = match place.take() {
+        Some(deriver) => deriver,
+        None => Deriver::begin(context, Timestamp::now()).await?,
+    };
+    // Whatever fails on the way, the next run begins where the last frame ended.
+    if deriver.run(context).await? {
+        *place = Some(deriver);
+    }
+    Ok(())
+}
+
+impl Deriver {
+    /// Goes on from the last frame, with the memory of what came shortly before it.
+    async fn begin(context: &Context, now: Timestamp) -> Result<Self, StoreError> {
+        let store = &context.store;
+        let (framed_at, cursor) = match store.figure_source(SOURCE).await? {
+            Some((at, state)) => {
+                let state = state.as_deref().and_then(|state| <[u8; 8]>::try_from(state).ok());
+                let damaged = || StoreError::Broken("the place kept with the figures of spans is damaged".to_owned());
+                (Some(at), i64::from_le_bytes(state.ok_or_else(damaged)?))
+            }
+            None => (None, 0),
+        };
+        let letter = store.newest_letter_number().await?.saturating_sub(i64::from(LETTERS));
+        let mut deriver = Self { derivation: Derivation::default(), cursor, framed_at, bearings_at: None, letter };
+        deriver.take_bearings(context, now).await?;
+        let first = store.first_span_chunk_since(now.minus(REMEMBERED)).await?;
+        if first > 0 && first <= cursor {
+            deriver.remember(context, first - 1).await?;
+        }
+        Ok(deriver)
+    }
+
+    /// Reads spans again that are counted already.
+    async fn remember(&mut self, context: &Context, mut after: i64) -> Result<(), StoreError> {
+        loop {
+            let mut chunks = context.store.list_span_chunks(after, CHUNKS).await?;
+            chunks.retain(|chunk| chunk.id <= self.cursor);
+            let Some(last) = chunks.last() else { break };
+            after = last.id;
+            self.take(chunks).await?;
+            // They are in the frames of then.
+            drop((self.derivation.take_points(), self.derivation.take_keeps(), self.derivation.take_unknown()));
+            drop((self.derivation.take_processed(), self.derivation.take_counts()));
+        }
+        Ok(())
+    }
+
+    /// `false`: another instance has gone on meanwhile, and this memory is worth nothing.
+    async fn run(&mut self, context: &Context) -> Result<bool, StoreError> {
+        let now = Timestamp::now();
+        if self.bearings_at.is_none_or(|at| at.age_at(now) >= BEARINGS_EVERY) {
+            self.take_bearings(context, now).await?;
+        }
+        // The first frame covers no time yet: what is counted from then on has a rate.
+        if self.framed_at.is_none() && !self.frame_when_due(context).await? {
+            return Ok(false);
+        }
+        loop {
+            let chunks = context.store.list_span_chunks(self.cursor, CHUNKS).await?;
+            let Some(last) = chunks.last().map(|chunk| chunk.id) else { break };
+            let linking: Vec<i64> = chunks.iter().filter(|chunk| has_links(chunk)).map(|chunk| chunk.id).collect();
+            self.take(chunks).await?;
+            self.keep(context, &linking, now).await?;
+            self.look_up(context).await?;
+            self.cursor = last;
+            context.changes.publish(Noun::Traces);
+            if !self.frame_when_due(context).await? {
+                return Ok(false);
+            }
+            if context.life.soft().is_cancelled() {
+                break;
+            }
+        }
+        self.keep_dead_lettered(context, now).await?;
+        self.frame_when_due(context).await
+    }
+
+    /// Counts chunks on a thread that may be busy for a while.
+    async fn take(&mut self, chunks: Vec<SpanChunk>) -> Result<(), StoreError> {
+        let mut derivation = std::mem::take(&mut self.derivation);
+        let work = move || {
+            for chunk in &chunks {
+                derivation.take_chunk(&chunk.spans, chunk.received_at);
+            }
+            derivation
+        };
+        self.derivation =
+            tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Broken(format!("counting spans: {error}")))?;
+        Ok(())
+    }
+
+    /// Writes which traces are kept.
+    async fn keep(&mut self, context: &Context, linking: &[i64], now: Timestamp) -> Result<(), StoreError> {
+        let store = &context.store;
+        let mut keeps = self.derivation.take_keeps();
+        for (trace, (topic, partition, offset)) in self.derivation.take_processed() {
+            if store.is_replayed_record(&topic, partition, offset).await? {
+                keeps.push((trace, KeepReasons::REPLAYED));
+            }
+        }
+        keeps.sort_unstable_by_key(|(trace, _)| *trace);
+        keeps.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                first.1 |= later.1;
+            }
+            same
+        });
+        for some in keeps.chunks(500) {
+            store.keep_traces(some, now).await?;
+        }
+        for chunk in linking {
+            store.keep_linked_by(*chunk, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks in the store for producers that came before the memory's time, or that another instance received.
+    async fn look_up(&mut self, context: &Context) -> Result<(), StoreError> {
+        let unknown = self.derivation.take_unknown();
+        for delivery in unknown.iter().take(LOOK_UPS) {
+            if let Some(producer) = producer_of(context, delivery).await? {
+                self.derivation.pair_with(delivery, &producer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the traces of dead letters that were indexed a while ago.
+    async fn keep_dead_lettered(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+        let store = &context.store;
+        if self.cursor == 0 {
+            return Ok(());
+        }
+        let letters = store.list_traced_letters(self.letter, now.minus(LETTER_DELAY), LETTERS).await?;
+        let Some(last) = letters.last().map(|letter| letter.id) else { return Ok(()) };
+        let mut keeps: Vec<(TraceId, KeepReasons)> = Vec::new();
+        for letter in letters {
+            let mut traces: Vec<TraceId> = letter.trace.into_iter().collect();
+            if let Some((topic, partition, offset)) = &letter.origin {
+                traces.extend(store.list_noted_at(topic, *partition, *offset).await?.into_iter().map(|span| span.trace_id));
+            }
+            traces.sort_unstable();
+            traces.dedup();
+            for trace in traces {
+                if store.has_hot_spans(trace).await? {
+                    keeps.push((trace, KeepReasons::DEAD_LETTERED));
+                }
+            }
+        }
+        for some in keeps.chunks(500) {
+            store.keep_traces(some, now).await?;
+        }
+        self.letter = last;
+        Ok(())
+    }
+
+    /// Writes samples and how far they reach. `false`: somebody else did.
+    async fn frame_when_due(&mut self, context: &Context) -> Result<bool, StoreError> {
+        let now = Timestamp::now();
+        if self.framed_at.is_some_and(|at| at.age_at(now) < FRAME_EVERY) {
+            return Ok(true);
+        }
+        let counts = self.derivation.take_counts();
+        let frame = NewFrame {
+            source: SOURCE,
+            after: self.framed_at,
+            taken_at: now,
+            points: self.derivation.take_points(),
+            state: Some(self.cursor.to_le_bytes().to_vec()),
+            snapshot: false,
+        };
+        let written = context.store.add_frame(frame).await?;
+        if written {
+            self.framed_at = Some(now);
+            let metrics = &context.metrics;
+            metrics.traces_spans_total.inc_by(counts.spans);
+            metrics.traces_repeated_spans_total.inc_by(counts.repeated);
+            metrics.traces_paired_total.inc_by(counts.paired);
+            metrics.traces_skewed_total.inc_by(counts.skewed);
+        }
+        Ok(written)
+    }
+
+    async fn take_bearings(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+        let store = &context.store;
+        let mut bearings = Bearings::default();
+        for bus in store.list_buses().await? {
+            let cluster = bus.cluster_id.as_deref();
+            bearings.add_bus(&bus.id, cluster);
+            for topic in store.list_stored_topics(&bus.id).await? {
+                bearings.add_topic(&bus.id, &topic.generation.topic);
+            }
+            let groups = store.list_consumer_groups(&bus.id, None, None).await?;
+            let mut readers: HashMap<&str, usize> = HashMap::new();
+            for topic in groups.iter().flat_map(|group| &group.topics) {
+                *readers.entry(topic.as_str()).or_default() += 1;
+            }
+            for group in &groups {
+                // Clients tell groups apart where a topic has several.
+                let shared = group.topics.iter().any(|topic| readers.get(topic.as_str()).is_some_and(|readers| *readers > 1));
+                let found = if shared { store.find_consumer_group(&bus.id, &group.name).await? } else { None };
+                let members = found.and_then(|group| group.members).unwrap_or_default();
+                for topic in &group.topics {
+                    let topic = topic.as_str().into();
+                    let there = members.iter().filter(|member| member.assignment.iter().any(|(assigned, _)| *assigned == topic));
+                    bearings.add_group(&bus.id, &topic, &group.name, there.map(|member| member.client_id.as_str()));
+                }
+            }
+        }
+        self.derivation.set_bearings(bearings);
+        self.bearings_at = Some(now);
+        Ok(())
+    }
+}
+
+fn has_links(chunk: &SpanChunk) -> bool {
+    chunk.spans.iter().any(|span| span.links.iter().any(|link| link.trace_id != span.trace_id))
+}
+
+async fn producer_of(context: &Context, delivery: &Delivery) -> Result<Option<crate::model::trace::NotedSpan>, StoreError> {
+    if let Some((trace, span)) = delivery.producer()
+        && let Some(found) = context.store.find_noted_span(trace, span).await?
+    {
+        return Ok(Some(found));
+    }
+    let Some((topic, partition, offset)) = delivery.place() else { return Ok(None) };
+    let there = context.store.list_noted_at(topic, partition, offset).await?;
+    Ok(there.into_iter().find(|span| span.operation == Operation::Send))
+}

@@ -1,0 +1,176 @@
+//! Spans: as they came, in compressed chunks for a short time; by name, place and link for those who search; and whole traces for
+//! longer when there is a reason ([`keep`]).
+//!
+//! A chunk's id counts commits over all instances, so that whoever works through chunks by id misses none ([`Store::list_span_chunks`]).
+
+use std::collections::BTreeSet;
+
+use super::dialect::bulk::Bulk as _;
+use super::{Store, StoreError};
+use crate::lifecycle::failpoint;
+use crate::model::Timestamp;
+use crate::model::span::{Span, TraceId, wire};
+use crate::model::trace::{NotedSpan, TraceLink};
+
+pub mod keep;
+pub mod letters;
+pub mod read;
+
+statements! {
+    const TICK = "update span_clock set last = last + $1 where id = 1 returning last";
+    const LAST = "select last from span_clock where id = 1";
+    const ADD_CHUNK = "insert into span_chunks (id, received_at, spans, bytes) values ($1, $2, $3, $4)";
+    const CHUNKS = "select id, received_at, bytes from span_chunks where id > $1 order by id limit $2";
+    const FIRST_SINCE = "select coalesce(min(id), 0) from span_chunks where received_at >= $1";
+}
+
+/// Spans of one chunk at most.
+const CHUNK: usize = 1_024;
+/// zstd's fastest: chunks are short-lived.
+const LEVEL: i32 = 1;
+/// A chunk is refused above this size when it is read: it was damaged.
+const MOST_BYTES: usize = 512 * 1024 * 1024;
+
+/// Spans ready to be written.
+#[derive(Debug, Default)]
+pub struct EncodedSpans {
+    chunks: Vec<EncodedChunk>,
+}
+
+#[derive(Debug)]
+struct EncodedChunk {
+    spans: i32,
+    bytes: Vec<u8>,
+    traces: Vec<TraceId>,
+    noted: Vec<NotedSpan>,
+    links: Vec<TraceLink>,
+}
+
+/// A chunk as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanChunk {
+    /// Its number in the order of commits.
+    pub id: i64,
+    /// When it was written.
+    pub received_at: Timestamp,
+    /// Its spans.
+    pub spans: Vec<Span>,
+}
+
+impl EncodedSpans {
+    /// Groups spans by trace, packs them, and notes what is searched for. Busy for some microseconds a span: not for an async thread.
+    pub fn new(mut spans: Vec<Span>) -> Result<Self, StoreError> {
+        spans.sort_by_key(|span| span.trace_id);
+        let mut chunks = Vec::with_capacity(spans.len().div_ceil(CHUNK));
+        let mut raw = Vec::new();
+        for some in spans.chunks(CHUNK) {
+            raw.clear();
+            wire::encode(some, &mut raw);
+            chunks.push(EncodedChunk {
+                spans: i32::try_from(some.len()).unwrap_or(i32::MAX),
+                bytes: pack(&raw)?,
+                traces: some.iter().map(|span| span.trace_id).collect::<BTreeSet<_>>().into_iter().collect(),
+                noted: some.iter().filter_map(NotedSpan::of).collect(),
+                links: links_of(some),
+            });
+        }
+        Ok(Self { chunks })
+    }
+
+    /// How many spans.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.spans.unsigned_abs())).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+}
+
+fn links_of(spans: &[Span]) -> Vec<TraceLink> {
+    let of_span = |span: &Span| {
+        let from = (span.trace_id, span.span_id);
+        span.links.iter().map(move |link| TraceLink { from, to: (link.trace_id, link.span_id) }).collect::<Vec<_>>()
+    };
+    spans.iter().filter(|span| !span.links.is_empty()).flat_map(of_span).collect()
+}
+
+/// Bytes of spans, compressed, after their length.
+fn pack(raw: &[u8]) -> Result<Vec<u8>, StoreError> {
+    zstd::bulk::compress(raw, LEVEL)
+        .map(|packed| [&(raw.len() as u64).to_le_bytes(), packed.as_slice()].concat())
+        .map_err(|error| StoreError::Broken(format!("compressor: {error}")))
+}
+
+/// The spans of [`pack`]ed bytes.
+fn unpack(bytes: &[u8]) -> Result<Vec<Span>, StoreError> {
+    let damaged = || StoreError::Broken("stored spans are damaged".to_owned());
+    let (length, packed) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= MOST_BYTES).ok_or_else(damaged)?;
+    let raw = zstd::bulk::decompress(packed, length).map_err(|_| damaged())?;
+    wire::decode(&raw).map_err(|_| damaged())
+}
+
+type ChunkRow = (i64, i64, Vec<u8>);
+
+/// Unpacks rows on a thread that may be busy for a while.
+async fn unpack_all(rows: Vec<ChunkRow>) -> Result<Vec<SpanChunk>, StoreError> {
+    let unpack = move || {
+        let chunk = |(id, received_at, bytes): ChunkRow| {
+            Ok(SpanChunk { id, received_at: Timestamp::from_millis(received_at), spans: unpack(&bytes)? })
+        };
+        rows.into_iter().map(chunk).collect()
+    };
+    tokio::task::spawn_blocking(unpack).await.map_err(|error| StoreError::Broken(format!("unpacking spans: {error}")))?
+}
+
+impl Store {
+    /// Writes spans, all or none. When it returns they are on the disk. Failpoints `spans.before_commit` and `spans.after_commit`.
+    pub async fn add_spans(&self, spans: EncodedSpans, now: Timestamp) -> Result<(), StoreError> {
+        if spans.is_empty() {
+            return Ok(());
+        }
+        self.check_fullness().await?;
+        write_on!(self, add(spans, now));
+        failpoint::pass("spans.after_commit");
+        Ok(())
+    }
+
+    /// The next chunks after one, in the order of their commits, at most `limit`.
+    pub async fn list_span_chunks(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
+        let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
+        unpack_all(rows).await
+    }
+
+    /// The newest chunk's id; 0 before the first.
+    pub async fn last_span_chunk(&self) -> Result<i64, StoreError> {
+        let (last,): (i64,) = read!(self, |pool| sqlx::query_as(LAST).fetch_one(pool).await?)?;
+        Ok(last)
+    }
+
+    /// The first chunk that was written at `since` or later, of those that are still there; 0 when there is none.
+    pub async fn first_span_chunk_since(&self, since: Timestamp) -> Result<i64, StoreError> {
+        let (first,): (i64,) = read!(self, |pool| sqlx::query_as(FIRST_SINCE).bind(since.as_millis()).fetch_one(pool).await?)?;
+        Ok(first)
+    }
+}
+
+engines! {
+    pub(in crate::store) async fn add(tx: &mut Connection, spans: EncodedSpans, now: Timestamp) -> Result<(), StoreError> {
+        let count = i64::try_from(spans.chunks.len()).unwrap_or(i64::MAX);
+        // The row stays locked until the commit: ids are in the order of commits.
+        let (last,): (i64,) = sqlx::query_as(TICK).bind(count).fetch_one(&mut *tx).await?;
+        let now = now.as_millis();
+        for (id, chunk) in (last - count + 1..).zip(spans.chunks) {
+            sqlx::query(ADD_CHUNK).bind(id).bind(now).bind(chunk.spans).bind(chunk.bytes).execute(&mut *tx).await?;
+            tx.insert_span_traces(id, chunk.traces).await?;
+            tx.insert_noted_spans(id, chunk.noted).await?;
+            tx.insert_span_links(id, chunk.links).await?;
+        }
+        failpoint::pass("spans.before_commit");
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! Figures from every span, before anything is thrown away: counts, failures, time to publish, time in the broker, time to process, and
+//! from the first sending to the end of processing. Producer and consumer are paired by link, by parent, or by where the record lies.
+//!
+//! Spans come in the order of chunks, whoever received them, so both halves of a message's way meet here; a half that is older than the
+//! window is looked up by the caller ([`Derivation::take_unknown`], [`Derivation::pair_with`]).
+
+use std::collections::HashSet;
+
+use super::bearings::Bearings;
+use super::seen::Seen;
+use super::tally::{Tags, Tally};
+pub use super::window::Place;
+use super::window::{Role, SpanKey, Window};
+use crate::metrics::bucket::Point;
+use crate::model::Timestamp;
+use crate::model::figure::SeriesKey;
+use crate::model::span::{Messaging, Operation, Span, TraceId};
+use crate::model::trace::{KeepReasons, NotedSpan};
+
+mod delivery;
+mod keeping;
+
+pub use delivery::Delivery;
+use delivery::{Source, Waiting};
+use keeping::Keeping;
+
+/// Spans that repeats are known of.
+const MOST_SEEN: usize = 2_000_000;
+/// Spans that pairing remembers.
+const MOST_REMEMBERED: usize = 150_000;
+/// Deliveries that wait for their producer's span.
+const MOST_WAITING: usize = 20_000;
+/// Services with topics that are known to have process spans.
+const MOST_PROCESSORS: usize = 20_000;
+/// Clocks of two machines may differ by so much before it is said.
+const SKEW_NS: i64 = 1_000_000;
+
+/// Counts what spans tell.
+#[derive(Debug)]
+pub struct Derivation {
+    seen: Seen,
+    window: Window,
+    tally: Tally,
+    waiting: Waiting,
+    /// Service and topic of process spans: there a receive span is not a second delivery.
+    processors: HashSet<(String, String)>,
+    keeping: Keeping,
+    bearings: Bearings,
+    unknown: Vec<Delivery>,
+    keeps: Vec<(TraceId, KeepReasons)>,
+    processed: Vec<(TraceId, Place)>,
+    counts: Counts,
+}
+
+/// Records that were processed since the last question, at most.
+const MOST_PROCESSED: usize = 20_000;
+
+/// What happened on the way, for our own metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Spans counted.
+    pub spans: u64,
+    /// Spans that had come before.
+    pub repeated: u64,
+    /// Deliveries whose producer was found.
+    pub paired: u64,
+    /// Pairs in which the message seems to have been taken before it was sent.
+    pub skewed: u64,
+}
+
+impl Default for Derivation {
+    fn default() -> Self {
+        Self {
+            seen: Seen::new(MOST_SEEN),
+            window: Window::new(MOST_REMEMBERED),
+            tally: Tally::default(),
+            waiting: Waiting::new(MOST_WAITING),
+            processors: HashSet::new(),
+            keeping: Keeping::default(),
+            bearings: Bearings::default(),
+            unknown: Vec::new(),
+            keeps: Vec::new(),
+            processed: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl Derivation {
+    /// What the buses' metadata tells from now on.
+    pub fn set_bearings(&mut self, bearings: Bearings) {
+        self.bearings = bearings;
+    }
+
+    /// Takes the spans of a chunk that was received at `at`.
+    pub fn take_chunk(&mut self, spans: &[Span], at: Timestamp) {
+        self.seen.forget(at);
+        self.window.forget(at);
+        self.waiting.forget(at);
+        let fresh: Vec<&Span> = spans.iter().filter(|span| self.seen.is_new(span, at)).collect();
+        self.counts.spans += fresh.len() as u64;
+        self.counts.repeated += (spans.len() - fresh.len()) as u64;
+        for span in &fresh {
+            self.remember(span, at);
+        }
+        for span in &fresh {
+            self.count(span, at);
+        }
+        // Those that were waited for.
+        for span in fresh.iter().filter(|span| role_of(span) == Role::Sent) {
+            let key = (span.trace_id, span.span_id);
+            let place = span.messaging.as_deref().and_then(place_of);
+            for delivery in self.waiting.take(key, place.as_ref()) {
+                self.pair_in_window(&delivery, key);
+            }
+        }
+    }
+
+    fn remember(&mut self, span: &Span, at: Timestamp) {
+        let role = role_of(span);
+        let messaging = span.messaging.as_deref();
+        let place = messaging.filter(|_| role == Role::Sent).and_then(place_of);
+        self.window.add(span, role, place, at);
+        if let Some(messaging) = messaging.filter(|messaging| messaging.operation == Operation::Process)
+            && self.processors.len() < MOST_PROCESSORS
+        {
+            let topic = messaging.destination.clone().unwrap_or_default();
+            self.processors.insert((span.service.to_string(), topic));
+        }
+    }
+
+    fn count(&mut self, span: &Span, at: Timestamp) {
+        let Some(messaging) = span.messaging.as_deref() else {
+            let tags = Tags { bus: None, topic: None, group: None, service: &span.service, operation: None };
+            self.keep(span, self.keeping.of_other(span));
+            return count_span(&mut self.tally, tags, span);
+        };
+        let bus = self.bearings.bus(messaging);
+        let topic = messaging.destination.as_deref();
+        let consumes = matches!(messaging.operation, Operation::Receive | Operation::Process | Operation::Settle);
+        let known = messaging.consumer_group.as_deref();
+        let inferred = || Some(self.bearings.group(bus?, topic?, messaging.client_id.as_deref())?.as_str());
+        let group = if consumes { known.or_else(inferred) } else { None };
+        let tags =
+            Tags { bus: bus.map(crate::model::BusId::as_str), topic, group, service: &span.service, operation: Some(messaging.operation) };
+        count_span(&mut self.tally, tags, span);
+        let seconds = span.duration().as_secs_f64();
+        match messaging.operation {
+            Operation::Send => self.tally.of(tags).publish.record(seconds),
+            Operation::Process => self.tally.of(tags).processing.record(seconds),
+            _ => {}
+        }
+        if messaging.operation == Operation::Process
+            && self.processed.len() < MOST_PROCESSED
+            && let Some(place) = place_of(messaging)
+        {
+            self.processed.push((span.trace_id, place));
+        }
+        let reasons = self.keeping.of_message(span, messaging, group, at);
+        let deliveries = if self.is_delivery(span, messaging) { Delivery::all_of(span, messaging, tags, at) } else { Vec::new() };
+        self.keep(span, reasons);
+        for delivery in deliveries {
+            self.deliver(delivery);
+        }
+    }
+
+    fn keep(&mut self, span: &Span, reasons: KeepReasons) {
+        if !reasons.is_empty() {
+            self.keeps.push((span.trace_id, reasons));
+        }
+    }
+
+    /// A message is delivered once, however many spans its service makes of it.
+    fn is_delivery(&self, span: &Span, messaging: &Messaging) -> bool {
+        match messaging.operation {
+            Operation::Process => true,
+            Operation::Receive => {
+                let topic = messaging.destination.clone().unwrap_or_default();
+                !self.processors.contains(&(span.service.to_string(), topic))
+            }
+            _ => false,
+        }
+    }
+
+    fn deliver(&mut self, mut delivery: Delivery) {
+        if let Source::Span(key) = &delivery.source
+            && self.window.get(*key).is_some_and(|known| known.role != Role::Sent)
+        {
+            // Its parent is a poll or the like: only the record's coordinates can tell who sent it.
+            let Some(place) = delivery.place.clone() else { return };
+            delivery.source = Source::Place(place);
+        }
+        let by_place = || delivery.place.as_ref().and_then(|place| self.window.at(place));
+        let known = match &delivery.source {
+            Source::Span(key) => Some(*key).filter(|key| self.window.get(*key).is_some()).or_else(by_place),
+            Source::Place(_) => by_place(),
+        };
+        if let Some(key) = known {
+            self.pair_in_window(&delivery, key);
+        } else if self.waiting.add(delivery.clone()) {
+            self.unknown.push(delivery);
+        }
+    }
+
+    fn pair_in_window(&mut self, delivery: &Delivery, producer: SpanKey) {
+        let Some(sent) = self.window.get(producer).filter(|known| known.role == Role::Sent).copied() else { return };
+        let origin = self.window.origin_of(producer).unwrap_or(sent.start);
+        self.pair(delivery, sent.end, origin);
+    }
+
+    fn pair(&mut self, delivery: &Delivery, sent_end: i64, origin: i64) {
+        let waited = delivery.start.saturating_sub(sent_end);
+        self.counts.paired += 1;
+        self.counts.skewed += u64::from(waited < -SKEW_NS);
+        let counts = self.tally.of(delivery.tags());
+        counts.broker.record(seconds(waited));
+        if delivery.processed {
+            counts.end_to_end.record(seconds(delivery.end.saturating_sub(origin)));
+        }
+        self.window.set_origin(delivery.consumer, origin);
+    }
+
+    /// Deliveries whose producer is not in the window: it may be in the store, or come later.
+    pub fn take_unknown(&mut self) -> Vec<Delivery> {
+        std::mem::take(&mut self.unknown)
+    }
+
+    /// Pairs a delivery with a producer that was found in the store, unless it came meanwhile.
+    pub fn pair_with(&mut self, delivery: &Delivery, producer: &NotedSpan) {
+        if producer.operation != Operation::Send || !self.waiting.give_up(delivery) {
+            return;
+        }
+        let start = producer.started_at.as_millis().saturating_mul(1_000_000);
+        self.pair(delivery, start.saturating_add(producer.duration_us.saturating_mul(1_000)), start);
+    }
+
+    /// Samples since the last time.
+    pub fn take_points(&mut self) -> Vec<(SeriesKey, Point)> {
+        self.tally.take()
+    }
+
+    /// Traces that are to be kept, since the last time.
+    pub fn take_keeps(&mut self) -> Vec<(TraceId, KeepReasons)> {
+        std::mem::take(&mut self.keeps)
+    }
+
+    /// Records that were processed since the last time, with the trace; some may have been replayed.
+    pub fn take_processed(&mut self) -> Vec<(TraceId, Place)> {
+        std::mem::take(&mut self.processed)
+    }
+
+    /// What happened since the last time.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// How far back repeated spans are known: ten minutes, or less where there are too many.
+    #[must_use]
+    pub fn repeats_known_for(&self, now: Timestamp) -> std::time::Duration {
+        self.seen.window(now)
+    }
+}
+
+fn count_span(tally: &mut Tally, tags: Tags<'_>, span: &Span) {
+    let counts = tally.of(tags);
+    counts.spans += 1;
+    counts.failed += u64::from(span.failed());
+}
+
+fn role_of(span: &Span) -> Role {
+    match span.messaging.as_deref().map(|messaging| messaging.operation) {
+        Some(Operation::Send | Operation::Create) => Role::Sent,
+        Some(Operation::Receive | Operation::Process) => Role::Took,
+        _ => Role::None,
+    }
+}
+
+fn place_of(messaging: &Messaging) -> Option<Place> {
+    Some((messaging.destination.clone()?, messaging.partition?, messaging.offset?))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a span's life")]
+fn seconds(nanoseconds: i64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests;

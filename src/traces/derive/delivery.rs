@@ -1,0 +1,151 @@
+//! A message that came to a consumer, and those whose producer has not been seen yet.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::place_of;
+use crate::model::Timestamp;
+use crate::model::span::{Messaging, Operation, Span};
+use crate::traces::seen::REMEMBERED;
+use crate::traces::tally::Tags;
+use crate::traces::window::{Place, SpanKey};
+
+/// What names the producer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// A link or the parent.
+    Span(SpanKey),
+    /// The record's coordinates.
+    Place(Place),
+}
+
+/// One message that came to one consumer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    pub(super) consumer: SpanKey,
+    pub(super) source: Source,
+    /// The record's coordinates, where the span is about one record.
+    pub(super) place: Option<Place>,
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// Whether the consumer's span is the processing.
+    pub(super) processed: bool,
+    bus: Option<String>,
+    topic: Option<String>,
+    group: Option<String>,
+    service: String,
+    operation: Operation,
+    at: Timestamp,
+}
+
+impl Delivery {
+    /// The messages that a consumer's span is about: one for each link; else the one that its parent or its coordinates name.
+    pub(super) fn all_of(span: &Span, messaging: &Messaging, tags: Tags<'_>, at: Timestamp) -> Vec<Self> {
+        let place = place_of(messaging);
+        let one = span.links.len() < 2;
+        let by = |source| Self {
+            consumer: (span.trace_id, span.span_id),
+            source,
+            place: place.clone().filter(|_| one),
+            start: span.start,
+            end: span.end,
+            processed: messaging.operation == Operation::Process,
+            bus: tags.bus.map(str::to_owned),
+            topic: tags.topic.map(str::to_owned),
+            group: tags.group.map(str::to_owned),
+            service: tags.service.to_owned(),
+            operation: messaging.operation,
+            at,
+        };
+        if !span.links.is_empty() {
+            let mut keys: Vec<SpanKey> = span.links.iter().map(|link| (link.trace_id, link.span_id)).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            return keys.into_iter().map(|key| by(Source::Span(key))).collect();
+        }
+        let parent = span.parent.map(|parent| Source::Span((span.trace_id, parent)));
+        parent.or_else(|| place.clone().map(Source::Place)).map(by).into_iter().collect()
+    }
+
+    /// The ids of the producer's span, where they are known.
+    #[must_use]
+    pub const fn producer(&self) -> Option<SpanKey> {
+        match &self.source {
+            Source::Span(key) => Some(*key),
+            Source::Place(_) => None,
+        }
+    }
+
+    /// Topic, partition and offset, where the consumer's span is about one record.
+    #[must_use]
+    pub fn place(&self) -> Option<(&str, i32, i64)> {
+        self.place.as_ref().map(|(topic, partition, offset)| (topic.as_str(), *partition, *offset))
+    }
+
+    pub(super) fn tags(&self) -> Tags<'_> {
+        Tags {
+            bus: self.bus.as_deref(),
+            topic: self.topic.as_deref(),
+            group: self.group.as_deref(),
+            service: &self.service,
+            operation: Some(self.operation),
+        }
+    }
+}
+
+/// Deliveries whose producer has not been seen.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    by_source: HashMap<Source, Vec<Delivery>>,
+    order: VecDeque<(Source, Timestamp)>,
+    most: usize,
+}
+
+impl Waiting {
+    pub(super) fn new(most: usize) -> Self {
+        Self { by_source: HashMap::new(), order: VecDeque::new(), most }
+    }
+
+    /// `false`: too many wait already.
+    pub(super) fn add(&mut self, delivery: Delivery) -> bool {
+        if self.order.len() >= self.most {
+            return false;
+        }
+        self.order.push_back((delivery.source.clone(), delivery.at));
+        self.by_source.entry(delivery.source.clone()).or_default().push(delivery);
+        true
+    }
+
+    /// Those that waited for a producer.
+    pub(super) fn take(&mut self, producer: SpanKey, place: Option<&Place>) -> Vec<Delivery> {
+        if self.by_source.is_empty() {
+            return Vec::new();
+        }
+        let mut found = self.by_source.remove(&Source::Span(producer)).unwrap_or_default();
+        found.extend(place.and_then(|place| self.by_source.remove(&Source::Place(place.clone()))).unwrap_or_default());
+        found
+    }
+
+    /// Takes one out; `false` when it waits no longer.
+    pub(super) fn give_up(&mut self, delivery: &Delivery) -> bool {
+        let Some(waiting) = self.by_source.get_mut(&delivery.source) else { return false };
+        let Some(at) = waiting.iter().position(|other| other.consumer == delivery.consumer) else { return false };
+        waiting.swap_remove(at);
+        if waiting.is_empty() {
+            self.by_source.remove(&delivery.source);
+        }
+        true
+    }
+
+    /// Forgets what has waited for too long.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        while let Some((source, _)) = self.order.front().filter(|(_, at)| at.age_at(now) > REMEMBERED).cloned() {
+            self.order.pop_front();
+            if let Some(waiting) = self.by_source.get_mut(&source) {
+                waiting.retain(|delivery| delivery.at.age_at(now) <= REMEMBERED);
+                if waiting.is_empty() {
+                    self.by_source.remove(&source);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which traces are worth keeping for what their spans tell: failures, slow ones, and an ordinary one now and then beside them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use crate::metrics::histogram::Histogram;
+use crate::model::Timestamp;
+use crate::model::span::{Messaging, Operation, Span};
+use crate::model::trace::KeepReasons;
+
+/// The time over which "slow" is measured.
+const PERIOD: Duration = Duration::from_mins(10);
+/// Durations that a 99th percentile is believed from.
+const ENOUGH: u64 = 200;
+/// Share that is not slow.
+const ORDINARY: f64 = 0.99;
+/// An ordinary trace is kept this often for each topic and consumer group.
+const BASELINE_EVERY: Duration = Duration::from_mins(1);
+/// Combinations of topic, group and operation that are told apart.
+const MOST: usize = 10_000;
+
+/// Durations of this period and of the one before.
+#[derive(Debug, Default)]
+struct Usual {
+    now: Histogram,
+    before: Histogram,
+    since: Option<Timestamp>,
+}
+
+/// What is usual.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    hasher: RandomState,
+    usual: HashMap<u64, Usual>,
+    baseline: HashMap<u64, Timestamp>,
+}
+
+impl Keeping {
+    /// Reasons to keep the trace of a span that touched a message.
+    pub(super) fn of_message(&mut self, span: &Span, messaging: &Messaging, group: Option<&str>, at: Timestamp) -> KeepReasons {
+        let mut reasons = self.of_other(span);
+        if matches!(messaging.operation, Operation::Send | Operation::Process) {
+            let kind = (messaging.destination.as_deref(), group, messaging.operation);
+            if self.is_slow(self.hasher.hash_one(kind), span.duration().as_secs_f64(), at) {
+                reasons |= KeepReasons::SLOW;
+            }
+            if self.is_baseline(self.hasher.hash_one((messaging.destination.as_deref(), group)), at) {
+                reasons |= KeepReasons::BASELINE;
+            }
+        }
+        reasons
+    }
+
+    /// Reasons to keep the trace of any span.
+    #[expect(clippy::unused_self, reason = "one way to ask for both")]
+    pub(super) fn of_other(&self, span: &Span) -> KeepReasons {
+        if span.failed() { KeepReasons::FAILED } else { KeepReasons::NONE }
+    }
+
+    fn is_slow(&mut self, kind: u64, seconds: f64, at: Timestamp) -> bool {
+        if self.usual.len() >= MOST && !self.usual.contains_key(&kind) {
+            return false;
+        }
+        let usual = self.usual.entry(kind).or_default();
+        if usual.since.is_none_or(|since| since.age_at(at) >= PERIOD) {
+            usual.before = std::mem::take(&mut usual.now);
+            usual.since = Some(at);
+        }
+        // Before it is counted itself.
+        let measured = if usual.before.count() >= ENOUGH { &usual.before } else { &usual.now };
+        let slow = measured.count() >= ENOUGH && measured.quantile(ORDINARY).is_some_and(|limit| seconds > limit);
+        usual.now.record(seconds);
+        slow
+    }
+
+    fn is_baseline(&mut self, kind: u64, at: Timestamp) -> bool {
+        if self.baseline.len() >= MOST {
+            self.baseline.retain(|_, last| last.age_at(at) < BASELINE_EVERY);
+        }
+        let due = self.baseline.get(&kind).is_none_or(|last| last.age_at(at) >= BASELINE_EVERY);
+        if due && self.baseline.len() < MOST {
+            self.baseline.insert(kind, at);
+        }
+        due
+    }
+}

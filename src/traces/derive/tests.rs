@@ -1,0 +1,217 @@
+use super::*;
+use crate::metrics::histogram::Histogram;
+use crate::model::figure::Figure;
+use crate::model::span::SpanStatus;
+use crate::model::{BusId, GroupName};
+use crate::traces::samples::{SECOND, linked, of, on, span};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1_000)
+}
+
+fn durations(points: &[(SeriesKey, Point)], figure: Figure) -> Histogram {
+    let mut sum = Histogram::new();
+    for (_, point) in points.iter().filter(|(key, _)| key.figure == figure) {
+        let Point::Durations(histogram) = point else { panic!("{figure} is no duration") };
+        sum.merge(histogram);
+    }
+    sum
+}
+
+fn count(points: &[(SeriesKey, Point)], figure: Figure) -> f64 {
+    let counts = points.iter().filter(|(key, _)| key.figure == figure);
+    counts.map(|(_, point)| if let Point::Count(count) = point { *count } else { f64::NAN }).sum()
+}
+
+/// Sent from 10 to 11, processed from 15 to 16: four seconds in the broker, six from end to end.
+fn halves() -> Vec<(&'static str, Span, Span)> {
+    let sent = |place| on(span(1, 1, None, 10), Operation::Send, place);
+    let taken = |trace, parent, place| of(on(span(trace, 2, parent, 15), Operation::Process, place), "billing");
+    vec![
+        ("child", sent(None), taken(1, Some(1), None)),
+        ("link", sent(None), linked(taken(2, None, None), &[(1, 1)])),
+        ("child and link", sent(None), linked(taken(1, Some(1), None), &[(1, 1)])),
+        ("link given twice", sent(None), linked(taken(2, None, None), &[(1, 1), (1, 1)])),
+        ("coordinates", sent(Some((3, 7))), taken(2, None, Some((3, 7)))),
+        ("child of a span of its own, and coordinates", sent(Some((3, 7))), taken(2, Some(9), Some((3, 7)))),
+    ]
+}
+
+#[test]
+fn the_halves_of_a_message_s_way_are_one_pair_in_whichever_order_they_come() {
+    for (how, sent, taken) in halves() {
+        for order in ["together", "consumer first", "producer first"] {
+            let mut derivation = Derivation::default();
+            // A poll of the consumer's own, where the case has one.
+            let poll = of(on(span(2, 9, None, 14), Operation::Receive, None), "billing");
+            derivation.take_chunk(&[poll], at(15));
+            match order {
+                "together" => derivation.take_chunk(&[taken.clone(), sent.clone()], at(16)),
+                "consumer first" => {
+                    derivation.take_chunk(std::slice::from_ref(&taken), at(16));
+                    derivation.take_chunk(std::slice::from_ref(&sent), at(60));
+                }
+                _ => {
+                    derivation.take_chunk(std::slice::from_ref(&sent), at(16));
+                    derivation.take_chunk(std::slice::from_ref(&taken), at(60));
+                }
+            }
+            let points = derivation.take_points();
+            let (broker, whole) = (durations(&points, Figure::BrokerDurationSeconds), durations(&points, Figure::EndToEndDurationSeconds));
+            assert_eq!((broker.count(), whole.count()), (1, 1), "{how}, {order}");
+            assert!((broker.sum() - 4.0).abs() < 1e-9 && (whole.sum() - 6.0).abs() < 1e-9, "{how}, {order}");
+            assert_eq!(durations(&points, Figure::PublishDurationSeconds).count(), 1, "{how}, {order}");
+            assert_eq!(derivation.take_counts().paired, 1, "{how}, {order}");
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_again_is_counted_once() {
+    let mut derivation = Derivation::default();
+    let (_, sent, taken) = halves().swap_remove(0);
+    for seconds in [16, 17, 300] {
+        derivation.take_chunk(&[sent.clone(), taken.clone()], at(seconds));
+    }
+    let points = derivation.take_points();
+    assert!((count(&points, Figure::SpansPerSecond) - 2.0).abs() < f64::EPSILON);
+    assert_eq!(durations(&points, Figure::BrokerDurationSeconds).count(), 1);
+    assert_eq!(derivation.take_counts().repeated, 4);
+}
+
+#[test]
+fn a_message_that_is_received_and_processed_is_delivered_once() {
+    let mut derivation = Derivation::default();
+    let sent = on(span(1, 1, None, 10), Operation::Send, None);
+    let received = linked(of(on(span(2, 2, None, 12), Operation::Receive, None), "billing"), &[(1, 1)]);
+    let processed = linked(of(on(span(2, 3, Some(2), 15), Operation::Process, None), "billing"), &[(1, 1)]);
+    derivation.take_chunk(&[sent.clone(), received.clone(), processed], at(16));
+    assert_eq!(durations(&derivation.take_points(), Figure::BrokerDurationSeconds).count(), 1);
+    // Who only receives delivers by that.
+    let mut derivation = Derivation::default();
+    derivation.take_chunk(&[sent, received], at(16));
+    let points = derivation.take_points();
+    assert_eq!(durations(&points, Figure::BrokerDurationSeconds).count(), 1);
+    assert_eq!(durations(&points, Figure::EndToEndDurationSeconds).count(), 0, "nobody knows when it was processed");
+}
+
+#[test]
+fn a_batch_delivers_each_of_its_messages() {
+    let mut derivation = Derivation::default();
+    let sent: Vec<Span> = (1..=3).map(|trace| on(span(trace, 1, None, 10), Operation::Send, None)).collect();
+    let batch = linked(of(on(span(9, 2, None, 15), Operation::Process, None), "billing"), &[(1, 1), (2, 1), (3, 1)]);
+    derivation.take_chunk(&sent, at(12));
+    derivation.take_chunk(&[batch], at(16));
+    let points = derivation.take_points();
+    assert_eq!(durations(&points, Figure::BrokerDurationSeconds).count(), 3);
+    assert_eq!(durations(&points, Figure::ProcessingDurationSeconds).count(), 1);
+}
+
+#[test]
+fn end_to_end_begins_at_the_first_sending() {
+    let mut derivation = Derivation::default();
+    let first = on(span(1, 1, None, 10), Operation::Send, None);
+    let worker = of(on(span(1, 2, Some(1), 15), Operation::Process, None), "billing");
+    let inside = of(span(1, 3, Some(2), 15), "billing");
+    let second = of(on(span(1, 4, Some(3), 15), Operation::Send, None), "billing");
+    let last = of(on(span(1, 5, Some(4), 40), Operation::Process, None), "mailer");
+    derivation.take_chunk(&[first, worker, inside, second], at(17));
+    drop(derivation.take_points());
+    derivation.take_chunk(&[last], at(42));
+    let points = derivation.take_points();
+    assert!((durations(&points, Figure::EndToEndDurationSeconds).sum() - 31.0).abs() < 1e-9, "from 10 to 41");
+    assert!((durations(&points, Figure::BrokerDurationSeconds).sum() - 24.0).abs() < 1e-9, "from 16 to 40");
+}
+
+#[test]
+fn clocks_that_differ_are_marked_and_not_dropped() {
+    let mut derivation = Derivation::default();
+    let sent = on(span(1, 1, None, 20), Operation::Send, None);
+    let taken = of(on(span(1, 2, Some(1), 15), Operation::Process, None), "billing");
+    derivation.take_chunk(&[sent, taken], at(21));
+    let points = derivation.take_points();
+    let broker = durations(&points, Figure::BrokerDurationSeconds);
+    assert_eq!((broker.count(), broker.max()), (1, Some(0.0)));
+    assert_eq!(derivation.take_counts().skewed, 1);
+}
+
+#[test]
+fn a_producer_from_the_store_counts_unless_its_span_came_meanwhile() {
+    let (_, sent, taken) = halves().swap_remove(1);
+    let noted = NotedSpan::of(&sent).expect("it touched a message");
+    let mut derivation = Derivation::default();
+    derivation.take_chunk(std::slice::from_ref(&taken), at(16));
+    let unknown = derivation.take_unknown();
+    assert_eq!(unknown.iter().map(Delivery::producer).collect::<Vec<_>>(), [Some((sent.trace_id, sent.span_id))]);
+    derivation.take_chunk(&[sent], at(17));
+    derivation.pair_with(&unknown[0], &noted);
+    assert_eq!(durations(&derivation.take_points(), Figure::BrokerDurationSeconds).count(), 1, "once");
+    let mut derivation = Derivation::default();
+    derivation.take_chunk(&[taken], at(16));
+    let unknown = derivation.take_unknown();
+    derivation.pair_with(&unknown[0], &noted);
+    derivation.pair_with(&unknown[0], &noted);
+    assert!((durations(&derivation.take_points(), Figure::BrokerDurationSeconds).sum() - 4.0).abs() < 1e-6);
+}
+
+#[test]
+fn labels_name_bus_topic_group_service_and_operation() {
+    let mut derivation = Derivation::default();
+    let mut bearings = Bearings::default();
+    let prod = BusId::from("prod");
+    bearings.add_bus(&prod, None);
+    bearings.add_topic(&prod, &"orders".into());
+    bearings.add_group(&prod, &"orders".into(), &"billing-group".into(), std::iter::empty());
+    derivation.set_bearings(bearings);
+    let mut failed = of(on(span(1, 2, None, 15), Operation::Process, None), "billing");
+    failed.status = SpanStatus::Error;
+    derivation.take_chunk(&[failed, span(3, 1, None, 1)], at(16));
+    let points = derivation.take_points();
+    let errors: Vec<_> = points.iter().filter(|(key, _)| key.figure == Figure::SpanErrorsPerSecond).collect();
+    let (key, point) = errors.iter().find(|(key, _)| key.labels.topic.is_some()).expect("of the message");
+    assert_eq!(key.labels.consumer_group, Some(GroupName::from("billing-group")), "from the bus's metadata");
+    assert_eq!((key.labels.bus.as_ref(), key.labels.operation.as_deref()), (Some(&prod), Some("process")));
+    assert!(matches!(point, Point::Count(count) if (*count - 1.0).abs() < f64::EPSILON));
+    assert!(errors.iter().any(|(key, _)| key.labels.topic.is_none() && key.labels.service.as_deref() == Some("shop")));
+}
+
+#[test]
+fn failed_slow_and_ordinary_traces_are_kept() {
+    let mut derivation = Derivation::default();
+    let mut number = 0_u64;
+    let mut process = |derivation: &mut Derivation, seconds: i64, failed: bool, second: i64| {
+        number += 1;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        id[15] = 1;
+        let mut span = on(span(1, 1, None, 10), Operation::Process, None);
+        span.trace_id = TraceId(id);
+        span.end = span.start + seconds * SECOND;
+        span.status = if failed { SpanStatus::Error } else { SpanStatus::Unset };
+        derivation.take_chunk(&[span], at(second));
+        derivation.take_keeps().pop().map_or(KeepReasons::NONE, |(_, reasons)| reasons)
+    };
+    assert_eq!(process(&mut derivation, 1, false, 0), KeepReasons::BASELINE, "the first of a minute");
+    for _ in 0..300 {
+        assert_eq!(process(&mut derivation, 1, false, 1), KeepReasons::NONE);
+    }
+    assert_eq!(process(&mut derivation, 5, false, 2), KeepReasons::SLOW);
+    assert_eq!(process(&mut derivation, 1, true, 3), KeepReasons::FAILED);
+    assert_eq!(process(&mut derivation, 1, false, 61), KeepReasons::BASELINE);
+}
+
+#[test]
+fn labels_without_end_are_added_up() {
+    let mut derivation = Derivation::default();
+    let spans: Vec<Span> = (0..5_000_u32)
+        .map(|number| {
+            let mut span = of(span(1, 1, None, 1), &format!("service-{number}"));
+            span.trace_id.0[..4].copy_from_slice(&number.to_be_bytes());
+            span
+        })
+        .collect();
+    derivation.take_chunk(&spans, at(1));
+    let points = derivation.take_points();
+    assert!(points.len() < 4_100, "{}", points.len());
+    assert!((count(&points, Figure::SpansPerSecond) - 5_000.0).abs() < f64::EPSILON, "none is lost");
+}

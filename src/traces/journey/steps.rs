@@ -1,0 +1,168 @@
+//! From what was joined to steps in the order of time.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Joined, Letter, Material, Step, StepKind, is_retry_of, key, place_of};
+use crate::model::Timestamp;
+use crate::model::span::{Messaging, Operation, Span};
+use crate::traces::window::Place;
+
+pub(super) fn steps(material: &Material, joined: &Joined<'_>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let replayed: HashMap<&Place, &super::SentAgain> = material.replays.iter().map(|replay| (&replay.place, replay)).collect();
+    sent(material, joined, &replayed, &mut steps);
+    processed(material, joined, &replayed, &mut steps);
+    in_topics(material, joined, &mut steps);
+    letters(material, &mut steps);
+    replays(material, &mut steps);
+    steps.sort_by(|one, other| (one.at, one.kind, &one.topic).cmp(&(other.at, other.kind, &other.topic)));
+    steps
+}
+
+fn step(kind: StepKind, at: Timestamp, evidence: impl Into<String>) -> Step {
+    Step {
+        kind,
+        at,
+        took_us: None,
+        service: None,
+        consumer_group: None,
+        topic: None,
+        partition: None,
+        offset: None,
+        span: None,
+        dead_letter_id: None,
+        replay_id: None,
+        failed: false,
+        again: false,
+        text: String::new(),
+        evidence: evidence.into(),
+    }
+}
+
+impl Step {
+    fn at_place(mut self, (topic, partition, offset): &Place) -> Self {
+        (self.topic, self.partition, self.offset) = (Some(topic.clone()), Some(*partition), Some(*offset));
+        self
+    }
+
+    fn of_span(mut self, span: &Span, messaging: &Messaging) -> Self {
+        self.took_us = i64::try_from(span.duration().as_micros()).ok();
+        self.service = Some(span.service.to_string());
+        self.consumer_group.clone_from(&messaging.consumer_group);
+        self.topic.clone_from(&messaging.destination);
+        (self.partition, self.offset) = (messaging.partition, messaging.offset);
+        self.span = Some(key(span));
+        self.failed = span.failed();
+        self.text = failure_of(span);
+        self
+    }
+}
+
+fn failure_of(span: &Span) -> String {
+    let exception = span.exception.as_ref();
+    let class = exception.and_then(|exception| exception.class.clone()).or_else(|| span.error_type.clone());
+    let message = exception.and_then(|exception| exception.message.clone()).or_else(|| Some(span.status_message.clone()));
+    [class, message.filter(|message| !message.is_empty())].into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+fn sent(material: &Material, joined: &Joined<'_>, replayed: &HashMap<&Place, &super::SentAgain>, steps: &mut Vec<Step>) {
+    let letter_topics: HashSet<&str> = material.letters.iter().map(|letter| letter.place.0.as_str()).collect();
+    let origins: HashSet<&str> = material.letters.iter().filter_map(|letter| Some(letter.origin.as_ref()?.0.as_str())).collect();
+    for (span, evidence) in joined.producers.values() {
+        let Some(messaging) = span.messaging.as_deref() else { continue };
+        let topic = messaging.destination.as_deref().unwrap_or_default();
+        // A dead letter and a replay have a step of their own.
+        if letter_topics.contains(topic) || place_of(messaging).is_some_and(|place| replayed.contains_key(&place)) {
+            continue;
+        }
+        let kind = if is_retry_of(topic, &origins) { StepKind::Retried } else { StepKind::Sent };
+        steps.push(step(kind, span.started_at(), *evidence).of_span(span, messaging));
+    }
+}
+
+fn processed(material: &Material, joined: &Joined<'_>, replayed: &HashMap<&Place, &super::SentAgain>, steps: &mut Vec<Step>) {
+    let processing: HashSet<&str> = joined
+        .consumers
+        .values()
+        .filter(|(span, _)| span.messaging.as_deref().is_some_and(|messaging| messaging.operation == Operation::Process))
+        .map(|(span, _)| span.service.as_ref())
+        .collect();
+    let failed_groups: HashSet<&str> = material.letters.iter().filter_map(|letter| letter.consumer_group.as_deref()).collect();
+    let mut attempts: HashMap<(String, Option<Place>), u32> = HashMap::new();
+    let mut consumers: Vec<&(&Span, &'static str)> = joined.consumers.values().collect();
+    consumers.sort_by_key(|(span, _)| span.start);
+    for (span, evidence) in consumers {
+        let Some(messaging) = span.messaging.as_deref() else { continue };
+        // Where a service says when it processed, that it received is not another step.
+        if messaging.operation != Operation::Process && processing.contains(span.service.as_ref()) {
+            continue;
+        }
+        let place = place_of(messaging);
+        let attempt = attempts.entry((span.service.to_string(), place.clone())).or_insert(0);
+        *attempt += 1;
+        let mut step = step(StepKind::Processed, span.started_at(), *evidence).of_span(span, messaging);
+        if span.links.len() > 1 {
+            step.text = format!("in a batch of {} messages{}{}", span.links.len(), if step.text.is_empty() { "" } else { ": " }, step.text);
+        } else if *attempt > 1 {
+            step.text = format!("attempt {attempt}{}{}", if step.text.is_empty() { "" } else { ": " }, step.text);
+        }
+        let group = messaging.consumer_group.as_deref();
+        step.again = place.is_some_and(|place| replayed.contains_key(&place)) && group.is_some_and(|group| !failed_groups.contains(group));
+        steps.push(step);
+    }
+}
+
+fn in_topics(material: &Material, joined: &Joined<'_>, steps: &mut Vec<Step>) {
+    let letter_places: HashSet<&Place> = material.letters.iter().map(|letter| &letter.place).collect();
+    let origins: HashMap<&Place, Timestamp> =
+        material.letters.iter().filter_map(|letter| Some((letter.origin.as_ref()?, letter.origin_at?))).collect();
+    let replays: HashMap<&Place, Timestamp> = material.replays.iter().map(|replay| (&replay.place, replay.at)).collect();
+    for (place, evidence) in &joined.places {
+        if letter_places.contains(place) {
+            continue;
+        }
+        let senders = joined.producers.values().filter(|(span, _)| span.messaging.as_deref().and_then(place_of).as_ref() == Some(place));
+        let sent = senders.map(|(span, _)| span.ended_at()).min();
+        let Some(at) = sent.or_else(|| origins.get(place).copied()).or_else(|| replays.get(place).copied()) else { continue };
+        let readers = joined.consumers.values().filter(|(span, _)| span.messaging.as_deref().and_then(place_of).as_ref() == Some(place));
+        let taken = readers.map(|(span, _)| span.started_at()).min();
+        let mut step = step(StepKind::InTopic, at, *evidence).at_place(place);
+        step.took_us = taken.map(|taken| taken.as_millis().saturating_sub(at.as_millis()).saturating_mul(1_000).max(0));
+        steps.push(step);
+    }
+}
+
+fn letters(material: &Material, steps: &mut Vec<Step>) {
+    for letter in &material.letters {
+        let mut step = step(StepKind::DeadLettered, letter.failed_at, "the dead letter").at_place(&letter.place);
+        step.consumer_group.clone_from(&letter.consumer_group);
+        step.dead_letter_id = Some(letter.id);
+        step.failed = true;
+        step.text.clone_from(&letter.failure);
+        steps.push(step);
+        steps.extend(outcome(material, letter));
+    }
+}
+
+fn outcome(material: &Material, letter: &Letter) -> Option<Step> {
+    let (text, at, failed) = letter.outcome.as_ref()?;
+    let last_sent = material.replays.iter().filter(|replay| replay.dead_letter_id == letter.id).map(|replay| replay.at).max();
+    let at = at.or(last_sent)?;
+    let mut step = step(StepKind::Outcome, at, "status of the dead letter");
+    step.dead_letter_id = Some(letter.id);
+    step.consumer_group.clone_from(&letter.consumer_group);
+    step.failed = *failed;
+    step.text.clone_from(text);
+    Some(step)
+}
+
+fn replays(material: &Material, steps: &mut Vec<Step>) {
+    for replay in &material.replays {
+        let mut step = step(StepKind::Replayed, replay.at, "the replay's item").at_place(&replay.place);
+        step.service = Some("redrive".to_owned());
+        step.dead_letter_id = Some(replay.dead_letter_id);
+        step.replay_id = Some(replay.replay_id.clone());
+        step.text = format!("{}, attempt {}", replay.name, replay.attempt);
+        steps.push(step);
+    }
+}

@@ -1,0 +1,171 @@
+use super::StepKind::{DeadLettered, InTopic, Outcome, Processed, Replayed, Retried, Sent};
+use super::*;
+use crate::model::span::{SpanException, SpanStatus};
+use crate::traces::samples::{SECOND, linked, of, on, span};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1_000)
+}
+
+fn to(mut span: Span, topic: &str, place: Option<(i32, i64)>) -> Span {
+    let messaging = span.messaging.as_deref_mut().expect("it touched a message");
+    messaging.destination = Some(topic.to_owned());
+    messaging.partition = place.map(|(partition, _)| partition);
+    messaging.offset = place.map(|(_, offset)| offset);
+    span
+}
+
+fn group(mut span: Span, group: &str) -> Span {
+    span.messaging.as_deref_mut().expect("it touched a message").consumer_group = Some(group.to_owned());
+    span
+}
+
+fn failed(mut span: Span, class: &str) -> Span {
+    span.status = SpanStatus::Error;
+    span.exception = Some(SpanException { class: Some(class.to_owned()), message: None, escaped: true });
+    span
+}
+
+fn place(topic: &str, partition: i32, offset: i64) -> Place {
+    (topic.to_owned(), partition, offset)
+}
+
+fn letter(named: Vec<SpanKey>) -> Letter {
+    Letter {
+        id: 1,
+        place: place("orders-dlt", 0, 90),
+        failed_at: at(30),
+        consumer_group: Some("billing".to_owned()),
+        failure: "CardDeclined: no".to_owned(),
+        origin: Some(place("orders", 3, 7)),
+        origin_at: Some(at(11)),
+        named,
+        outcome: Some(("resolved".to_owned(), Some(at(200)), false)),
+    }
+}
+
+fn kinds(steps: &[Step]) -> Vec<StepKind> {
+    steps.iter().map(|step| step.kind).collect()
+}
+
+/// Sent, failed twice, dead-lettered, replayed, processed by the group that failed and by another one.
+fn whole() -> Material {
+    let sent = to(of(on(span(1, 1, None, 10), Operation::Send, None), "shop"), "orders", Some((3, 7)));
+    let first = failed(
+        group(to(of(on(span(1, 2, Some(1), 12), Operation::Process, None), "billing"), "orders", Some((3, 7))), "billing"),
+        "CardDeclined",
+    );
+    let second = failed(
+        group(to(of(on(span(1, 3, Some(1), 20), Operation::Process, None), "billing"), "orders", Some((3, 7))), "billing"),
+        "CardDeclined",
+    );
+    let lettered = to(of(on(span(1, 4, Some(3), 20), Operation::Send, None), "billing"), "orders-dlt", Some((0, 90)));
+    let elsewhere = to(of(on(span(1, 5, Some(2), 12), Operation::Send, None), "billing"), "payments", Some((0, 1)));
+    let again = group(to(of(on(span(7, 2, None, 101), Operation::Process, None), "billing"), "orders", Some((3, 50))), "billing");
+    let other = group(to(of(on(span(7, 3, None, 102), Operation::Process, None), "stats"), "orders", Some((3, 50))), "stats");
+    let stranger = group(to(of(on(span(8, 2, None, 13), Operation::Process, None), "billing"), "orders", Some((3, 8))), "billing");
+    Material {
+        letters: vec![letter(Vec::new())],
+        replays: vec![SentAgain {
+            replay_id: "r1".to_owned(),
+            name: "declined cards".to_owned(),
+            dead_letter_id: 1,
+            place: place("orders", 3, 50),
+            at: at(100),
+            attempt: 1,
+        }],
+        spans: vec![sent, first, second, lettered, elsewhere, again, other, stranger],
+        place: None,
+        trace: None,
+    }
+}
+
+#[test]
+fn a_message_s_whole_way_is_told_in_the_order_of_time() {
+    let steps = journey(&whole());
+    let expected = [Sent, InTopic, Processed, Processed, DeadLettered, InTopic, Replayed, Processed, Processed, Outcome];
+    assert_eq!(kinds(&steps), expected, "{steps:#?}");
+    assert_eq!(steps[1].took_us, Some(1_000_000), "sent at 11, taken at 12");
+    assert_eq!((steps[2].text.as_str(), steps[2].failed), ("CardDeclined", true));
+    assert_eq!(steps[3].text, "attempt 2: CardDeclined");
+    let again: Vec<(&str, bool)> =
+        steps[7..9].iter().map(|step| (step.consumer_group.as_deref().unwrap_or_default(), step.again)).collect();
+    assert_eq!(again, [("billing", false), ("stats", true)], "another group has processed it a second time");
+    assert!(steps.iter().all(|step| !step.evidence.is_empty()), "each step says what speaks for it");
+    assert!(steps.iter().all(|step| step.topic.as_deref() != Some("payments")), "what it led to is another message");
+    assert!(steps.iter().all(|step| step.offset != Some(8)), "another message of the same topic is not part of it");
+}
+
+#[test]
+fn without_any_span_the_bus_s_own_truth_remains() {
+    let material = Material { spans: Vec::new(), ..whole() };
+    assert_eq!(kinds(&journey(&material)), [InTopic, DeadLettered, InTopic, Replayed, Outcome]);
+}
+
+#[test]
+fn the_producer_is_found_by_whatever_names_it() {
+    let sent = |place| to(of(on(span(1, 1, None, 10), Operation::Send, None), "shop"), "orders", place);
+    let taken = |parent, place| to(of(on(span(2, 2, parent, 12), Operation::Process, None), "billing"), "orders", place);
+    let by_link = linked(taken(None, Some((3, 7))), &[(1, 1)]);
+    let cases: Vec<(&str, Vec<Span>, Letter)> = vec![
+        ("coordinates", vec![sent(Some((3, 7)))], letter(Vec::new())),
+        ("a link of its consumer", vec![sent(None), by_link], letter(Vec::new())),
+        (
+            "the first of two traceparents",
+            vec![sent(None)],
+            letter(vec![(TraceId([1; 16]), SpanId([1; 8])), (TraceId([9; 16]), SpanId([9; 8]))]),
+        ),
+        (
+            "the last of two traceparents",
+            vec![sent(None)],
+            letter(vec![(TraceId([9; 16]), SpanId([9; 8])), (TraceId([1; 16]), SpanId([1; 8]))]),
+        ),
+    ];
+    for (how, spans, letter) in cases {
+        let steps = journey(&Material { letters: vec![letter], spans, ..Material::default() });
+        let sent: Vec<_> = steps.iter().filter(|step| step.kind == Sent).collect();
+        assert_eq!(sent.len(), 1, "{how}: {steps:#?}");
+        assert_eq!(sent[0].service.as_deref(), Some("shop"), "{how}");
+    }
+}
+
+#[test]
+fn retry_topics_are_steps_of_the_way() {
+    let sent = to(of(on(span(1, 1, None, 10), Operation::Send, None), "shop"), "orders", Some((3, 7)));
+    let taken = failed(to(of(on(span(1, 2, Some(1), 12), Operation::Process, None), "billing"), "orders", Some((3, 7))), "Timeout");
+    let retried = to(of(on(span(1, 3, Some(2), 12), Operation::Send, None), "billing"), "orders-retry-0", Some((0, 4)));
+    let later = failed(to(of(on(span(1, 4, Some(3), 25), Operation::Process, None), "billing"), "orders-retry-0", Some((0, 4))), "Timeout");
+    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, taken, retried, later], ..Material::default() });
+    assert_eq!(kinds(&steps), [Sent, InTopic, Processed, Retried, InTopic, Processed, DeadLettered, Outcome], "{steps:#?}");
+}
+
+#[test]
+fn a_batch_is_said_to_be_one() {
+    let sent = to(of(on(span(1, 1, None, 10), Operation::Send, None), "shop"), "orders", Some((3, 7)));
+    let mut batch =
+        linked(to(of(on(span(5, 2, None, 12), Operation::Process, None), "billing"), "orders", None), &[(1, 1), (2, 1), (3, 1)]);
+    batch.end = batch.start + 2 * SECOND;
+    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, failed(batch, "Broken")], ..Material::default() });
+    let processed = steps.iter().find(|step| step.kind == Processed).expect("by link");
+    assert_eq!((processed.text.as_str(), processed.evidence.as_str()), ("in a batch of 3 messages: Broken", "span link"));
+}
+
+#[test]
+fn a_traceparent_of_version_00_is_read_with_any_flags() {
+    let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let named = Some((trace.parse().expect("an id"), span.parse().expect("an id")));
+    for flags in ["00", "01", "03", "ff"] {
+        assert_eq!(traceparent(format!("00-{trace}-{span}-{flags}").as_bytes()), named, "{flags}");
+    }
+    assert_eq!(traceparent(format!("cc-{trace}-{span}-01-more").as_bytes()), named, "a later version");
+    let wrong = [
+        format!("ff-{trace}-{span}-01"),
+        format!("00-{trace}-{span}-01-more"),
+        format!("00-{trace}-{span}"),
+        format!("00-{}-{span}-01", "0".repeat(32)),
+        String::new(),
+    ];
+    for text in wrong {
+        assert_eq!(traceparent(text.as_bytes()), None, "{text}");
+    }
+}

@@ -1,0 +1,296 @@
+//! Journeys: one message's whole way, found by dead letter, by trace or by record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::super::WebState;
+use super::super::error::{Error, Problem};
+use super::super::extract::{Query, Viewer};
+use crate::model::dead_letter::DeadLetterDetail;
+use crate::model::replay::ItemResult;
+use crate::model::span::TraceId;
+use crate::model::{BusId, DeadLetterFilter, DeadLetterId, Header, Status, Timestamp};
+use crate::store::Store;
+use crate::traces::journey::{self, Letter, Material, SentAgain, Step};
+
+pub(super) fn routes() -> OpenApiRouter<WebState> {
+    OpenApiRouter::new().routes(routes!(find))
+}
+
+/// Dead letters of one message that are looked at, its repeated failures included.
+const MOST_LETTERS: usize = 12;
+/// Traces that are read for one journey.
+const MOST_TRACES: usize = 24;
+/// Spans that are read for one journey.
+const MOST_SPANS: usize = 5_000;
+
+/// Which message: one of the three ways to name it.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct JourneyQuery {
+    /// Id of a dead letter.
+    #[param(value_type = Option<String>)]
+    pub(in crate::web) dead_letter: Option<DeadLetterId>,
+    /// Id of a trace.
+    pub(in crate::web) trace_id: Option<String>,
+    /// Bus of a record, with `topic`, `partition` and `offset`.
+    pub(in crate::web) bus: Option<String>,
+    /// Topic of a record.
+    pub(in crate::web) topic: Option<String>,
+    /// Partition of a record.
+    pub(in crate::web) partition: Option<i32>,
+    /// Offset of a record.
+    pub(in crate::web) offset: Option<i64>,
+}
+
+/// What a journey is of.
+#[derive(Debug, Clone)]
+pub(in crate::web) enum Subject {
+    /// A dead letter.
+    Letter(DeadLetterId),
+    /// A trace.
+    Trace(TraceId),
+    /// A record.
+    Record(BusId, String, i32, i64),
+}
+
+impl JourneyQuery {
+    pub(in crate::web) fn subject(self) -> Result<Subject, Error> {
+        match (self.dead_letter, self.trace_id, self.topic) {
+            (Some(id), None, None) => Ok(Subject::Letter(id)),
+            (None, Some(trace), None) => {
+                trace.parse().map(Subject::Trace).map_err(|error| Error::field("trace_id", format!("trace_id: {error}")))
+            }
+            (None, None, Some(topic)) => {
+                let missing = |field: &'static str| {
+                    Error::field(field, format!("a record is named by bus, topic, partition and offset; {field} is missing"))
+                };
+                let bus = self.bus.ok_or_else(|| missing("bus"))?;
+                let (partition, offset) =
+                    (self.partition.ok_or_else(|| missing("partition"))?, self.offset.ok_or_else(|| missing("offset"))?);
+                Ok(Subject::Record(BusId::new(bus), topic, partition, offset))
+            }
+            (None, None, None) => Err(Error::field("dead_letter", "give dead_letter, trace_id, or bus, topic, partition and offset")),
+            _ => Err(Error::field("dead_letter", "dead_letter, trace_id and the record's place cannot be combined")),
+        }
+    }
+}
+
+/// A step of a journey.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct StepShape {
+    /// `sent`, `in_topic`, `processed`, `retried`, `dead_lettered`, `replayed`, `outcome`.
+    kind: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// How long it took; in a topic how long the message waited, where known.
+    duration_seconds: Option<f64>,
+    service: Option<String>,
+    consumer_group: Option<String>,
+    topic: Option<String>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+    trace_id: Option<String>,
+    span_id: Option<String>,
+    dead_letter_id: Option<String>,
+    replay_id: Option<String>,
+    failed: bool,
+    /// Another consumer group than the one that failed has processed a replayed message.
+    again: bool,
+    text: String,
+    /// What speaks for it.
+    evidence: String,
+}
+
+/// A message's way.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct JourneyShape {
+    /// Steps in the order of time.
+    steps: Vec<StepShape>,
+}
+
+/// One message's way, from sending to what came of it.
+#[utoipa::path(get, path = "/journeys", tag = "traces", params(JourneyQuery), responses((status = 200, body = JourneyShape), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn find(_: Viewer, State(state): State<WebState>, Query(query): Query<JourneyQuery>) -> Result<Json<JourneyShape>, Error> {
+    let material = gather(state.store(), &query.subject()?).await?;
+    let steps = journey::journey(&material).iter().map(StepShape::from).collect();
+    Ok(Json(JourneyShape { steps }))
+}
+
+impl From<&Step> for StepShape {
+    fn from(step: &Step) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a step")]
+        let duration_seconds = step.took_us.map(|micros| micros as f64 / 1e6);
+        Self {
+            kind: step.kind.as_str(),
+            at: step.at,
+            duration_seconds,
+            service: step.service.clone(),
+            consumer_group: step.consumer_group.clone(),
+            topic: step.topic.clone(),
+            partition: step.partition,
+            offset: step.offset,
+            trace_id: step.span.map(|(trace, _)| trace.to_string()),
+            span_id: step.span.map(|(_, span)| span.to_string()),
+            dead_letter_id: step.dead_letter_id.map(|id| id.to_string()),
+            replay_id: step.replay_id.clone(),
+            failed: step.failed,
+            again: step.again,
+            text: step.text.clone(),
+            evidence: step.evidence.clone(),
+        }
+    }
+}
+
+/// Reads everything that may belong to the journey.
+pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<Material, Error> {
+    let mut gathering = Gathering { store, material: Material::default(), letters: BTreeMap::new(), traces: BTreeSet::new() };
+    match subject {
+        Subject::Letter(id) => {
+            if !gathering.add_letter(*id).await? {
+                return Err(Error::NotFound("dead letter"));
+            }
+        }
+        Subject::Trace(trace) => {
+            gathering.material.trace = Some(*trace);
+            gathering.traces.insert(*trace);
+            for id in store.list_letters_of_trace(*trace).await?.into_iter().take(MOST_LETTERS) {
+                gathering.add_letter(id).await?;
+            }
+        }
+        Subject::Record(bus, topic, partition, offset) => {
+            gathering.material.place = Some((topic.clone(), *partition, *offset));
+            gathering.add_letters_about(Some(bus), topic, *partition, *offset).await?;
+        }
+    }
+    gathering.follow().await?;
+    if gathering.material.letters.is_empty() && gathering.material.spans.is_empty() {
+        return Err(Error::NotFound("journey"));
+    }
+    Ok(gathering.material)
+}
+
+struct Gathering<'a> {
+    store: &'a Store,
+    material: Material,
+    letters: BTreeMap<DeadLetterId, BusId>,
+    traces: BTreeSet<TraceId>,
+}
+
+impl Gathering<'_> {
+    /// Adds a dead letter with its replays and what came back of them. `false`: it is not there.
+    async fn add_letter(&mut self, first: DeadLetterId) -> Result<bool, Error> {
+        let mut waiting = vec![first];
+        let mut found = false;
+        while let Some(id) = waiting.pop() {
+            if self.letters.contains_key(&id) || self.letters.len() >= MOST_LETTERS {
+                continue;
+            }
+            let Some(detail) = self.store.find_dead_letter(id, &DeadLetterFilter::default()).await? else { continue };
+            found = true;
+            self.letters.insert(id, detail.summary.bus.clone());
+            let mut last_result = None;
+            for replay in self.store.list_replays_of_letter(id).await? {
+                let item = &replay.item;
+                waiting.extend(item.successor_id);
+                let Some(((partition, offset), at)) = item.partition.zip(item.offset).zip(item.sent_at) else { continue };
+                last_result = last_result.or(Some((item.result, item.result_at)));
+                let Some(topic) = replay.target else { continue };
+                self.material.replays.push(SentAgain {
+                    replay_id: replay.replay.to_string(),
+                    name: replay.name,
+                    dead_letter_id: id.0,
+                    place: (topic, partition, offset),
+                    at,
+                    attempt: item.attempt,
+                });
+            }
+            // What failed before, of the same record or of the record that a replay has written.
+            let origin = &detail.summary.origin;
+            if let Some(((topic, partition), offset)) = origin.topic.as_ref().zip(origin.partition).zip(origin.offset) {
+                waiting.extend(self.store.list_letters_about(Some(&detail.summary.bus), topic.as_str(), partition, offset).await?);
+                waiting.extend(self.store.list_letters_sent_to(topic.as_str(), partition, offset).await?);
+            }
+            self.material.letters.push(letter(&detail, last_result));
+            self.traces.extend(self.material.letters.last().into_iter().flat_map(|letter| &letter.named).map(|key| key.0));
+        }
+        Ok(found)
+    }
+
+    async fn add_letters_about(&mut self, bus: Option<&BusId>, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {
+        let mut ids = self.store.list_letters_about(bus, topic, partition, offset).await?;
+        ids.extend(self.store.list_letters_sent_to(topic, partition, offset).await?);
+        for id in ids {
+            self.add_letter(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Follows coordinates and links to other traces, and reads their spans.
+    async fn follow(&mut self) -> Result<(), Error> {
+        let letters = self.material.letters.iter().flat_map(|letter| letter.origin.iter().chain([&letter.place]));
+        let replays = self.material.replays.iter().map(|replay| &replay.place);
+        let places: Vec<_> = letters.chain(replays).chain(&self.material.place).cloned().collect();
+        for (topic, partition, offset) in places {
+            self.traces.extend(self.store.list_noted_at(&topic, partition, offset).await?.into_iter().map(|span| span.trace_id));
+        }
+        let mut waiting: Vec<TraceId> = self.traces.iter().copied().collect();
+        let mut read = BTreeSet::new();
+        while let Some(trace) = waiting.pop() {
+            if read.len() >= MOST_TRACES || self.material.spans.len() >= MOST_SPANS || !read.insert(trace) {
+                continue;
+            }
+            let stored = self.store.find_trace(trace).await?;
+            let links = stored.links_from.iter().chain(&stored.links_to).flat_map(|link| [link.from.0, link.to.0]);
+            // A batch is linked with many: those that come first are enough.
+            waiting.splice(0..0, links.filter(|other| !read.contains(other)).take(MOST_TRACES));
+            self.material.spans.extend(stored.spans);
+        }
+        self.material.spans.truncate(MOST_SPANS);
+        Ok(())
+    }
+}
+
+fn letter(detail: &DeadLetterDetail, last: Option<(ItemResult, Option<Timestamp>)>) -> Letter {
+    let summary = &detail.summary;
+    let origin = &summary.origin;
+    let place = origin.topic.as_ref().zip(origin.partition).zip(origin.offset);
+    let failure = [summary.exception_class.as_deref(), summary.exception_message.as_deref()];
+    let at = last.and_then(|(_, at)| at);
+    let outcome = match summary.status {
+        Status::Resolved => Some(("resolved: its group processed the replayed message and it did not come back".to_owned(), at, false)),
+        Status::FailedAgain => Some(("failed again after the replay".to_owned(), at, true)),
+        Status::Replayed => Some(("replayed; nobody knows yet what came of it".to_owned(), at, false)),
+        _ => None,
+    };
+    Letter {
+        id: summary.id.0,
+        place: (summary.topic.to_string(), summary.partition, summary.offset),
+        failed_at: summary.failed_at,
+        consumer_group: summary.consumer_group.as_ref().map(ToString::to_string),
+        failure: failure.into_iter().flatten().collect::<Vec<_>>().join(": "),
+        origin: place.map(|((topic, partition), offset)| (topic.to_string(), partition, offset)),
+        origin_at: origin.timestamp,
+        named: named(&detail.headers),
+        outcome,
+    }
+}
+
+/// Spans that headers name, each once, in the order of the headers.
+fn named(headers: &[Header]) -> Vec<(TraceId, crate::model::span::SpanId)> {
+    let mut named = Vec::new();
+    for header in headers.iter().filter(|header| matches!(&*header.name, b"traceparent" | b"redrive-original-traceparent")) {
+        if let Some(key) = header.value.as_deref().and_then(journey::traceparent)
+            && !named.contains(&key)
+        {
+            named.push(key);
+        }
+    }
+    named
+}

@@ -1,0 +1,264 @@
+//! One trace: its spans as a waterfall, one of them in full, and the ways to other traces and to the message's journey.
+
+use std::collections::{HashMap, HashSet};
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::super::api::traces::{find, pin_trace, shown};
+use super::super::extract::{Operator, Partial, Path, Query, Viewer};
+use super::super::render::{Page, render};
+use super::super::router::Routes;
+use super::super::view::lines::seconds;
+use super::super::view::number::{counted, grouped};
+use super::super::view::text::short;
+use super::super::view::timeline::{Bar, Timeline};
+use super::super::{Error, Layout, Section, WebState, filters};
+use crate::model::span::{Span, SpanId, SpanKind, TraceId};
+use crate::model::{Role, Timestamp};
+use crate::store::spans::read::StoredTrace;
+
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/traces/{trace_id}", page).post("/traces/{trace_id}/pin", pin)
+}
+
+/// Spans drawn at once.
+const MOST: usize = 500;
+/// Deepest step that is drawn indented.
+const DEEPEST: usize = 12;
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PageQuery {
+    /// The span that is shown in full.
+    span: Option<String>,
+    fold: Option<u8>,
+}
+
+struct Row {
+    href: String,
+    is_chosen: bool,
+    indent: usize,
+    icon: &'static str,
+    tone: &'static str,
+    service: String,
+    name: String,
+    took: String,
+    bar: Bar,
+}
+
+/// A span in full.
+struct Chosen {
+    name: String,
+    service: String,
+    kind: &'static str,
+    started_at: Timestamp,
+    took: String,
+    failed: bool,
+    failure: String,
+    journey: Option<String>,
+    facts: Vec<(String, String)>,
+    events: Vec<(String, Vec<(String, String)>)>,
+}
+
+/// Another trace.
+struct Other {
+    href: String,
+    id: String,
+    word: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "trace/page.html")]
+struct TracePage {
+    layout: Layout,
+    id: String,
+    lede: (String, String),
+    line: Timeline,
+    rows: Vec<Row>,
+    more: usize,
+    chosen: Option<Chosen>,
+    others: Vec<Other>,
+    letters: Vec<String>,
+    kept: Vec<&'static str>,
+    may_pin: bool,
+    fold_href: String,
+    is_folded: bool,
+}
+
+impl Page for TracePage {
+    fn part(&self, _: &str, _: Timestamp) -> Option<askama::Result<String>> {
+        None
+    }
+
+    fn now(&self) -> Timestamp {
+        self.layout.now
+    }
+}
+
+async fn page(
+    _: Viewer,
+    State(state): State<WebState>,
+    layout: Layout,
+    partial: Partial,
+    Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Error> {
+    let (trace, stored) = find(&state, &id).await?;
+    let letters = state.store().list_letters_of_trace(trace).await?;
+    let is_folded = query.fold != Some(0);
+    let chosen: Option<SpanId> = query.span.as_deref().and_then(|span| span.parse().ok());
+    let kept = stored.kept.map_or_else(Vec::new, |(reasons, _)| reasons.words());
+    let line = Timeline::new(&stored.spans.iter().map(micros).collect::<Vec<_>>(), is_folded);
+    let ordered = in_order(&stored.spans);
+    let page = TracePage {
+        id: trace.to_string(),
+        lede: lede(&stored.spans),
+        rows: ordered.iter().take(MOST).map(|(span, depth)| Row::new(span, *depth, &line, chosen)).collect(),
+        more: stored.spans.len().saturating_sub(MOST),
+        chosen: chosen
+            .and_then(|chosen| stored.spans.iter().find(|span| span.span_id == chosen))
+            .map(|span| Chosen::new(span, layout.bus.as_ref())),
+        others: others(trace, &stored),
+        letters: letters.iter().map(ToString::to_string).collect(),
+        may_pin: layout.may(Role::Operator) && !kept.contains(&"pinned"),
+        kept,
+        fold_href: format!("/traces/{trace}{}", if is_folded { "?fold=0" } else { "" }),
+        is_folded,
+        line,
+        layout: layout.titled(Section::Traces, format!("Trace {}", &trace.to_string()[..8])).crumb("Traces", "/traces"),
+    };
+    render(&page, &partial)
+}
+
+async fn pin(Operator(caller): Operator, State(state): State<WebState>, Path(id): Path<String>) -> Result<Response, Error> {
+    pin_trace(&state, &caller, &id).await?;
+    Ok(Redirect::to(&format!("/traces/{id}")).into_response())
+}
+
+fn micros(span: &Span) -> (i64, i64) {
+    (span.start.div_euclid(1_000), span.end.div_euclid(1_000))
+}
+
+/// Each span after the one that caused it, with its depth; those whose cause is not there begin anew.
+fn in_order(spans: &[Span]) -> Vec<(&Span, usize)> {
+    let known: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    let mut children: HashMap<Option<SpanId>, Vec<&Span>> = HashMap::new();
+    for span in spans {
+        let parent = span.parent.filter(|parent| known.contains(parent) && *parent != span.span_id);
+        children.entry(parent).or_default().push(span);
+    }
+    let mut ordered = Vec::with_capacity(spans.len());
+    let mut waiting: Vec<(&Span, usize)> = children.remove(&None).unwrap_or_default().into_iter().rev().map(|span| (span, 0)).collect();
+    while let Some((span, depth)) = waiting.pop() {
+        ordered.push((span, depth));
+        let below = children.remove(&Some(span.span_id)).unwrap_or_default();
+        waiting.extend(below.into_iter().rev().map(|span| (span, depth + 1)));
+    }
+    // Spans that name each other as their cause belong to nobody; they are shown all the same.
+    let mut rest: Vec<&Span> = children.into_values().flatten().collect();
+    rest.sort_by_key(|span| span.start);
+    ordered.extend(rest.into_iter().map(|span| (span, 0)));
+    ordered
+}
+
+fn lede(spans: &[Span]) -> (String, String) {
+    let services: HashSet<&str> = spans.iter().map(|span| span.service.as_ref()).collect();
+    let failed = spans.iter().filter(|span| span.failed()).count() as u64;
+    let (start, end) = (spans.iter().map(|span| span.start).min().unwrap_or(0), spans.iter().map(|span| span.end).max().unwrap_or(0));
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a trace")]
+    let took = seconds((end - start) as f64 / 1e9);
+    let first = if failed > 0 { format!("{} failed.", counted(failed, "span", "spans")) } else { "Nothing failed.".to_owned() };
+    let rest =
+        format!("{} of {} in {took}.", counted(spans.len() as u64, "span", "spans"), counted(services.len() as u64, "service", "services"));
+    (first, rest)
+}
+
+fn others(trace: TraceId, stored: &StoredTrace) -> Vec<Other> {
+    let mut seen = HashSet::from([trace]);
+    let from = stored.links_from.iter().map(|link| (link.to.0, link.to.1, "linked from here"));
+    let to = stored.links_to.iter().map(|link| (link.from.0, link.from.1, "links to this one"));
+    from.chain(to)
+        .filter(|(other, ..)| seen.insert(*other))
+        .take(20)
+        .map(|(other, span, word)| Other { href: format!("/traces/{other}?span={span}"), id: other.to_string()[..8].to_owned(), word })
+        .collect()
+}
+
+impl Row {
+    fn new(span: &Span, depth: usize, line: &Timeline, chosen: Option<SpanId>) -> Self {
+        let (from, to) = micros(span);
+        let icon = match span.kind {
+            _ if span.failed() => "circle-x",
+            SpanKind::Producer => "send",
+            SpanKind::Consumer => "users",
+            SpanKind::Server => "plug",
+            SpanKind::Client => "arrow-up-right",
+            _ => "circle-dot",
+        };
+        Self {
+            href: format!("?span={}#span", span.span_id),
+            is_chosen: chosen == Some(span.span_id),
+            indent: depth.min(DEEPEST),
+            icon,
+            tone: if span.failed() { "bad" } else { "" },
+            service: short(&span.service, 60),
+            name: short(&span.name, 120),
+            took: seconds(span.duration().as_secs_f64()),
+            bar: line.bar(from, to),
+        }
+    }
+}
+
+impl Chosen {
+    fn new(span: &Span, bus: Option<&crate::model::BusId>) -> Self {
+        let messaging = span.messaging.as_deref();
+        let exception = span.exception.as_ref();
+        let failure = [
+            exception.and_then(|exception| exception.class.clone()).or_else(|| span.error_type.clone()),
+            exception.and_then(|exception| exception.message.clone()).or_else(|| Some(span.status_message.clone())),
+        ];
+        let mut facts: Vec<(String, String)> = Vec::new();
+        if let Some(messaging) = messaging {
+            let number = |number: Option<i64>| number.map(|number| grouped(number.unsigned_abs()));
+            let known = [
+                ("topic", messaging.destination.clone()),
+                ("partition", number(messaging.partition.map(i64::from))),
+                ("offset", number(messaging.offset)),
+                ("consumer group", messaging.consumer_group.clone()),
+                ("operation", Some(messaging.operation.as_str().to_owned())),
+            ];
+            facts.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), short(&value?, 300)))));
+        }
+        let as_text = |attributes: Vec<(String, String)>| {
+            attributes.into_iter().map(|(name, value)| (short(&name, 120), short(&value, 2_000))).collect::<Vec<_>>()
+        };
+        facts.extend(as_text(shown(&span.attributes)));
+        facts.extend(as_text(shown(&span.resource)));
+        let journey = messaging.and_then(|messaging| {
+            let bus = bus.map_or("-", crate::model::BusId::as_str);
+            let here = super::super::view::address::Address::new("/journeys");
+            let (topic, partition, offset) = (messaging.destination.as_deref()?, messaging.partition?, messaging.offset?);
+            let here = if bus == "-" {
+                here.and("trace_id", &span.trace_id.to_string())
+            } else {
+                here.and("bus", bus).and("topic", topic).and("partition", &partition.to_string()).and("offset", &offset.to_string())
+            };
+            Some(here.to_string())
+        });
+        Self {
+            name: short(&span.name, 200),
+            service: short(&span.service, 120),
+            kind: span.kind.as_str(),
+            started_at: span.started_at(),
+            took: seconds(span.duration().as_secs_f64()),
+            failed: span.failed(),
+            failure: short(&failure.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": "), 500),
+            journey,
+            facts,
+            events: span.events.iter().take(50).map(|event| (short(&event.name, 120), as_text(shown(&event.attributes)))).collect(),
+        }
+    }
+}

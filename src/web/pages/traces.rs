@@ -1,0 +1,290 @@
+//! Traces: how long messages take and where, and a search for those that failed or took long.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::super::api::traces::{TraceRow, TracesQuery, search};
+use super::super::extract::{CursorParam, LimitParam, Partial, Query, TimeParam, Viewer};
+use super::super::render::{Page, part, render};
+use super::super::router::Routes;
+use super::super::view::address::Address;
+use super::super::view::lines::{LineChart, Named, Unit, seconds};
+use super::super::view::number::{counted, grouped, size};
+use super::super::view::period::{Period, PeriodQuery};
+use super::super::view::text::short;
+use super::super::{Error, Layout, Section, WebState, filters};
+use super::consumer_group::history::series;
+use crate::model::figure::{Figure, Labels};
+use crate::model::span::TraceId;
+use crate::model::{BusId, GroupName, Timestamp, TopicName};
+use crate::store::Store;
+use crate::store::figures::read::SeriesBuckets;
+use crate::store::spans::keep::{SpanLoss, SpanUsage};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/traces", traces)
+}
+
+/// Matching spans of a page.
+const ROWS: u32 = 50;
+
+/// The search, and the time it is about.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PageQuery {
+    q: Option<String>,
+    service: Option<String>,
+    topic: Option<String>,
+    consumer_group: Option<String>,
+    operation: Option<String>,
+    outcome: Option<String>,
+    at_least: Option<String>,
+    range: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    cursor: Option<CursorParam>,
+    /// Read by the frame.
+    bus: Option<String>,
+}
+
+/// A part of the search that can be taken away.
+struct Chip {
+    name: &'static str,
+    value: String,
+    remove: String,
+}
+
+struct Row {
+    href: String,
+    name: String,
+    place: String,
+    started_at: Timestamp,
+    took: String,
+    services: String,
+    spans: String,
+    failed: bool,
+}
+
+#[derive(Template)]
+#[template(path = "traces/page.html", blocks = ["traces"])]
+struct TracesPage {
+    layout: Layout,
+    lede: (String, String),
+    kept: String,
+    losses: Vec<String>,
+    period: Period,
+    chips: Vec<Chip>,
+    services: Vec<String>,
+    service: String,
+    topic: String,
+    consumer_group: String,
+    at_least: String,
+    is_failed: bool,
+    charts: Vec<LineChart>,
+    rows: Vec<Row>,
+    next: Option<String>,
+    searched_back_to: Option<Timestamp>,
+    has_any: bool,
+}
+
+impl Page for TracesPage {
+    fn part(&self, id: &str, now: Timestamp) -> Option<askama::Result<String>> {
+        (id == "traces").then(|| part(&self.as_traces(), now))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.layout.now
+    }
+}
+
+async fn traces(
+    _: Viewer,
+    State(state): State<WebState>,
+    layout: Layout,
+    partial: Partial,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Error> {
+    if let Some(id) = query.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
+        let id: TraceId = id.parse().map_err(|_| Error::field("q", "a trace id has 32 hexadecimal digits"))?;
+        return Ok(Redirect::to(&format!("/traces/{id}")).into_response());
+    }
+    let (store, now) = (state.store(), layout.now);
+    let here = address(&query);
+    let period = PeriodQuery { range: query.range.clone(), from: query.from.clone(), to: query.to.clone() }.read(&here, now)?;
+    let wanted = TracesQuery {
+        service: query.service.clone(),
+        topic: query.topic.clone(),
+        consumer_group: query.consumer_group.clone(),
+        operation: query.operation.clone(),
+        outcome: query.outcome.clone(),
+        at_least: query.at_least.clone(),
+        from: Some(TimeParam(period.buckets.from)),
+        to: query.to.as_ref().filter(|to| !to.is_empty()).map(|_| TimeParam(period.buckets.to)),
+        cursor: query.cursor.clone(),
+        limit: None::<LimitParam>,
+    };
+    let found = search(&state, wanted, ROWS).await?;
+    let labels = labels(&query, layout.bus.as_ref());
+    let (charts, share) = figures(store, labels, &period).await?;
+    let (usage, losses) = (store.span_usage().await?, store.list_span_losses().await?);
+    let full = period.pairs.iter().fold(here.clone(), |here, (name, value)| here.set(name, value));
+    let page = TracesPage {
+        lede: lede(share, &usage),
+        kept: kept(&usage),
+        losses: losses.iter().map(|loss| loss_words(loss, now)).collect(),
+        chips: chips(&query, &full),
+        services: store.list_span_services().await?,
+        service: query.service.unwrap_or_default(),
+        topic: query.topic.unwrap_or_default(),
+        consumer_group: query.consumer_group.unwrap_or_default(),
+        at_least: query.at_least.unwrap_or_default(),
+        is_failed: query.outcome.is_some(),
+        charts,
+        rows: found.items.iter().map(Row::new).collect(),
+        next: found.next_cursor.map(|cursor| full.set("cursor", &cursor).to_string()),
+        searched_back_to: found.searched_back_to.filter(|at| *at > period.buckets.from),
+        has_any: usage.hot_spans + usage.kept_spans > 0,
+        period,
+        layout: layout.titled(Section::Traces, "Traces"),
+    };
+    render(&page, &partial)
+}
+
+fn address(query: &PageQuery) -> Address {
+    let pairs = [
+        ("service", &query.service),
+        ("topic", &query.topic),
+        ("consumer_group", &query.consumer_group),
+        ("operation", &query.operation),
+        ("outcome", &query.outcome),
+        ("at_least", &query.at_least),
+        ("bus", &query.bus),
+    ];
+    pairs.into_iter().fold(Address::new("/traces"), |address, (name, value)| match value.as_deref().filter(|value| !value.is_empty()) {
+        Some(value) => address.and(name, value),
+        None => address,
+    })
+}
+
+fn chips(query: &PageQuery, here: &Address) -> Vec<Chip> {
+    let pairs = [
+        ("service", &query.service),
+        ("topic", &query.topic),
+        ("consumer_group", &query.consumer_group),
+        ("operation", &query.operation),
+        ("outcome", &query.outcome),
+        ("at_least", &query.at_least),
+    ];
+    let words = |name: &'static str| match name {
+        "consumer_group" => "consumer group",
+        "at_least" => "at least",
+        other => other,
+    };
+    let given = pairs.into_iter().filter_map(|(name, value)| Some((name, value.clone().filter(|value| !value.is_empty())?)));
+    given.map(|(name, value)| Chip { name: words(name), value: short(&value, 80), remove: here.without(&[name]).to_string() }).collect()
+}
+
+fn labels(query: &PageQuery, bus: Option<&BusId>) -> Labels {
+    let text = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    Labels {
+        bus: bus.cloned(),
+        topic: text(&query.topic).map(TopicName::new),
+        consumer_group: text(&query.consumer_group).map(GroupName::new),
+        service: text(&query.service),
+        operation: text(&query.operation),
+        ..Labels::default()
+    }
+}
+
+/// Drawings of durations, and how many of how many spans failed.
+async fn figures(store: &Store, labels: Labels, period: &Period) -> Result<(Vec<LineChart>, Option<(f64, f64)>), Error> {
+    let buckets = period.buckets;
+    let read = async |figure| series(store, figure, labels.clone(), buckets).await;
+    let whole = read(Figure::EndToEndDurationSeconds).await?;
+    let (publish, broker, processing) = (
+        read(Figure::PublishDurationSeconds).await?,
+        read(Figure::BrokerDurationSeconds).await?,
+        read(Figure::ProcessingDurationSeconds).await?,
+    );
+    let (spans, failed) = (total(&read(Figure::SpansPerSecond).await?), total(&read(Figure::SpanErrorsPerSecond).await?));
+    let quantiles =
+        [("p99", 0.99), ("p95", 0.95), ("p50", 0.5)].map(|(label, quantile)| Named::new(label, merged(&whole, buckets.count, quantile)));
+    let parts = [("time in broker", &broker), ("processing", &processing), ("publish", &publish)]
+        .map(|(label, series)| Named::new(label, merged(series, buckets.count, 0.95)));
+    let charts = vec![
+        LineChart::new("end-to-end", "From sending to processed", Unit::Seconds, buckets, quantiles.into(), &[]),
+        LineChart::new("parts", "Where the time goes, p95", Unit::Seconds, buckets, parts.into(), &[]),
+    ];
+    Ok((charts, (spans > 0.0).then_some((failed, spans))))
+}
+
+/// A quantile per bucket of durations of several series together.
+fn merged(all: &[SeriesBuckets], buckets: u32, quantile: f64) -> Vec<Option<f64>> {
+    let mut sums = vec![None; buckets as usize];
+    for series in all {
+        for (sum, bucket) in sums.iter_mut().zip(&series.buckets) {
+            let Some(bucket) = bucket else { continue };
+            match sum {
+                None => *sum = Some(bucket.clone()),
+                Some(sum) => sum.merge(bucket.clone()),
+            }
+        }
+    }
+    sums.iter().map(|bucket| bucket.as_ref().and_then(|bucket| bucket.value(quantile))).collect()
+}
+
+/// How many were counted in all.
+fn total(all: &[SeriesBuckets]) -> f64 {
+    all.iter().flat_map(|series| &series.buckets).flatten().map(crate::metrics::bucket::Bucket::count).sum()
+}
+
+fn lede(share: Option<(f64, f64)>, usage: &SpanUsage) -> (String, String) {
+    let Some((failed, spans)) = share else {
+        let rest = if usage.hot_spans + usage.kept_spans == 0 { "Point an OpenTelemetry exporter at Redrive." } else { "" };
+        return ("No span was received in this time.".to_owned(), rest.to_owned());
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of spans")]
+    let counted_spans = counted(spans.round() as u64, "span", "spans");
+    (format!("{:.1} % of {counted_spans} failed.", failed / spans * 100.0), String::new())
+}
+
+/// What is kept, in words.
+fn kept(usage: &SpanUsage) -> String {
+    let hot = format!("{} kept whole", counted(usage.hot_spans, "span", "spans"));
+    let traces = format!(
+        "{} kept longer: failed, slow, dead-lettered, replayed, pinned, linked with these, and ordinary ones to compare",
+        counted(usage.kept_traces, "trace", "traces")
+    );
+    format!("{hot}; {traces}; {} in all.", size(usage.hot_bytes + usage.kept_bytes))
+}
+
+fn loss_words(loss: &SpanLoss, now: Timestamp) -> String {
+    let what = if loss.what == "hot" { "were dropped before their time" } else { "of kept traces were dropped before their time" };
+    let ago = super::super::view::time::relative(loss.last_at, now);
+    format!(
+        "{} spans {what} to stay within retention.spans_max_bytes, the last {ago}. They are counted in the figures.",
+        grouped(loss.spans)
+    )
+}
+
+impl Row {
+    fn new(trace: &TraceRow) -> Self {
+        let list = |names: &[String]| {
+            let shown: Vec<String> = names.iter().take(3).map(|name| short(name, 60)).collect();
+            let more = names.len().saturating_sub(3);
+            if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+        };
+        Self {
+            href: format!("/traces/{}", trace.trace_id),
+            name: short(&trace.name, 120),
+            place: list(&trace.topics),
+            started_at: trace.started_at,
+            took: seconds(trace.duration_seconds),
+            services: list(&trace.services),
+            spans: grouped(trace.noted_spans as u64),
+            failed: trace.failed,
+        }
+    }
+}

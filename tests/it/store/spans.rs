@@ -1,0 +1,235 @@
+//! Spans: found by trace, place, link and search; kept for a reason or gone with their time; in the order of commits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redrive::model::Timestamp;
+use redrive::model::span::{Dropped, LinkCoordinates, Messaging, Operation, Span, SpanId, SpanKind, SpanLink, SpanStatus, TraceId};
+use redrive::model::trace::{KeepReasons, TraceFilter};
+use redrive::store::Store;
+use redrive::store::spans::EncodedSpans;
+
+use super::{START, World, on_both_engines};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(START.as_millis() + seconds * 1_000)
+}
+
+fn trace(number: u32) -> TraceId {
+    let mut id = [7; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    TraceId(id)
+}
+
+/// A processing span of `orders`, partition 3, with the trace's number as its offset.
+fn processed(number: u32, id: u8, second: i64) -> Span {
+    let mut messaging = Messaging::new("kafka".into(), Operation::Process);
+    messaging.destination = Some("orders".to_owned());
+    messaging.partition = Some(3);
+    messaging.offset = Some(i64::from(number));
+    messaging.consumer_group = Some("billing".to_owned());
+    Span {
+        trace_id: trace(number),
+        span_id: SpanId([id; 8]),
+        parent: Some(SpanId([200; 8])),
+        parent_remote: None,
+        service: Arc::from(if number.is_multiple_of(2) { "even" } else { "odd" }),
+        service_instance: None,
+        scope: Arc::from(""),
+        name: "orders process".to_owned(),
+        kind: SpanKind::Consumer,
+        start: at(second).as_millis() * 1_000_000,
+        end: at(second).as_millis() * 1_000_000 + 5_000_000,
+        ended_before_start: false,
+        status: SpanStatus::Unset,
+        status_message: String::new(),
+        error_type: None,
+        exception: None,
+        attributes: vec![("nul\0in".to_owned(), "a\0b".into())],
+        resource: Arc::from([]),
+        events: Vec::new(),
+        links: Vec::new(),
+        dropped: Dropped::default(),
+        messaging: Some(Box::new(messaging)),
+    }
+}
+
+/// A span that touches nothing and did not fail.
+fn inner(number: u32, id: u8, second: i64) -> Span {
+    Span { messaging: None, ..processed(number, id, second) }
+}
+
+fn linked(mut span: Span, to: u32) -> Span {
+    span.links.push(SpanLink {
+        trace_id: trace(to),
+        span_id: SpanId([1; 8]),
+        attributes: Vec::new(),
+        coordinates: LinkCoordinates::default(),
+    });
+    span
+}
+
+async fn add(store: &Store, spans: Vec<Span>, now: Timestamp) {
+    store.add_spans(EncodedSpans::new(spans).expect("they are packed"), now).await.expect("they are written");
+}
+
+async fn expire_all(store: &Store, before: Timestamp) {
+    while store.expire_span_chunk(before, false, at(10_000)).await.expect("it goes") {}
+}
+
+on_both_engines! {
+    a_trace_is_put_together_from_all_its_chunks_each_span_once
+    spans_are_found_by_place_and_search_page_by_page
+    chunks_are_read_in_the_order_of_commits
+    kept_traces_and_those_linked_with_them_outlive_their_chunks
+    what_goes_before_its_time_is_said
+    letters_and_replays_meet_traces
+}
+
+async fn a_trace_is_put_together_from_all_its_chunks_each_span_once(world: World) {
+    let store = &world.store;
+    let whole = vec![processed(1, 1, 10), inner(1, 2, 11), linked(processed(1, 3, 12), 9)];
+    add(store, vec![whole[0].clone(), processed(2, 1, 10)], at(20)).await;
+    add(store, vec![whole[2].clone(), whole[1].clone()], at(21)).await;
+    // Its sender did not hear the answer.
+    add(store, vec![whole[0].clone()], at(22)).await;
+    let found = store.find_trace(trace(1)).await.expect("it is read");
+    assert_eq!(found.spans, whole);
+    assert_eq!(found.links_from.iter().map(|link| link.to).collect::<Vec<_>>(), [(trace(9), SpanId([1; 8]))]);
+    assert_eq!(found.kept, None);
+    let other = store.find_trace(trace(9)).await.expect("it is read");
+    assert!(other.spans.is_empty());
+    assert_eq!(other.links_to.iter().map(|link| link.from).collect::<Vec<_>>(), [(trace(1), SpanId([3; 8]))]);
+}
+
+async fn spans_are_found_by_place_and_search_page_by_page(world: World) {
+    let store = &world.store;
+    let mut spans: Vec<Span> = (0..100).map(|number| processed(number, 1, i64::from(number) / 10)).collect();
+    spans.extend((0..100).map(|number| inner(number, 2, 500)));
+    spans[40].status = SpanStatus::Error;
+    spans[41].end = spans[41].start + 3_000_000_000;
+    add(store, spans, at(600)).await;
+    let there = store.list_noted_at("orders", 3, 17).await.expect("it is read");
+    assert_eq!(there.iter().map(|span| span.trace_id).collect::<Vec<_>>(), [trace(17)]);
+    assert!(store.list_noted_at("orders", 4, 17).await.expect("it is read").is_empty());
+    let search = async |filter: TraceFilter, limit: u32| {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = store.search_spans(&filter, cursor.as_ref(), limit).await.expect("it is read");
+            found.extend(page.spans.into_iter().map(|span| span.trace_id));
+            match page.next_cursor {
+                Some(next) => cursor = Some(next),
+                None => break found,
+            }
+        }
+    };
+    let all = search(TraceFilter::default(), 7).await;
+    assert_eq!(all.len(), 100, "ten of each second, and none is shown twice or left out between pages");
+    assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), 100);
+    let even = TraceFilter { service: Some("even".to_owned()), consumer_group: Some("billing".to_owned()), ..TraceFilter::default() };
+    assert_eq!(search(even, 100).await.len(), 50);
+    assert_eq!(search(TraceFilter { failed: true, ..TraceFilter::default() }, 100).await, [trace(40)]);
+    assert_eq!(search(TraceFilter { at_least_us: Some(1_000_000), ..TraceFilter::default() }, 100).await, [trace(41)]);
+    let range = TraceFilter { from: Some(at(2)), to: Some(at(4)), ..TraceFilter::default() };
+    assert_eq!(search(range, 100).await.len(), 20);
+    assert!(search(TraceFilter { topic: Some("none".to_owned()), ..TraceFilter::default() }, 100).await.is_empty());
+    assert_eq!(store.list_span_services().await.expect("they are read"), ["even", "odd"]);
+}
+
+async fn chunks_are_read_in_the_order_of_commits(world: World) {
+    let store = &world.store;
+    let writers = (0..8_u32).map(|writer| async move {
+        for round in 0..5 {
+            add(store, vec![processed(writer * 100 + round, 1, 1)], at(i64::from(round))).await;
+        }
+    });
+    // A reader that goes on from the last chunk it saw misses none, however the writers overtake each other.
+    let reader = async {
+        let (mut cursor, mut seen) = (0, 0);
+        while seen < 40 {
+            let chunks = store.list_span_chunks(cursor, 3).await.expect("they are read");
+            seen += chunks.iter().map(|chunk| chunk.spans.len()).sum::<usize>();
+            cursor = chunks.last().map_or(cursor, |chunk| chunk.id);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        cursor
+    };
+    let (_, cursor) = tokio::time::timeout(Duration::from_secs(60), async { futures::join!(futures::future::join_all(writers), reader) })
+        .await
+        .expect("none is missed");
+    assert_eq!(cursor, store.last_span_chunk().await.expect("it is read"));
+    let many: Vec<Span> = (0..3_000).map(|number| processed(number, 9, 1)).collect();
+    add(store, many, at(50)).await;
+    let chunks = store.list_span_chunks(cursor, 10).await.expect("they are read");
+    assert_eq!(chunks.iter().map(|chunk| chunk.spans.len()).collect::<Vec<_>>(), [1_024, 1_024, 952]);
+}
+
+async fn kept_traces_and_those_linked_with_them_outlive_their_chunks(world: World) {
+    let store = &world.store;
+    // 1 fails and is linked with 2; 3 links to 1 in a later chunk; 4 is ordinary; 5 is linked with 4.
+    add(
+        store,
+        vec![linked(processed(1, 1, 10), 2), processed(2, 1, 9), processed(4, 1, 10), inner(1, 2, 10), linked(processed(5, 1, 10), 4)],
+        at(20),
+    )
+    .await;
+    store.keep_traces(&[(trace(1), KeepReasons::FAILED), (trace(4), KeepReasons::BASELINE)], at(21)).await.expect("they are kept");
+    store.keep_traces(&[(trace(1), KeepReasons::SLOW)], at(22)).await.expect("it is kept");
+    add(store, vec![linked(processed(3, 1, 30), 1), processed(6, 1, 30)], at(40)).await;
+    let last = store.last_span_chunk().await.expect("it is read");
+    store.keep_linked_by(last, at(41)).await.expect("they are kept");
+    expire_all(store, at(1_000)).await;
+    let mut left = Vec::new();
+    for number in 1..=6 {
+        let found = store.find_trace(trace(number)).await.expect("it is read");
+        left.push((number, found.spans.len(), found.kept.map(|(reasons, _)| reasons)));
+    }
+    let linked = Some(KeepReasons::LINKED);
+    let expected = [
+        (1, 2, Some(KeepReasons::FAILED | KeepReasons::SLOW)),
+        (2, 1, linked),
+        (3, 1, linked),
+        (4, 1, Some(KeepReasons::BASELINE)),
+        (5, 0, None),
+        (6, 0, None),
+    ];
+    assert_eq!(left, expected);
+    let noted: Vec<TraceId> =
+        store.search_spans(&TraceFilter::default(), None, 100).await.expect("it is read").spans.iter().map(|span| span.trace_id).collect();
+    assert_eq!(noted.len(), 4, "those that are gone are not found: {noted:?}");
+    assert_eq!(store.list_noted_at("orders", 3, 1).await.expect("it is read").len(), 1);
+    // Their time ends too.
+    assert_eq!(store.expire_kept_traces(at(5_000), false, 100, at(10_000)).await.expect("they go"), 4);
+    assert!(store.find_trace(trace(1)).await.expect("it is read").spans.is_empty());
+    assert!(store.search_spans(&TraceFilter::default(), None, 100).await.expect("it is read").spans.is_empty());
+    assert!(store.list_span_losses().await.expect("they are read").is_empty(), "nothing went before its time");
+}
+
+async fn what_goes_before_its_time_is_said(world: World) {
+    let store = &world.store;
+    add(store, (0..10).map(|number| processed(number, 1, 10)).collect(), at(20)).await;
+    store.keep_traces(&[(trace(1), KeepReasons::FAILED)], at(20)).await.expect("it is kept");
+    let usage = store.span_usage().await.expect("it is read");
+    assert_eq!((usage.hot_spans, usage.kept_spans, usage.hot_since), (10, 0, Some(at(20))));
+    assert!(!store.expire_span_chunk(at(20), false, at(30)).await.expect("none is old"));
+    assert!(store.expire_span_chunk(at(20), true, at(30)).await.expect("it goes early"));
+    assert_eq!(store.expire_kept_traces(at(0), true, 10, at(31)).await.expect("it goes early"), 1);
+    let losses: Vec<(String, u64)> =
+        store.list_span_losses().await.expect("they are read").into_iter().map(|loss| (loss.what, loss.spans)).collect();
+    assert_eq!(losses, [("hot".to_owned(), 10), ("kept".to_owned(), 1)]);
+    let usage = store.span_usage().await.expect("it is read");
+    assert_eq!((usage.hot_spans, usage.kept_spans, usage.hot_since), (0, 0, None));
+}
+
+async fn letters_and_replays_meet_traces(world: World) {
+    let store = &world.store;
+    assert_eq!(store.newest_letter_number().await.expect("it is read"), 0);
+    assert!(store.list_traced_letters(0, at(100), 10).await.expect("they are read").is_empty());
+    assert!(!store.is_replayed_record("orders", 3, 1).await.expect("it is read"));
+    assert!(!store.has_hot_spans(trace(1)).await.expect("it is read"));
+    add(store, vec![processed(1, 1, 10)], at(20)).await;
+    assert!(store.has_hot_spans(trace(1)).await.expect("it is read"));
+    assert!(store.list_letters_of_trace(trace(1)).await.expect("they are read").is_empty());
+    assert!(store.list_letters_about(None, "orders", 3, 1).await.expect("they are read").is_empty());
+    assert!(store.list_letters_sent_to("orders", 3, 1).await.expect("they are read").is_empty());
+}

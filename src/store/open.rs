@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Connection as _, PgPool, SqlitePool};
 
 use super::caches::Caches;
 use super::dialect::Db;
@@ -176,6 +176,9 @@ async fn open_sqlite(path: &Path, serving: bool) -> Result<(Db, Option<std::fs::
         .acquire_timeout(WAIT * 3)
         .idle_timeout(None)
         .max_lifetime(None)
+        // SQLite itself ends a transaction when the disk is full or fails. sqlx then takes it for open still, and refuses every later
+        // one on that connection: it is given up.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(writer)
         .await?;
     {
@@ -245,4 +248,26 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Db, StoreError> {
         PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(WAIT).connect_with(postgres_options(settings)?).await?;
     POSTGRES.run(&pool).await?;
     Ok(Db::Postgres(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_a_full_disk_has_ended_does_not_stop_those_after_it() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
+        let settings = StoreSettings { url, max_bytes: None, read_timeout: Duration::from_secs(5) };
+        let store = Store::open(&settings).await.expect("it opens");
+        let Db::Sqlite { write, .. } = &store.inner.db else { panic!("a SQLite store") };
+        sqlx::raw_sql("pragma max_page_count = 1").execute(write).await.expect("from now on there is no room");
+        let mut transaction = store.inner.begin(write, "test").await.expect("begun");
+        let large = "insert into stack_traces (hash, uses, body) values (x'00', 0, zeroblob(1000000))";
+        let full = sqlx::raw_sql(large).execute(&mut *transaction).await.expect_err("no page may be added");
+        assert!(matches!(StoreError::from(full), StoreError::Full(_)));
+        drop(transaction);
+        let next = store.inner.begin(write, "test").await.expect("the next one begins");
+        next.commit().await.expect("and is kept");
+    }
 }

@@ -19,6 +19,7 @@ use crate::model::bus::Capability;
 use crate::model::names::TopicPartition;
 use crate::model::{BusId, BusKind, Capabilities, GroupName, TopicName};
 
+mod advice;
 pub mod client;
 mod coordinators;
 mod errors;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use super::advice::with_advice;
 use super::ffi::{Failure, Setback};
 use super::watch::Watch;
 use crate::bus::BusError;
@@ -16,7 +17,9 @@ pub(super) fn explain(act: &str, needs: &str, failure: &Failure, watch: &Watch) 
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed => BusError::Denied(format!("{act} needs {needs}")),
-        Code::Authentication | Code::SaslAuthenticationFailed => BusError::Denied(format!("the login was refused while {act}: {words}")),
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            BusError::Denied(format!("the login was refused while {act}: {}", with_advice(words)))
+        }
         Code::UnsupportedFeature | Code::UnsupportedVersion | Code::NotImplemented => BusError::Unsupported(format!("{act}: {words}")),
         Code::UnknownTopicOrPartition
         | Code::UnknownTopic
@@ -25,8 +28,8 @@ pub(super) fn explain(act: &str, needs: &str, failure: &Failure, watch: &Watch) 
         | Code::GroupIdNotFound
         | Code::NoEnt => BusError::NotFound(format!("{act}: {words}")),
         code if is_unreachable(code) => match watch.recent_reason() {
-            Some(reason) if is_login(&reason) => BusError::Denied(format!("the login was refused while {act}: {reason}")),
-            Some(reason) => BusError::Unreachable(format!("{act}: {reason}")),
+            Some(reason) if is_login(&reason) => BusError::Denied(format!("the login was refused while {act}: {}", with_advice(&reason))),
+            Some(reason) => BusError::Unreachable(format!("{act}: {}", with_advice(&reason))),
             None => BusError::Unreachable(format!("{act}: {words}")),
         },
         _ => BusError::Other(format!("{act}: {words}")),
@@ -124,7 +127,10 @@ mod tests {
             "[thrd:x]: kafka:9092/bootstrap: Failed to resolve 'kafka:9092': Name or service not known (after 3ms in state CONNECT)",
         );
         let words = explained(Code::OperationTimedOut, &watch);
-        assert!(words.ends_with("kafka:9092: Failed to resolve 'kafka:9092': Name or service not known"), "{words}");
+        assert!(
+            words.contains("kafka:9092: Failed to resolve 'kafka:9092': Name or service not known; look at bootstrap_servers"),
+            "{words}"
+        );
         watch.log(3, "FAIL", "[thrd:x]: sasl://kafka:9092: SASL authentication error: Authentication failed during authentication");
         assert!(explained(Code::OperationTimedOut, &watch).starts_with("not allowed: the login was refused"));
     }

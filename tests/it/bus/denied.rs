@@ -44,6 +44,12 @@ async fn a_login_with_few_rights_works_as_far_as_they_go() {
     let error = wrong.metadata().await.unwrap_err();
     assert!(matches!(&error, BusError::Denied(reason) if reason.contains("login was refused")), "{error}");
     assert!(!error.to_string().contains("wrong-secret"), "{error}");
+    assert!(error.to_string().contains("look at \"sasl.username\" and \"sasl.password\""), "{error}");
+    for (address, client) in [(kafka.sasl_bootstrap(), vec![]), (kafka.bootstrap(), vec![("security.protocol", "SSL")])] {
+        let bus = KafkaBus::connect(BusSettings { request_timeout: Duration::from_secs(5), ..settings(&address, &client) }).unwrap();
+        let error = bus.metadata().await.unwrap_err();
+        assert!(error.to_string().contains("look at \"security.protocol\""), "{client:?}: {error}");
+    }
 }
 
 /// READ on `open`, DESCRIBE on `described`, nothing else.

@@ -1,6 +1,7 @@
 //! What is answered before the store is open: alive, not ready, and why.
 
-use axum::http::{StatusCode, header};
+use askama::Template;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -8,7 +9,22 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::error::sentence_case;
+use super::render::{html_response, part};
+use super::{assets, filters, security};
 use crate::lifecycle::Readiness;
+use crate::model::Timestamp;
+
+/// Readiness code of a store that is merely being opened; with any other one, something is wrong.
+const OPENING: &str = "store_starting";
+
+#[derive(Template)]
+#[template(path = "starting/starting.html")]
+struct StartingPage {
+    /// Whether nothing is wrong yet.
+    opening: bool,
+    reasons: Vec<String>,
+}
 
 /// Answers until `until` is cancelled.
 pub async fn serve_starting(listener: TcpListener, readiness: Readiness, until: CancellationToken) -> anyhow::Result<()> {
@@ -16,7 +32,8 @@ pub async fn serve_starting(listener: TcpListener, readiness: Readiness, until: 
     let router = Router::new()
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(move || async move { not_ready(&ready) }))
-        .fallback(move || async move { explanation(&page) });
+        .route("/static/{*path}", get(assets::serve))
+        .fallback(move |headers: HeaderMap| async move { explanation(&page, &headers) });
     Ok(axum::serve(listener, router).with_graceful_shutdown(async move { until.cancelled().await }).await?)
 }
 
@@ -25,9 +42,23 @@ fn not_ready(readiness: &Readiness) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "reasons": reasons }))).into_response()
 }
 
-fn explanation(readiness: &Readiness) -> Response {
-    let reasons: Vec<String> = readiness.reasons().into_iter().map(|(_, text)| text).collect();
-    let text = format!("Redrive is starting and will answer as soon as it can: {}\n", reasons.join("; "));
-    let headers = [(header::RETRY_AFTER, "2"), (header::CACHE_CONTROL, "no-store"), (header::CONNECTION, "close")];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, text).into_response()
+/// For people a page that asks again by itself, for programs a line.
+fn explanation(readiness: &Readiness, headers: &HeaderMap) -> Response {
+    let reasons = readiness.reasons();
+    let texts: Vec<String> = reasons.iter().map(|(_, text)| sentence_case(text)).collect();
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let opening = reasons.iter().all(|(code, _)| *code == OPENING);
+    let page = StartingPage { opening, reasons: texts.clone() };
+    let mut answer = match part(&page, Timestamp::now()) {
+        Ok(html) if accepts.contains("text/html") => html_response(StatusCode::SERVICE_UNAVAILABLE, html),
+        _ => {
+            let text = format!("Redrive is starting and will answer as soon as it can: {}\n", texts.join(" "));
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    };
+    for (name, value) in [(header::RETRY_AFTER, "2"), (header::CACHE_CONTROL, "no-store"), (header::CONNECTION, "close")] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    security::protect(answer.headers_mut());
+    answer
 }

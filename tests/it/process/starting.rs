@@ -36,6 +36,15 @@ async fn a_store_that_is_down_leaves_us_alive_unready_and_without_its_password_a
     let page = reqwest::get(redrive.url("/")).await.unwrap();
     assert_eq!(page.status(), 503);
     assert!(page.text().await.unwrap().contains("cannot be reached"));
+    let page = reqwest::Client::new().get(redrive.url("/dead-letters")).header("accept", "text/html").send().await.unwrap();
+    assert_eq!((page.status().as_u16(), page.headers()["retry-after"].to_str().unwrap()), (503, "2"));
+    assert!(page.headers().contains_key("content-security-policy"));
+    let page = page.text().await.unwrap();
+    for part in ["Redrive is starting", "cannot be reached", "http-equiv=\"refresh\""] {
+        assert!(page.contains(part), "a person is told, and the page goes on by itself: {part}");
+    }
+    let sheet = page.split("href=\"").find(|rest| rest.starts_with("/static/app.")).and_then(|rest| rest.split('"').next());
+    assert_eq!(reqwest::get(redrive.url(sheet.expect("a style sheet"))).await.unwrap().status(), 200);
     assert!(redrive.stop().await.success(), "{}", redrive.log());
     let (out, err) = super::said(&redrive.command(&["check-config", "--connect"], ""));
     assert!(out.contains("store: FAILED"), "{out}{err}");

@@ -199,13 +199,14 @@ impl From<AuditEntry> for Row {
             Some(("token", name)) => ("token", name.to_owned()),
             _ => ("", entry.actor.name.clone()),
         };
+        let (target, target_address) = words::target(&entry.action, &entry.target);
         Self {
             at: entry.at,
             kind,
             who,
             act: words::act(&entry.action),
-            target_address: words::target_address(&entry.action, &entry.target),
-            target: entry.target,
+            target,
+            target_address,
             count: entry.count,
             outcome: Outcome::of(&entry.result),
             address: entry.actor.address.unwrap_or_default(),

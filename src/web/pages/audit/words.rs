@@ -17,6 +17,9 @@ impl Outcome {
             "done" => ("ok", "circle-check", "Done"),
             "denied" => ("warn", "circle-slash", "Refused"),
             "failed" => ("bad", "circle-alert", "Failed"),
+            "completed" => ("ok", "circle-check", "Completed"),
+            "completed_with_failures" => ("warn", "triangle-alert", "With failures"),
+            "cancelled" => ("idle", "circle-stop", "Cancelled"),
             _ => return Self { tone: "idle", icon: "circle-question-mark", word: "Unknown", reason: result.to_owned() },
         };
         Self { tone, icon, word, reason: reason.to_owned() }
@@ -38,6 +41,23 @@ pub(super) fn act(action: &str) -> String {
         "dead_letters.export" => "Export dead letters",
         "dead_letters.discard" => "Discard dead letters",
         "dead_letters.restore" => "Open discarded dead letters again",
+        "replays.plan" => "Plan a replay",
+        "replays.start" => "Start a replay",
+        "replays.pause" => "Pause a replay",
+        "replays.resume" => "Resume a replay",
+        "replays.resume_and_send" => "Resume a replay, sending its last batch again",
+        "replays.rate" => "Change the rate of a replay",
+        "replays.cancel" => "Cancel a replay",
+        "replays.delete" => "Delete a plan",
+        "replays.end" => "Replay",
+        "replay_policies.add" => "Add a replay policy",
+        "replay_policies.change" => "Change a replay policy",
+        "replay_policies.delete" => "Delete a replay policy",
+        "replay_policies.switch_on" => "Switch a replay policy on",
+        "replay_policies.switch_off" => "Switch a replay policy off",
+        "replay_policies.open" => "Stop a replay policy for a while",
+        "replay_policies.close" => "Let a replay policy go on",
+        "replay_policies.give_up" => "Give a replay policy up",
         "purges.plan" => "Plan a purge",
         "purges.start" => "Start a purge",
         "purges.cancel" => "Cancel a purge",
@@ -49,34 +69,60 @@ pub(super) fn act(action: &str) -> String {
     words.to_owned()
 }
 
-/// Where the target can be seen, when it is a filter of a list.
-pub(super) fn target_address(action: &str, target: &str) -> Option<String> {
+/// What an act was about, and where it can be seen: a filter of a list, a replay, a policy or a purge.
+pub(super) fn target(action: &str, target: &str) -> (String, Option<String>) {
     let is_query = target.starts_with('?') && !target.contains(['"', '<', '>', ' ', '#', '\\']);
-    (action == "dead_letters.export" && is_query).then(|| format!("/dead-letters{target}"))
+    if action == "dead_letters.export" && is_query {
+        return (target.to_owned(), Some(format!("/dead-letters{target}")));
+    }
+    let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    for list in ["/replays/", "/replay-policies/"] {
+        let named = target.strip_prefix(list).and_then(|rest| rest.strip_suffix(')')?.split_once(" ("));
+        if let Some((id, name)) = named.filter(|(id, _)| is_id(id)) {
+            return (name.to_owned(), Some(format!("{list}{id}")));
+        }
+    }
+    match target.rsplit_once(" purge ").filter(|(_, id)| action.starts_with("purges.") && is_id(id)) {
+        Some((topic, id)) => (topic.to_owned(), Some(format!("/purges/{id}"))),
+        None => (target.to_owned(), None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, act, target_address};
+    use super::{Outcome, act, target};
 
     #[test]
     fn results_have_a_word_and_a_reason() {
         assert_eq!(Outcome::of("done").word, "Done");
         let denied = Outcome::of("denied: needs the role admin");
         assert_eq!((denied.word, denied.reason.as_str()), ("Refused", "needs the role admin"));
+        assert_eq!(Outcome::of("completed: 34 sent").reason, "34 sent");
         assert_eq!(Outcome::of("half: way").word, "Unknown", "what is not known is not green");
     }
 
     #[test]
     fn unknown_acts_are_shown_as_they_are() {
         assert_eq!(act("user.add"), "Add user");
-        assert_eq!(act("replay.start"), "replay.start");
+        assert_eq!(act("no.such.act"), "no.such.act");
     }
 
     #[test]
     fn an_export_leads_to_what_was_exported() {
-        assert_eq!(target_address("dead_letters.export", "?bus=prod").as_deref(), Some("/dead-letters?bus=prod"));
-        assert_eq!(target_address("dead_letters.export", "?q=\"><b>"), None);
-        assert_eq!(target_address("user.add", "?bus=prod"), None);
+        assert_eq!(target("dead_letters.export", "?bus=prod").1.as_deref(), Some("/dead-letters?bus=prod"));
+        assert_eq!(target("dead_letters.export", "?q=\"><b>").1, None);
+        assert_eq!(target("user.add", "?bus=prod").1, None);
+    }
+
+    #[test]
+    fn an_act_leads_to_what_it_was_about() {
+        let shown = |action, about: &str| {
+            let (text, address) = target(action, about);
+            format!("{text} -> {}", address.unwrap_or_default())
+        };
+        assert_eq!(shown("replays.start", "/replays/01a2-7f (declined (all))"), "declined (all) -> /replays/01a2-7f");
+        assert_eq!(shown("replay_policies.add", "/replay-policies/4 (Cards)"), "Cards -> /replay-policies/4");
+        assert_eq!(shown("purges.start", "prod/orders-dlt purge 01a2-92"), "prod/orders-dlt -> /purges/01a2-92");
+        assert_eq!(shown("replays.start", "/replays/../x\" (y)"), "/replays/../x\" (y) -> ");
     }
 }

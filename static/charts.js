@@ -29,15 +29,29 @@
     if (v < 0.095) return v.toFixed(2);
     return v < 1000 ? v.toFixed(1) : commas(v);
   }
-  function axis(unit, v) {
-    if (v === 0) return "0";
-    if (unit === "seconds") return seconds(v);
-    if (unit === "ratio") return `${(v * 100).toFixed(0)}%`;
-    if (v >= 1e6) return `${+(v / 1e6).toFixed(1)}M`;
-    if (v >= 1e4) return `${+(v / 1e3).toFixed(1)}k`;
-    if (v < 1) return `${+v.toFixed(3)}`;
-    return +v.toFixed(2) === Math.round(v) ? commas(v) : v.toFixed(1);
+  // As few digits as tell a number from its neighbours on the axis: the same rule as view::axis.
+  function plain(v) {
+    if (v >= 1e6) return `${+(v / 1e6).toFixed(1)} M`;
+    if (v >= 1e4) return `${+(v / 1e3).toFixed(1)} k`;
+    return (+v.toFixed(v >= 1 ? 1 : 1 - Math.floor(Math.log10(v)))).toLocaleString("en-US", { maximumFractionDigits: 12 });
   }
+  function axis(unit, v) {
+    if (v <= 0) return "0";
+    if (unit === "seconds") return seconds(v);
+    return unit === "ratio" ? `${plain(v * 100)}%` : plain(v);
+  }
+  // Steps that are round in the unit: whole messages, whole minutes and hours.
+  const decimals = (from, to) => {
+    const all = [];
+    for (let power = from; power <= to; power += 1) for (const step of [1, 2, 5]) all.push(+`${step}e${power}`);
+    return all;
+  };
+  const STEPS = {
+    messages: decimals(0, 12),
+    seconds: [...decimals(-3, 0), 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, ...[1, 2, 5, 10, 20, 50, 100, 200].map((days) => days * 86400)],
+    ratio: decimals(-6, 0),
+    per_second: decimals(-6, 12),
+  };
   function time(at, data) {
     const days = (data.times.at(-1) - data.times[0]) / 86400;
     const text = new Date(at * 1000).toISOString();
@@ -68,6 +82,12 @@
     location.href = address;
   }
 
+  // The box without its padding: a wider drawing would lose its last label behind the edge.
+  function room(box) {
+    const style = getComputedStyle(box);
+    return Math.max(0, box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)) || 300;
+  }
+
   function draw(box) {
     const text = box.dataset.lines;
     const known = living.get(box);
@@ -94,7 +114,7 @@
       context.restore();
     };
     const options = {
-      width: box.clientWidth || 300,
+      width: room(box),
       height: 148,
       padding: [8, 18, 0, 0],
       cursor: { sync: { key: "page" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
@@ -113,7 +133,7 @@
       ],
       axes: [
         { stroke: colour.text, grid: { show: false }, ticks: { stroke: colour.grid }, font: "11px system-ui", size: 26, values: (_, all) => all.map((at) => time(at, data)) },
-        { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, values: (_, all) => all.map((v) => axis(data.unit, v)) },
+        { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, incrs: STEPS[data.unit], values: (_, all) => all.map((v) => axis(data.unit, v)) },
       ],
       tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
       hooks: {
@@ -150,7 +170,7 @@
   let waiting = 0;
   addEventListener("resize", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => living.forEach(({ plot }, box) => plot.setSize({ width: box.clientWidth, height: 148 })), 100);
+    waiting = setTimeout(() => living.forEach(({ plot }, box) => plot.setSize({ width: room(box), height: 148 })), 100);
   });
   document.addEventListener("htmx:afterSwap", all);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

@@ -347,7 +347,7 @@ fn login_address(back: &str) -> String {
     if back == "/" { "/login".to_owned() } else { format!("/login?next={}", super::address::encode(back)) }
 }
 
-fn path_of_url(url: &str) -> Option<&str> {
+pub(super) fn path_of_url(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     rest.find('/').map(|slash| &rest[slash..])
 }

@@ -12,6 +12,7 @@ use super::super::view::address::{Address, segment};
 use super::super::view::freshness::Freshness;
 use super::super::view::group::{self, GroupState};
 use super::super::view::lines::seconds;
+use super::super::view::listing::ShownOrder;
 use super::super::view::number::with_commas;
 use super::super::view::period::{Period, PeriodQuery};
 use super::super::{Error, Layout, Section, WebState, filters};
@@ -26,6 +27,20 @@ use history::History;
 
 /// Partitions shown at once over all topics; a group with more is a rare thing, and the API has all of them.
 const PARTITIONS: usize = 1_000;
+
+/// Rows that keep their place while their numbers change; those beyond stand where their numbers put them.
+const KEPT: usize = 300;
+
+/// What the address asks for.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GroupQuery {
+    range: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    /// The order of the rows that are shown, from a page that fetches itself.
+    order: ShownOrder,
+}
 
 /// A topic with the group's partitions.
 #[derive(Debug)]
@@ -112,6 +127,8 @@ struct GroupPage {
     kind: String,
     totals: Totals,
     topics: Vec<TopicRows>,
+    /// The page with its rows put in order anew; empty while they are in order.
+    sort_again: String,
     hidden: usize,
     members: Option<Vec<MemberRow>>,
     members_reason: String,
@@ -144,17 +161,23 @@ impl GroupPage {
         summary: Option<&ConsumerGroupSummary>,
         period: Period,
         history: History,
+        order: &ShownOrder,
     ) -> Self {
         let name = group.name.to_string();
         let owners = owners(group.members.as_deref().unwrap_or_default());
         let totals = Totals::of(&group.offsets);
-        let hidden = group.offsets.len().saturating_sub(PARTITIONS);
+        let (offsets, moved) = in_order(group.offsets, order);
+        let shown = ShownOrder::of(offsets.iter().take(KEPT).map(|(key, _)| key.as_str())).to_string();
+        let offsets: Vec<GroupOffset> = offsets.into_iter().map(|(_, offset)| offset).collect();
+        let here = address(&bus.id, &group.name).with_pairs(&period.pairs);
+        let freshness = Freshness::of(bus, layout.now);
+        let hidden = offsets.len().saturating_sub(PARTITIONS);
         let reason = bus.capabilities.reason_against(Capability::DescribeGroups).unwrap_or("the bus did not describe this group");
         Self {
-            freshness: Freshness::of(bus, layout.now),
-            live: address(&bus.id, &group.name).with_pairs(&period.pairs).to_string(),
-            status: group::status(group.standing.status, group.standing.parked),
-            looks: looks(&group.offsets),
+            live: here.set("order", &shown).to_string(),
+            sort_again: if moved { here.to_string() } else { String::new() },
+            status: group::status_at(group.standing.status, group.standing.parked, &freshness),
+            looks: looks(&offsets),
             time_lag: summary.and_then(|summary| summary.time_lag).map_or_else(String::new, group::time_lag),
             until: until(group.standing.status, totals.lag, history.speeds),
             standing: group.standing,
@@ -163,7 +186,8 @@ impl GroupPage {
             state: group::state(&group.state),
             kind: group::kind(&group.kind).to_owned(),
             totals,
-            topics: topics(&bus.id, group.offsets, &owners),
+            topics: topics(&bus.id, &freshness, &offsets, &owners),
+            freshness,
             hidden,
             members: group.members.map(|members| members.into_iter().map(Into::into).collect()),
             members_reason: reason.to_owned(),
@@ -204,10 +228,20 @@ fn owners(members: &[GroupMember]) -> BTreeMap<(&str, i32), &str> {
     owners
 }
 
-/// Topics by name, in each the partitions with the most to read first.
-fn topics(bus: &BusId, mut offsets: Vec<GroupOffset>, owners: &BTreeMap<(&str, i32), &str>) -> Vec<TopicRows> {
+/// Topics by name, in each the worst partitions first, unless they are shown in another order already; with a name for each, and
+/// whether they would now stand elsewhere.
+fn in_order(offsets: Vec<GroupOffset>, order: &ShownOrder) -> (Vec<(String, GroupOffset)>, bool) {
     let worst = |offset: &GroupOffset| (offset.verdict.status.needs_attention(), offset.verdict.status, offset.lag_messages());
-    offsets.sort_by(|a, b| a.topic.cmp(&b.topic).then(worst(b).cmp(&worst(a))).then(a.partition.cmp(&b.partition)));
+    let mut rows: Vec<(String, GroupOffset)> =
+        offsets.into_iter().map(|offset| (format!("{}/{}", offset.topic, offset.partition), offset)).collect();
+    rows.sort_by(|(_, a), (_, b)| a.topic.cmp(&b.topic).then(worst(b).cmp(&worst(a))).then(a.partition.cmp(&b.partition)));
+    let moved = order.keep(&mut rows, |(key, _)| key);
+    rows.sort_by(|(_, a), (_, b)| a.topic.cmp(&b.topic));
+    (rows, moved)
+}
+
+/// The rows of each topic.
+fn topics(bus: &BusId, freshness: &Freshness, offsets: &[GroupOffset], owners: &BTreeMap<(&str, i32), &str>) -> Vec<TopicRows> {
     let mut shown = 0;
     offsets
         .chunk_by(|a, b| a.topic == b.topic)
@@ -215,7 +249,7 @@ fn topics(bus: &BusId, mut offsets: Vec<GroupOffset>, owners: &BTreeMap<(&str, i
             let topic = offsets[0].topic.as_str();
             let href = format!("/buses/{}/topics/{}", segment(bus.as_str()), segment(topic));
             let row = |offset: &GroupOffset| Row {
-                status: group::status(offset.verdict.status, false),
+                status: group::status_at(offset.verdict.status, false, freshness),
                 evidence: offset.verdict.evidence.clone(),
                 lag_title: lag_title(offset),
                 at_most: offset.at_most,
@@ -313,7 +347,7 @@ pub(super) async fn show(
     _: Viewer,
     State(state): State<WebState>,
     Path((bus, name)): Path<(BusId, GroupName)>,
-    Query(asked): Query<PeriodQuery>,
+    Query(query): Query<GroupQuery>,
     layout: Layout,
     partial: Partial,
 ) -> Result<Response, Error> {
@@ -322,10 +356,11 @@ pub(super) async fn show(
     let listed = state.store().list_consumer_groups(&bus.id, Some(name.as_str()), None).await?;
     let layout = layout.titled(Section::ConsumerGroups, name.as_str());
     let layout = layout.crumb("Consumer groups", format!("/buses/{}/consumer-groups", segment(bus.id.as_str())));
+    let asked = PeriodQuery { range: query.range, from: query.from, to: query.to };
     let period = asked.read(&address(&bus.id, &name), layout.now)?;
     let mut read: Vec<&str> = group.offsets.iter().map(|offset| offset.topic.as_str()).collect();
     read.dedup();
     let history = History::load(state.store(), &bus.id, &name, &read, &period).await?;
     let summary = listed.iter().find(|summary| summary.name == name);
-    render(&GroupPage::new(layout, &bus, group, summary, period, history), &partial)
+    render(&GroupPage::new(layout, &bus, group, summary, period, history, &query.order), &partial)
 }

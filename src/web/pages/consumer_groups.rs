@@ -169,18 +169,19 @@ impl GroupsPage {
         let here = query.address(&bus.id);
         let reason = |capability| bus.capabilities.reason_against(capability).map(str::to_owned);
         let totals = Totals::of(&groups);
+        let freshness = Freshness::of(bus, layout.now);
         let after: Option<&After> = query.after.as_ref().map(|after| &after.0);
         let mut listed = listing::list(groups, |group| (query.sort.number(group), group.name.as_str()), after, ROWS);
         let moved = query.order.keep(&mut listed.rows, |group| group.name.as_str());
         let order = ShownOrder::of(listed.rows.iter().map(|group| group.name.as_str())).to_string();
         let live = after.iter().fold(here.clone(), |here, after| here.set("after", &after.to_string())).set("order", &order).to_string();
         Self {
-            freshness: Freshness::of(bus, layout.now),
             q: query.q.clone().unwrap_or_default(),
             topic: query.topic.clone().unwrap_or_default(),
             columns: columns(&here, query.sort),
             totals,
-            listed: listed.map(|group| Row::new(&bus.id, group, sparks)),
+            listed: listed.map(|group| Row::new(&bus.id, &freshness, group, sparks)),
+            freshness,
             list_reason: reason(Capability::ListGroups),
             describe_reason: reason(Capability::DescribeGroups),
             here,
@@ -201,7 +202,7 @@ impl GroupsQuery {
 }
 
 impl Row {
-    fn new(bus: &BusId, group: ConsumerGroupSummary, sparks: &HashMap<GroupName, Vec<Option<f64>>>) -> Self {
+    fn new(bus: &BusId, freshness: &Freshness, group: ConsumerGroupSummary, sparks: &HashMap<GroupName, Vec<Option<f64>>>) -> Self {
         let name = group.name.to_string();
         let more = group.topics.len().saturating_sub(TOPICS);
         let mut reads = group.topics.iter().take(TOPICS).cloned().collect::<Vec<_>>().join(", ");
@@ -212,7 +213,7 @@ impl Row {
             href: format!("/buses/{}/consumer-groups/{}", segment(bus.as_str()), segment(&name)),
             dead_letters_href: Address::new("/dead-letters").and("bus", bus.as_str()).and("consumer_group", &name).to_string(),
             name,
-            status: group::status(group.standing.status, group.standing.parked),
+            status: group::status_at(group.standing.status, group.standing.parked, freshness),
             evidence: if group.standing.status.needs_attention() && !group.standing.parked {
                 group.standing.evidence
             } else {

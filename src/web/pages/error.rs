@@ -2,12 +2,13 @@
 
 use askama::Template;
 use axum::extract::FromRequestParts;
+use axum::http::header::{HOST, REFERER};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::super::context::RequestContext;
-use super::super::error::Failure;
+use super::super::error::{Failure, path_of_url};
 use super::super::render::{html_response, part};
 use super::super::{Layout, Section, Theme, WebState, filters};
 
@@ -40,22 +41,41 @@ struct ErrorView {
     sentence: String,
     field: Option<String>,
     request_id: String,
-    /// Whether trying again may help.
-    passing: bool,
+    /// Where to ask again, when that may help and changes nothing.
+    again: Option<String>,
+    /// The page of ours that led here.
+    back: Option<String>,
 }
 
 impl ErrorView {
     fn new(failure: &Failure, context: &RequestContext) -> Self {
-        let passing = failure.status.is_server_error() || failure.status == StatusCode::TOO_MANY_REQUESTS;
         Self {
             status: failure.status.as_u16(),
             title: title(failure.status),
             sentence: failure.sentence.clone(),
             field: failure.field.clone(),
             request_id: context.id().to_owned(),
-            passing,
+            again: None,
+            back: None,
         }
     }
+
+    /// With the ways that lead on from what was asked.
+    fn asked(self, failure: &Failure, asked: &Parts) -> Self {
+        let passing = failure.status.is_server_error() || failure.status == StatusCode::TOO_MANY_REQUESTS;
+        let here = asked.uri.path_and_query().map_or("/", |path| path.as_str());
+        let again = (passing && asked.method.is_safe()).then(|| here.to_owned());
+        Self { again, back: came_from(asked).filter(|back| back != here), ..self }
+    }
+}
+
+/// The page of ours that a request came from.
+fn came_from(asked: &Parts) -> Option<String> {
+    let header = |name| asked.headers.get(name).and_then(|value| value.to_str().ok());
+    let (from, host) = (header(REFERER)?, header(HOST)?);
+    let (_, rest) = from.split_once("://")?;
+    let is_ours = rest.split('/').next().is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+    path_of_url(from).filter(|path| is_ours && !path.starts_with("//")).map(str::to_owned)
 }
 
 fn title(status: StatusCode) -> &'static str {
@@ -78,7 +98,7 @@ fn title(status: StatusCode) -> &'static str {
 
 /// A whole page.
 pub(in crate::web) async fn page(state: &WebState, mut asked: Parts, failure: &Failure, context: &RequestContext) -> Response {
-    let error = ErrorView::new(failure, context);
+    let error = ErrorView::new(failure, context).asked(failure, &asked);
     // The frame needs a host that is ours and a person who is known; without them the page stands alone.
     let framed = failure.status != StatusCode::MISDIRECTED_REQUEST;
     let layout = if framed { Layout::from_request_parts(&mut asked, state).await.ok() } else { None };

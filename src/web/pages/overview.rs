@@ -13,7 +13,7 @@ use super::super::view::filter::{ListQuery, Reading};
 use super::super::view::filter_bar::{Choice, ranges};
 use super::super::view::freshness::{Condition, Freshness, Look};
 use super::super::view::group_row::GroupRow;
-use super::super::view::lines::{LineChart, decimal};
+use super::super::view::lines::LineChart;
 use super::super::view::listing::ShownOrder;
 use super::super::view::look::capability_words;
 use super::super::view::number::{counted, grouped, size};
@@ -26,8 +26,10 @@ use crate::model::bus::Gap;
 use crate::model::{BusId, BusState, Timestamp};
 use crate::store::dead_letters::count::MOST_BACKLOG_COUNTED;
 use attention::{Attention, attention};
+use figures::{Figure, Past, strip};
 
 mod attention;
+mod figures;
 pub(in crate::web) mod flow;
 mod load;
 
@@ -69,7 +71,7 @@ struct OverviewPage {
     ranges: Vec<Choice>,
     calendar: Calendar,
     attention: Vec<Attention>,
-    calm: String,
+    calm: Calm,
     figures: Vec<Figure>,
     chart: BarChart,
     lines: Vec<LineChart>,
@@ -89,6 +91,14 @@ struct OverviewPage {
     stored: Vec<(&'static str, String)>,
 }
 
+/// What stands where nothing needs a person.
+struct Calm {
+    tone: &'static str,
+    icon: &'static str,
+    strong: &'static str,
+    text: String,
+}
+
 /// The sentence under the title.
 struct Lede {
     strong: String,
@@ -100,15 +110,6 @@ struct Calendar {
     hidden: Vec<(String, String)>,
     from: String,
     to: String,
-}
-
-/// A figure in the strip.
-struct Figure {
-    label: String,
-    value: String,
-    unit: String,
-    note: String,
-    href: String,
 }
 
 struct BusRow {
@@ -136,6 +137,19 @@ struct GapRow {
     offsets: String,
     at: Timestamp,
 }
+
+/// What to write into the configuration for a first bus. It can be used as it stands.
+const SAMPLE: &str = r#"[[bus]]
+id = "prod"
+kind = "kafka"
+bootstrap_servers = "127.0.0.1:9092"
+
+# [bus.client]
+# "security.protocol" = "SASL_SSL"
+# "ssl.ca.location" = "/etc/ssl/certs/kafka-ca.pem"
+# "sasl.mechanisms" = "SCRAM-SHA-512"
+# "sasl.username" = "redrive"
+# "sasl.password_file" = "/run/secrets/kafka-password""#;
 
 #[derive(Template)]
 #[template(path = "overview/first_start.html")]
@@ -186,7 +200,7 @@ impl OverviewPage {
         range: Range,
         pairs: &[(String, String)],
     ) -> Self {
-        let (lines, topic_rows, group_states) =
+        let (lines, mut topic_rows, mut group_states) =
             (std::mem::take(&mut figures.flow.charts), std::mem::take(&mut figures.flow.topics), std::mem::take(&mut figures.flow.groups));
         let figures = &figures;
         let shown = Address::new("/").with_pairs(pairs);
@@ -197,7 +211,7 @@ impl OverviewPage {
         } else {
             here
         };
-        let attention = attention(figures, reasons, range, &here.at("/failure-groups").to_string());
+        let mut attention = attention(figures, reasons, range, &here.at("/failure-groups").to_string());
         let sparks = load::spark_buckets(range, figures.now);
         let groups_title =
             if figures.groups_are_recent { format!("What failed in {}", range.words()) } else { "Open failure groups".to_owned() };
@@ -205,6 +219,13 @@ impl OverviewPage {
         let groups_href = if figures.groups_are_recent { groups_list } else { groups_list.without(&["range", "from", "to"]) };
         let mut groups: Vec<_> = figures.groups.iter().map(|group| GroupRow::new(group, sparks, &range.words())).collect();
         order.keep(&mut groups, |row| &row.href);
+        order.keep(&mut group_states, |row| &row.href);
+        order.keep(&mut topic_rows, |row| &row.href);
+        order.keep(&mut attention, |row| &row.what);
+        attention.sort_by_key(|item| !item.is_bad());
+        let shown = groups.iter().map(|row| row.href.as_str()).chain(group_states.iter().map(|row| row.href.as_str()));
+        let shown = shown.chain(topic_rows.iter().map(|row| row.href.as_str())).chain(attention.iter().map(|row| row.what.as_str()));
+        let shown = ShownOrder::of(shown).to_string();
         let bound = |name| here.get(name).and_then(|v| v.get(..16)).unwrap_or_default().to_owned();
         Self {
             lede: Lede::new(figures, range),
@@ -213,7 +234,7 @@ impl OverviewPage {
             attention,
             calm: calm(figures, range),
             figures: strip(figures, range, &here),
-            chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets),
+            chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets).read_until(Past::of(figures).until(), figures.buckets),
             lines,
             topic_rows,
             group_states,
@@ -224,7 +245,7 @@ impl OverviewPage {
                 .map_or_else(String::new, |bus| format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str()))),
             range: range.words(),
             buses: figures.buses.iter().map(|bus| BusRow::new(bus, figures.now)).collect(),
-            live: here.set("order", &ShownOrder::of(groups.iter().map(|row| row.href.as_str())).to_string()).to_string(),
+            live: here.set("order", &shown).to_string(),
             groups,
             groups_title,
             groups_href: groups_href.to_string(),
@@ -235,6 +256,11 @@ impl OverviewPage {
             stored: stored(figures),
             layout,
         }
+    }
+
+    /// Whether every bus was read lately, so that nothing found may be called well.
+    fn all_fresh(&self) -> bool {
+        self.buses.iter().all(|bus| !bus.stale)
     }
 
     fn chart_note(&self) -> String {
@@ -264,7 +290,7 @@ impl Lede {
             let rest = match bus.state.sampled_at {
                 Some(at) => format!(
                     "What is shown of it is that of {}; dead letters in custody are complete up to then.",
-                    time::exact_near(at, figures.now)
+                    time::clock(at, figures.now)
                 ),
                 None => "Redrive keeps trying; nothing is known of it yet.".to_owned(),
             };
@@ -299,8 +325,12 @@ fn more_backlog(backlog: u64) -> String {
 }
 
 /// Why nothing needs a person, and what is there nevertheless.
-fn calm(figures: &load::Overview, range: Range) -> String {
+fn calm(figures: &load::Overview, range: Range) -> Calm {
     let when = range.words();
+    if figures.buses.iter().any(|bus| Freshness::of(&bus.state, figures.now).condition == Condition::Never) {
+        let text = "What needs you stands here as soon as its brokers have answered for the first time; that takes seconds.".to_owned();
+        return Calm { tone: "idle", icon: "hourglass", strong: "Not everything has been read yet", text };
+    }
     let failed = figures.arrivals.total + figures.backlog;
     let failed = match failed {
         0 => format!("nothing failed in {when}"),
@@ -310,7 +340,8 @@ fn calm(figures: &load::Overview, range: Range) -> String {
         0 => String::new(),
         open => format!(" {} open from before.", counted(open, "dead letter is", "dead letters are")),
     };
-    format!("Every bus answers, {failed}, and no record was lost.{before} This page goes on looking.")
+    let text = format!("Every bus answers, {failed}, and no record was lost.{before} This page goes on looking.");
+    Calm { tone: "ok", icon: "circle-check", strong: "Nothing needs you now", text }
 }
 
 /// "214 of them failed with `NullPointerException` in payment-service, first seen 33 min ago."
@@ -333,89 +364,6 @@ fn watched(figures: &load::Overview) -> String {
         Some(at) => format!("{topics} on {buses} watched, the last look was {} ago.", time::age(at, figures.now)),
         None => format!("Redrive is reading {buses} for the first time."),
     }
-}
-
-fn strip(figures: &load::Overview, range: Range, here: &Address) -> Vec<Figure> {
-    let arrivals = &figures.arrivals;
-    let usage = &figures.usage;
-    let open_list = here.without(&["range", "from", "to"]);
-    let reachable = figures.buses.iter().filter(|bus| Freshness::of(&bus.state, figures.now).condition == Condition::Fresh).count();
-    let lost: u64 = figures.gaps.iter().map(Gap::offsets).sum();
-    let (used, unit) = size(usage.used_bytes).split_once(' ').map(|(n, u)| (n.to_owned(), u.to_owned())).unwrap_or_default();
-    let mut strip = vec![
-        figure(
-            format!("Arrived in {}", range.words()),
-            grouped(arrivals.total),
-            match figures.backlog {
-                0 => format!("{} in the same time before", grouped(arrivals.before)),
-                backlog => format!("and {} of backlog", some(backlog)),
-            },
-            here.at("/dead-letters").and("status", "all").to_string(),
-        ),
-        figure(
-            "Open dead letters".to_owned(),
-            grouped(figures.counts.open),
-            format!("of {} kept", grouped(figures.counts.total())),
-            open_list.at("/failure-groups").to_string(),
-        ),
-        figure(
-            "Buses connected".to_owned(),
-            format!("{reachable} of {}", figures.buses.len()),
-            counted(figures.buses.iter().map(|b| b.dead_letter_topics).sum(), "dead-letter topic watched", "dead-letter topics watched"),
-            "#buses".to_owned(),
-        ),
-        figure(
-            "Lost before reading".to_owned(),
-            grouped(lost),
-            if lost == 0 {
-                "no gaps".to_owned()
-            } else {
-                format!(
-                    "at most, in {}{}",
-                    counted(figures.gaps.len() as u64, "gap", "gaps"),
-                    if figures.more_gaps { " and more" } else { "" }
-                )
-            },
-            "#gaps".to_owned(),
-        ),
-        Figure {
-            unit,
-            ..figure(
-                "Stored".to_owned(),
-                used,
-                usage.max_bytes.map_or_else(|| "no limit set".to_owned(), |max| format!("of {}", size(max))),
-                "#stored".to_owned(),
-            )
-        },
-    ];
-    strip.splice(2..2, flowing(&figures.flow));
-    strip
-}
-
-const fn figure(label: String, value: String, note: String, href: String) -> Figure {
-    Figure { label, value, unit: String::new(), note, href }
-}
-
-/// What flows over the buses.
-fn flowing(flow: &flow::Flow) -> [Figure; 2] {
-    let before = flow
-        .rate
-        .1
-        .map_or_else(|| "mean, nothing to compare with".to_owned(), |before| format!("mean; {} in the same time before", decimal(before)));
-    [
-        figure(
-            "Messages per second".to_owned(),
-            flow.rate.0.map_or_else(|| "no sample".to_owned(), decimal),
-            before,
-            "#throughput-panel".to_owned(),
-        ),
-        figure(
-            "Groups to look at".to_owned(),
-            format!("{} of {}", flow.troubled.len(), flow.all_groups),
-            "stalled, stopped, falling behind, set back".to_owned(),
-            "#groups-behind".to_owned(),
-        ),
-    ]
 }
 
 fn stored(figures: &load::Overview) -> Vec<(&'static str, String)> {
@@ -443,7 +391,7 @@ impl BusRow {
         let freshness = Freshness::of(state, now);
         let Look { word, icon, tone } = freshness.look();
         let evidence = match (&state.error, state.failing_since) {
-            (Some(error), Some(since)) => format!("since {}: {}", time::exact_near(since, now), short(error, 300)),
+            (Some(error), Some(since)) => format!("since {}: {}", time::clock(since, now), short(error, 300)),
             (Some(error), None) => short(error, 300),
             (None, _) if state.capabilities.unavailable.is_empty() => String::new(),
             (None, _) => {
@@ -462,7 +410,7 @@ impl BusRow {
             evidence,
             sampled_at: state.sampled_at,
             stale: freshness.is_stale(),
-            topics: grouped(bus.dead_letter_topics),
+            topics: if state.sampled_at.is_none() { "unknown".to_owned() } else { grouped(bus.dead_letter_topics) },
             open: grouped(bus.open),
             open_href: query.at("/failure-groups").to_string(),
         }

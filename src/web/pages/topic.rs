@@ -15,6 +15,7 @@ use super::super::view::bytes::{Body as BytesBody, View};
 use super::super::view::freshness::Freshness;
 use super::super::view::json::JsonLine;
 use super::super::view::lines::{LineChart, MOST, Named, Unit, numbers};
+use super::super::view::listing::ShownOrder;
 use super::super::view::partition_problem::{self, TopicProblem};
 use super::super::view::period::{Period, PeriodQuery};
 use super::super::view::topic::cleanup_words;
@@ -84,6 +85,8 @@ pub(super) struct TopicQuery {
     range: Option<String>,
     from: Option<String>,
     to: Option<String>,
+    /// The order of the consumer groups that are shown, from a page that fetches itself.
+    order: ShownOrder,
 }
 
 /// A side of the topic to choose.
@@ -194,7 +197,9 @@ pub(super) async fn show(
     let here = if query.tab == Tab::default() { here } else { here.set("tab", query.tab.word()) };
     let period = asked.read(&here, layout.now)?;
     let charts = if matches!(body, Body::Records(_)) { Vec::new() } else { charts(&state, &bus.id, &name, &period).await? };
-    let live = here.with_pairs(&period.pairs).to_string();
+    let live = here.with_pairs(&period.pairs);
+    let live = if let Body::ConsumerGroups { groups, .. } = &body { live.set("order", &groups::shown(groups).to_string()) } else { live };
+    let live = live.to_string();
     let page = TopicPage { live, period, charts, ..TopicPage::new(layout, &bus, topic, trouble, query.tab, body) };
     render_with(status, &page, &partial)
 }
@@ -215,6 +220,8 @@ async fn charts(state: &WebState, bus: &BusId, topic: &TopicName, period: &Perio
     let peak = |named: &Named| named.values.iter().flatten().copied().fold(0.0, f64::max);
     lag.sort_by(|a, b| peak(b).total_cmp(&peak(a)).then_with(|| a.label.cmp(&b.label)));
     lag.truncate(MOST);
+    // By name, so that a line keeps its colour while their numbers change.
+    lag.sort_by(|a, b| a.label.cmp(&b.label));
     let mut charts = vec![LineChart::new("written", "Messages written", Unit::PerSecond, buckets, written, &[])];
     if !lag.is_empty() {
         charts.push(LineChart::new("topic-lag", "Lag of its consumer groups", Unit::Messages, buckets, lag, &[]));
@@ -239,7 +246,7 @@ async fn body(
             Body::Partitions { partitions, hidden, gaps }
         }
         Tab::ConsumerGroups => {
-            let groups = groups::list(state, &bus.id, name).await?;
+            let groups = groups::list(state, &bus.id, name, &query.order).await?;
             Body::ConsumerGroups { groups, reason: reason(Capability::ListGroups) }
         }
         Tab::Records => Body::Records(Box::new(Records::open(state, bus, name, &partitions, RecordsQuery::from(query)).await)),

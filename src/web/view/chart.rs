@@ -59,6 +59,8 @@ pub struct BarChart {
     pub total: u64,
     /// Length of a bucket in words.
     pub step: String,
+    /// What was not read, as left edge and width in percent: nothing there is not the same as zero.
+    pub unread: Option<(f64, f64)>,
 }
 
 impl BarChart {
@@ -96,7 +98,17 @@ impl BarChart {
             rows,
             total: counts.iter().sum(),
             step: duration_words(bucket_millis(buckets)),
+            unread: None,
         }
+    }
+
+    /// The same where nothing was read after `until`.
+    #[must_use]
+    pub fn read_until(self, until: Option<Timestamp>, buckets: Buckets) -> Self {
+        let (from, to) = (buckets.from.as_millis(), buckets.to.as_millis());
+        let until = until.map(|until| until.as_millis().max(from)).filter(|until| *until < to);
+        let percent = |millis: i64| round(as_f64(millis.unsigned_abs()) / as_f64((to - from).unsigned_abs().max(1)) * 100.0);
+        Self { unread: until.map(|until| (percent(until - from), percent(to - until))), ..self }
     }
 }
 
@@ -238,6 +250,16 @@ mod tests {
         assert_eq!(chart.times.iter().map(|t| t.label.as_str()).collect::<Vec<_>>(), ["02:14", "02:29", "02:44", "02:59", "03:14"]);
         assert_eq!(chart.rows.iter().map(|r| r.count).collect::<Vec<_>>(), [5, 10], "the table is newest first");
         assert_eq!((chart.total, chart.step.as_str()), (15, "min"));
+    }
+
+    #[test]
+    fn what_was_not_read_is_no_zero() {
+        let chart = |until: Option<&str>| {
+            BarChart::new(&[0; 60], hour()).read_until(until.map(|at| Timestamp::parse_rfc3339(at).unwrap()), hour()).unread
+        };
+        assert_eq!(chart(Some("2026-11-24T02:59:00Z")), Some((75.0, 25.0)));
+        assert_eq!(chart(Some("2026-11-23T00:00:00Z")), Some((0.0, 100.0)), "never, or before this time");
+        assert_eq!((chart(None), chart(Some("2026-11-24T03:20:00Z"))), (None, None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::error::sentence_case;
 use crate::model::{BusState, Timestamp};
 
 /// Three missed samples: the age is pointed out.
@@ -76,6 +77,19 @@ impl Freshness {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.condition != Condition::Fresh
+    }
+
+    /// Why the last try failed, as a sentence that follows "does not answer".
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let error = self.error.as_deref()?;
+        Some(sentence_case(error.strip_prefix("the bus did not answer: ").unwrap_or(error)))
+    }
+
+    /// Whether what is known is so old that it says nothing about the present.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        self.is_unreachable() || self.is_old
     }
 
     /// Whether the bus does not answer.

@@ -1,5 +1,6 @@
 //! Words about consumer groups.
 
+use super::freshness::Freshness;
 use super::lines::seconds;
 use crate::model::lag::{GroupStatus, TimeLagMillis};
 
@@ -14,7 +15,7 @@ pub struct GroupState {
     /// Value of `data-tone`.
     pub tone: &'static str,
     /// What it means.
-    pub title: &'static str,
+    pub title: String,
 }
 
 /// How a state looks.
@@ -29,7 +30,7 @@ pub fn state(word: &str) -> GroupState {
         }
         _ => ("circle-question-mark", "idle", "The bus does not tell the state"),
     };
-    GroupState { word: spaced(word), icon, tone, title }
+    GroupState { word: spaced(word), icon, tone, title: title.to_owned() }
 }
 
 /// What a group is doing, ready to be shown.
@@ -49,7 +50,19 @@ pub fn status(status: GroupStatus, parked: bool) -> GroupState {
         GroupStatus::TransactionBlocked => ("Blocked", "lock", "warn", "An open transaction holds back what comes next"),
         GroupStatus::Unknown => ("Unknown", "circle-question-mark", "idle", "What is known is too old or too little"),
     };
-    GroupState { word: word.to_owned(), icon, tone, title }
+    GroupState { word: word.to_owned(), icon, tone, title: title.to_owned() }
+}
+
+/// What a group was last seen doing, as far as that still says something: nobody knows what goes on where nobody can look, and what
+/// is old is not called well.
+#[must_use]
+pub fn status_at(last: GroupStatus, parked: bool, freshness: &Freshness) -> GroupState {
+    let seen = status(last, parked);
+    if freshness.is_past() {
+        let title = format!("{} when the bus was last read", seen.word);
+        return GroupState { title, ..status(GroupStatus::Unknown, false) };
+    }
+    if freshness.is_stale() && seen.tone == "ok" { GroupState { tone: "idle", ..seen } } else { seen }
 }
 
 /// Lag in time with its bound: `17 to 18 min`, `under 15 s`, `more than 2.0 h`.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::axis;
 use super::chart::Tick;
 use super::number::with_commas;
 use crate::metrics::bucket::Bucket;
@@ -180,7 +181,7 @@ impl LineChart {
     #[must_use]
     pub fn new(id: &str, title: &str, unit: Unit, buckets: Buckets, series: Vec<Named>, events: &[(Timestamp, String)]) -> Self {
         let highest = series.iter().flat_map(|series| &series.values).flatten().copied().fold(0.0, f64::max);
-        let top = ceiling(highest);
+        let top = axis::top(highest, unit);
         let starts = super::chart::bucket_starts(buckets);
         let alone = series.len() == 1;
         let lines = series.iter().zip(1..).map(|(series, colour)| {
@@ -212,7 +213,7 @@ impl LineChart {
             note: format!("{}, per {}", unit.note(), super::chart::step_words(buckets)),
             height: HEIGHT,
             lines: lines.collect(),
-            values: ticks(top, unit),
+            values: axis::ticks(top, unit, HEIGHT),
             times: super::chart::time_ticks(buckets),
             marks: marks(buckets, events),
             is_empty: series.iter().all(|series| series.values.iter().all(Option::is_none)),
@@ -295,33 +296,6 @@ fn paths(values: &[Option<f64>], top: f64) -> (String, String) {
     (line, area)
 }
 
-/// 1, 2, 4, 5 or 10 times a power of ten above the highest number.
-fn ceiling(highest: f64) -> f64 {
-    if highest <= 0.0 {
-        return 1.0;
-    }
-    let scale = 10_f64.powf(highest.log10().floor());
-    [1.0, 2.0, 4.0, 5.0, 10.0].into_iter().map(|step| step * scale).find(|top| *top >= highest).unwrap_or(10.0 * scale)
-}
-
-fn ticks(top: f64, unit: Unit) -> Vec<Tick> {
-    let label = |value: f64| match unit {
-        Unit::Seconds => seconds(value),
-        Unit::Ratio => format!("{:.0}%", value * 100.0),
-        _ if value >= 10_000.0 => super::number::short_number(whole(value)),
-        _ if value.fract() == 0.0 => with_commas(&format!("{value:.0}")),
-        _ => format!("{value:.1}"),
-    };
-    [0.0, top / 2.0, top]
-        .into_iter()
-        .map(|value| Tick {
-            at: f64::from(HEIGHT) * (1.0 - value / top),
-            label: if value == 0.0 { "0".to_owned() } else { label(value) },
-            anchor: "end",
-        })
-        .collect()
-}
-
 /// The newest few marks inside of the range: more would hide the lines.
 fn marks(buckets: Buckets, events: &[(Timestamp, String)]) -> Vec<Mark> {
     const SHOWN: usize = 3;
@@ -349,11 +323,6 @@ const fn as_f64(value: usize) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "places in a drawing")]
 const fn millis(value: i64) -> f64 {
     value as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a label of an axis is positive and rounded anyway")]
-const fn whole(value: f64) -> u64 {
-    value as u64
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use redrive::metrics::group::{Before, standing};
 use redrive::model::Timestamp;
 use redrive::model::bus::{Capability, GroupMember, TopicRole};
 use redrive::model::lag::{GroupOffset, GroupStatus, Verdict};
+use redrive::store::buses::SweepResult;
 use redrive::store::consumer_groups::SeenGroup;
 
 use super::site::Site;
@@ -185,4 +186,67 @@ async fn rows_stay_where_they_are_while_the_list_fetches_itself() {
     assert!(shown.contains("Sort again") && shown.contains(" 900 "), "numbers change in place: {shown}");
     assert!(places(&fresh, ["newcomer", "done", "shipping"]).is_sorted(), "{fresh}");
     assert_eq!(site.get("/buses/prod/consumer-groups?order=zz").by(&mara).send().await.status, 422);
+}
+
+/// Where a part fetches itself, by its id.
+fn live(page: &super::site::Answer, id: &str) -> String {
+    let opening = format!("id=\"{id}\" hx-get=\"");
+    page.text.split(&opening).nth(1).and_then(|rest| rest.split('"').next()).expect("it fetches itself").replace("&#38;", "&")
+}
+
+#[tokio::test]
+async fn partitions_and_groups_of_a_topic_stay_where_they_are_too() {
+    let (site, mara) = full(&[]).await;
+    let (one, tab) = ("/buses/prod/consumer-groups/shipping", "/buses/prod/topics/orders?tab=consumer_groups");
+    let pages = (site.get(one).by(&mara).send().await, site.get(tab).by(&mara).send().await);
+    // Partition 0 falls behind partition 1, and the group that had read everything behind the other one.
+    let workers = vec![member("worker-a", "orders", &[0, 1])];
+    let groups = [
+        group("shipping", Some(workers), &[("orders", 0, 150), ("orders", 1, 700)]),
+        group("done", Some(Vec::new()), &[("orders", 0, 100), ("orders", 1, 100)]),
+    ];
+    site.store.record_consumer_groups(&"prod".into(), &groups, None, Timestamp::now()).await.expect("groups are stored");
+    for (page, id, rows, address) in [
+        (&pages.0, "group", [" 1 700 1,100 400 ", " 0 150 1,100 950 "], one),
+        (&pages.1, "topic", [" shipping 1,350 ", " done 2,000 "], tab),
+    ] {
+        let part = site.get(&live(page, id)).by(&mara).header("hx-request", "true").header("hx-target", id).send().await;
+        let (kept, fresh) = (text(&part), text(&site.get(address).by(&mara).send().await));
+        let places = |shown: &str| rows.map(|row| shown.find(row).unwrap_or_else(|| panic!("{row}: {shown}")));
+        assert!(places(&kept).is_sorted(), "{kept}");
+        assert!(!places(&fresh).is_sorted(), "asked for anew, the worst comes first: {fresh}");
+        assert_eq!(id == "group", kept.contains("Sort again"), "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_group_did_is_not_told_as_the_present_once_its_bus_is_silent() {
+    let (site, mara) = full(&[]).await;
+    let now = Timestamp::now();
+    let failed = SweepResult::Failed("the bus did not answer: Connection refused".to_owned());
+    site.store.record_sweep(&"prod".into(), &failed, now).await.expect("the store takes it");
+    let young = site.get("/buses/prod/consumer-groups").by(&mara).send().await;
+    assert!(
+        text(&young).contains("Caught up done") && !young.text.contains("data-tone=\"ok\" title=\"Nothing of note"),
+        "old, so not green"
+    );
+    let (site, mara) = site_of(Duration::from_secs(600)).await;
+    site.store.record_sweep(&"prod".into(), &failed, now).await.expect("the store takes it");
+    for address in ["/buses/prod/consumer-groups", "/buses/prod/consumer-groups/shipping"] {
+        let page = site.get(address).by(&mara).send().await;
+        assert!(text(&page).contains("Unknown") && !text(&page).contains("Data loss shipping"), "{}", text(&page));
+        assert!(page.text.contains("Data loss when the bus was last read"), "what was known is kept in the title");
+    }
+    let first = site.get("/").by(&mara).send().await;
+    assert!(!text(&first).contains("Consumer group shipping"), "nobody is sent to a group of which nothing is known: {}", text(&first));
+    assert!(!first.text.contains("<span class=\"status\" data-tone=\"ok\">"), "nothing is well where nothing can be seen");
+}
+
+/// The same groups on a bus that was last read some time ago.
+async fn site_of(ago: Duration) -> (Site, String) {
+    let (site, mara) = site(ago, &[]).await;
+    fill(&site, &[seen("payments", TopicRole::Ordinary, 1)]).await;
+    let groups = [group("shipping", Some(Vec::new()), &[("payments", 0, 40)])];
+    site.store.record_consumer_groups(&"prod".into(), &groups, None, Timestamp::now().minus(ago)).await.expect("groups are stored");
+    (site, mara)
 }

@@ -47,3 +47,19 @@ async fn a_store_that_is_gone_is_said_and_nothing_else() {
     let page = site.get("/audit").send().await;
     assert_eq!(page.header("location"), "/login?next=%2Faudit", "nobody has to be looked up to be sent to the login");
 }
+
+#[tokio::test]
+async fn an_act_that_failed_leads_back_and_is_not_asked_for_again_as_a_page() {
+    let site = Site::new().await;
+    let mara = site.person("mara", Role::Operator).await;
+    let post = async |referer: &str| {
+        site.post("/replays/0198f000-0000-7000-8000-000000000000/pause").by(&mara).header("referer", referer).send().await
+    };
+    let ours = post("http://localhost:8080/replays?bus=prod").await;
+    assert_eq!(ours.status, StatusCode::NOT_FOUND);
+    assert!(ours.text.contains("href=\"/replays?bus=prod\"") && ours.text.contains("Go back"), "{}", ours.text);
+    assert!(!ours.text.contains("Try again"), "an act is no page to be asked for");
+    for foreign in ["https://elsewhere.example/replays", "http://localhost:8080//elsewhere.example", "nonsense"] {
+        assert!(!post(foreign).await.text.contains("Go back"), "{foreign}");
+    }
+}

@@ -49,3 +49,23 @@ async fn guessing_the_code_waits() {
     let answer = site.post("/first-start").form(&[("code", "guess"), ("username", "eve"), ("password", PASSWORD)]).send().await;
     assert!(answer.text.contains("Too many tries"), "{}", answer.text);
 }
+
+#[tokio::test]
+async fn the_sample_for_a_first_bus_can_be_copied_and_used_as_it_stands() {
+    let site = Site::new().await;
+    let mara = site.person("mara", Role::Viewer).await;
+    let page = site.get("/").by(&mara).send().await;
+    let block = page.text.split("id=\"step-config\">").nth(1).and_then(|rest| rest.split("</pre>").next()).expect("a sample");
+    let sample: String = block.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| text).collect();
+    let sample = sample.replace("&#34;", "\"").replace("&quot;", "\"");
+    let parsed = |text: &str| redrive::config::Config::parse(None, text, [], &redrive::app::CHECKS);
+    assert_eq!(parsed(&sample).expect("it is a configuration").buses.len(), 1, "{sample}");
+    let password = tempfile::NamedTempFile::new().expect("a scratch file");
+    std::fs::write(password.path(), "a secret\n").expect("written");
+    // The certificate is the reader's own; everything else can be used with its marks taken away.
+    let secured: Vec<&str> =
+        sample.lines().filter(|line| !line.contains("ssl.ca.location")).map(|line| line.trim_start_matches("# ")).collect();
+    let secured = secured.join("\n").replace("/run/secrets/kafka-password", &password.path().display().to_string());
+    let problems = parsed(&secured).map_err(|problems| problems.to_string());
+    assert_eq!(problems.map(|config| config.buses[0].client["sasl.mechanisms"].clone()).as_deref(), Ok("SCRAM-SHA-512"), "{secured}");
+}

@@ -51,7 +51,7 @@ impl Attention {
         if self.is_bad() { "octagon-x" } else { "triangle-alert" }
     }
 
-    const fn is_bad(&self) -> bool {
+    pub(super) const fn is_bad(&self) -> bool {
         matches!(self.tone.as_bytes(), b"bad")
     }
 }
@@ -87,17 +87,17 @@ fn not_ready(text: &str) -> Attention {
 
 fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {
     let name = short(state.id.as_str(), 80);
-    let href = Address::new("/topics").and("bus", state.id.as_str()).to_string();
+    let href = "/buses".to_owned();
     let row = |tone, what, evidence, since| Attention { tone, what, evidence, place: name.clone(), since, href, action: "See bus" };
     let freshness = Freshness::of(state, now);
-    let (tone, error) = (freshness.look().tone, freshness.error.as_deref().map(|error| short(error, 300)));
-    match (freshness.condition, error) {
+    let (tone, reason) = (freshness.look().tone, freshness.reason().map(|reason| short(&reason, 400)));
+    match (freshness.condition, reason) {
         (Condition::Fresh, _) | (Condition::Never, None) => None,
-        (Condition::Never, Some(error)) => Some(row(tone, "Bus was never reached".to_owned(), error, state.failing_since)),
-        (_, Some(error)) => Some(row(
+        (Condition::Never, Some(reason)) => Some(row(tone, "Bus was never reached".to_owned(), reason, state.failing_since)),
+        (_, Some(reason)) => Some(row(
             tone,
             "Bus does not answer".to_owned(),
-            format!("{error}. What is shown of it is as old as its last answer"),
+            format!("{reason} What is shown of it is as old as its last answer."),
             state.failing_since,
         )),
         (_, None) => {

@@ -11,6 +11,7 @@ use crate::store::failure_groups::Buckets;
 use crate::store::{Store, StoreError};
 use crate::web::pages::consumer_group::history::series;
 use crate::web::view::address::segment;
+use crate::web::view::freshness::Freshness;
 use crate::web::view::group::{self, GroupState};
 use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, decimal, numbers, spark};
 
@@ -51,6 +52,8 @@ pub(in crate::web) struct GroupRow {
     pub(in crate::web) name: String,
     pub(in crate::web) href: String,
     pub(in crate::web) status: GroupState,
+    /// Whether its figures are old ones.
+    pub(in crate::web) stale: bool,
     pub(in crate::web) evidence: String,
     pub(in crate::web) lag: Option<u64>,
     pub(in crate::web) time_lag: String,
@@ -60,12 +63,13 @@ pub(in crate::web) struct GroupRow {
 type Values = Vec<Option<f64>>;
 
 impl Flow {
-    pub(in crate::web) async fn load(store: &Store, buses: &[BusId], buckets: Buckets) -> Result<Self, StoreError> {
+    pub(in crate::web) async fn load(store: &Store, buses: &[Freshness], buckets: Buckets) -> Result<Self, StoreError> {
         let mut flow =
             Self { charts: Vec::new(), topics: Vec::new(), groups: Vec::new(), troubled: Vec::new(), all_groups: 0, rate: (None, None) };
         let (mut per_bus, mut topics, mut lags, mut summaries) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
         let mut before = Vec::new();
-        for bus in buses {
+        for freshness in buses {
+            let bus = &BusId::from(freshness.bus.as_str());
             let of_bus = all(store, Figure::BusMessagesPerSecond, bus, buckets).await?;
             per_bus.extend(of_bus.into_iter().map(|(_, values)| Named::new(bus.as_str(), values)));
             before.extend(all(store, Figure::BusMessagesPerSecond, bus, just_before(buckets)).await?.into_iter().map(|(_, values)| values));
@@ -76,7 +80,8 @@ impl Flow {
                     lags.entry((bus.clone(), group)).or_insert_with(Vec::new).push(values);
                 }
             }
-            summaries.extend(store.list_consumer_groups(bus, None, None).await?);
+            let of_bus = store.list_consumer_groups(bus, None, None).await?;
+            summaries.extend(of_bus.into_iter().map(|group| (group, freshness)));
         }
         let lags: HashMap<(BusId, GroupName), Values> =
             lags.into_iter().map(|(key, all)| (key, added_up(&all, buckets.count as usize))).collect();
@@ -88,24 +93,25 @@ impl Flow {
         ];
         flow.topics = busiest(topics);
         flow.all_groups = summaries.len() as u64;
-        flow.groups(summaries, &lags);
+        flow.place(summaries, &lags);
         Ok(flow)
     }
 
-    fn groups(&mut self, mut summaries: Vec<ConsumerGroupSummary>, lags: &HashMap<(BusId, GroupName), Values>) {
-        summaries.retain(|group| !group.standing.parked);
-        summaries.sort_by(|a, b| {
+    fn place(&mut self, mut summaries: Vec<(ConsumerGroupSummary, &Freshness)>, lags: &HashMap<(BusId, GroupName), Values>) {
+        summaries.retain(|(group, _)| !group.standing.parked);
+        summaries.sort_by(|(a, _), (b, _)| {
             let key = |group: &ConsumerGroupSummary| (needs(group), group.lag_messages.unwrap_or(0));
             key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
         self.groups = summaries
             .iter()
-            .filter(|group| group.lag_messages > Some(0) || needs(group).is_some())
+            .filter(|(group, _)| group.lag_messages > Some(0) || needs(group).is_some())
             .take(ROWS)
-            .map(|group| row(group, lags))
+            .map(|(group, freshness)| row(group, freshness, lags))
             .collect();
-        summaries.retain(|group| needs(group).is_some());
-        self.troubled = summaries;
+        // What a group did when its bus was last read says nothing about now; that the bus does not answer is said already.
+        summaries.retain(|(group, freshness)| needs(group).is_some() && !freshness.is_past());
+        self.troubled = summaries.into_iter().map(|(group, _)| group).collect();
     }
 }
 
@@ -114,12 +120,13 @@ pub(super) fn needs(group: &ConsumerGroupSummary) -> Option<GroupStatus> {
     Some(group.standing.status).filter(|status| status.needs_attention() && *status != GroupStatus::NoCommit && !group.standing.parked)
 }
 
-fn row(group: &ConsumerGroupSummary, lags: &HashMap<(BusId, GroupName), Values>) -> GroupRow {
+fn row(group: &ConsumerGroupSummary, freshness: &Freshness, lags: &HashMap<(BusId, GroupName), Values>) -> GroupRow {
     GroupRow {
         bus: group.bus.to_string(),
         name: group.name.to_string(),
         href: format!("/buses/{}/consumer-groups/{}", segment(group.bus.as_str()), segment(group.name.as_str())),
-        status: group::status(group.standing.status, false),
+        status: group::status_at(group.standing.status, false, freshness),
+        stale: freshness.is_stale(),
         evidence: group.standing.evidence.clone(),
         lag: group.lag_messages,
         time_lag: group.time_lag.map_or_else(String::new, group::time_lag),
@@ -162,6 +169,8 @@ fn peak(values: &[Option<f64>]) -> f64 {
 fn largest(mut named: Vec<Named>) -> Vec<Named> {
     named.sort_by(|a, b| peak(&b.values).total_cmp(&peak(&a.values)).then_with(|| a.label.cmp(&b.label)));
     named.truncate(MOST);
+    // By name, so that a line keeps its colour while their numbers change.
+    named.sort_by(|a, b| a.label.cmp(&b.label));
     named
 }
 

@@ -10,6 +10,7 @@ use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Times
 use crate::store::failure_groups::{Arrivals, Buckets, FailureGroupSort};
 use crate::store::topics::TopicFilter;
 use crate::store::{Store, StoreError, StoreUsage};
+use crate::web::view::freshness::Freshness;
 use crate::web::view::partition_problem::TopicProblem;
 use crate::web::view::range::Range;
 
@@ -96,7 +97,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     for state in states.into_iter().filter(|state| buses.is_empty() || buses.contains(&state.id)) {
         watched.push(watch(store, state).await?);
     }
-    let shown: Vec<BusId> = watched.iter().map(|bus: &WatchedBus| bus.state.id.clone()).collect();
+    let shown: Vec<Freshness> = watched.iter().map(|bus: &WatchedBus| Freshness::of(&bus.state, now)).collect();
     let flow = Flow::load(store, &shown, buckets).await?;
     Ok(Overview {
         now,

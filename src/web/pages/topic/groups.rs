@@ -2,8 +2,12 @@
 
 use super::super::super::view::address::segment;
 use super::super::super::view::group::{self, GroupState};
+use super::super::super::view::listing::ShownOrder;
 use super::super::super::{Error, WebState};
 use crate::model::{BusId, TopicName};
+
+/// Rows that keep their place while their numbers change.
+const KEPT: usize = 300;
 
 /// A consumer group with commits on the topic.
 #[derive(Debug)]
@@ -17,8 +21,8 @@ pub(super) struct GroupRow {
     pub(super) partitions: u32,
 }
 
-/// The groups with the most to read first, then by name.
-pub(super) async fn list(state: &WebState, bus: &BusId, topic: &TopicName) -> Result<Vec<GroupRow>, Error> {
+/// The groups with the most to read first, then by name; those that are shown already stay where they are.
+pub(super) async fn list(state: &WebState, bus: &BusId, topic: &TopicName, order: &ShownOrder) -> Result<Vec<GroupRow>, Error> {
     let groups = state.store().list_consumer_groups(bus, None, Some(topic.as_str())).await?;
     let mut rows: Vec<GroupRow> = groups
         .into_iter()
@@ -33,5 +37,11 @@ pub(super) async fn list(state: &WebState, bus: &BusId, topic: &TopicName) -> Re
         })
         .collect();
     rows.sort_by(|a, b| b.lag.cmp(&a.lag).then_with(|| a.name.cmp(&b.name)));
+    order.keep(&mut rows, |row| row.name.as_str());
     Ok(rows)
+}
+
+/// The order in which they are shown.
+pub(super) fn shown(rows: &[GroupRow]) -> ShownOrder {
+    ShownOrder::of(rows.iter().take(KEPT).map(|row| row.name.as_str()))
 }

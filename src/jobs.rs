@@ -19,6 +19,7 @@ mod discards;
 mod figures;
 mod instances;
 mod lease;
+mod letter_figures;
 mod policies;
 mod purges;
 mod retention;
@@ -133,6 +134,13 @@ pub const TABLE: &[Job] = &[
         run: |run| Box::pin(spans::expire(run)),
     },
     Job {
+        name: "dead-letter figures",
+        period: Duration::from_secs(15),
+        touches: "samples of what is open, of outcomes of replays, and of Redrive itself",
+        by: By::One,
+        run: |run| Box::pin(letter_figures::sample(run)),
+    },
+    Job {
         name: "discards",
         period: Duration::from_secs(2),
         touches: "statuses of dead letters in discards and restores that a crash left behind, with their audit",
@@ -175,13 +183,23 @@ struct Run {
     revisions: Arc<Mutex<Option<BTreeMap<String, i64>>>>,
     /// Where deriving figures from spans stands; of the `traces` job alone.
     deriver: Arc<tokio::sync::Mutex<Option<traces::Deriver>>>,
+    /// What was seen of dead letters; of the `dead-letter figures` job alone.
+    letters: Arc<tokio::sync::Mutex<letter_figures::Memory>>,
 }
 
 /// Starts everything: the table's jobs, and a sampler and an indexer for each bus. Returns at once; nothing waits for a bus.
 /// Where instances share a store, this one is registered in it first, so that no other takes it for a stranger.
 pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention, policies: Policies) {
     let operations = Operations::new(buses.iter().map(|work| (work.id().clone(), Arc::clone(&work.bus))).collect());
-    let run = Run { context: context.clone(), retention, operations, policies, revisions: Arc::default(), deriver: Arc::default() };
+    let run = Run {
+        context: context.clone(),
+        retention,
+        operations,
+        policies,
+        revisions: Arc::default(),
+        deriver: Arc::default(),
+        letters: Arc::default(),
+    };
     if context.instance.shared
         && let Err(error) = instances::register(&run).await
     {

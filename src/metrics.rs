@@ -8,4 +8,5 @@ pub mod group;
 pub mod histogram;
 pub mod history;
 pub mod status;
+pub mod trend;
 mod wire;

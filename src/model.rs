@@ -9,6 +9,7 @@ pub mod failure;
 pub mod failure_group;
 pub mod figure;
 pub mod group_event;
+pub mod happening;
 pub mod lag;
 pub mod names;
 pub mod page;

@@ -11,6 +11,7 @@ use crate::bus::Bus;
 use crate::model::{BusId, Capabilities};
 
 pub mod discard;
+pub mod lag;
 pub mod policy;
 pub mod purge;
 pub mod records;

@@ -19,9 +19,11 @@ pub mod dead_letters;
 pub mod discards;
 mod error;
 mod facets;
+pub mod failure_group_events;
 pub mod failure_groups;
 pub mod figures;
 pub mod group_events;
+pub mod happenings;
 pub mod indexing;
 pub mod instances;
 mod open;
@@ -37,6 +39,7 @@ pub mod search;
 pub mod spans;
 pub mod statuses;
 pub mod topics;
+pub mod trends;
 mod usage;
 
 use caches::Caches;
@@ -163,11 +166,17 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         discards::STATEMENTS,
         discards::steps::STATEMENTS,
         facets::STATEMENTS,
+        failure_group_events::STATEMENTS,
         failure_groups::STATEMENTS,
         figures::STATEMENTS,
+        figures::directory::STATEMENTS,
+        figures::hot::STATEMENTS,
+        figures::letters::STATEMENTS,
         figures::read::STATEMENTS,
         figures::rollup::STATEMENTS,
+        figures::totals::STATEMENTS,
         group_events::STATEMENTS,
+        happenings::STATEMENTS,
         indexing::STATEMENTS,
         indexing::write::STATEMENTS,
         instances::STATEMENTS,
@@ -190,6 +199,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         statuses::STATEMENTS,
         topics::STATEMENTS,
         topics::record::STATEMENTS,
+        trends::STATEMENTS,
         usage::STATEMENTS,
     ];
     let own = match db {

@@ -103,20 +103,24 @@
       context.save();
       context.strokeStyle = colour.text;
       context.setLineDash([2 * devicePixelRatio, 2 * devicePixelRatio]);
-      for (const [at] of data.marks) {
+      context.fillStyle = colour.text;
+      context.textAlign = "center";
+      context.font = `${11 * devicePixelRatio}px system-ui`;
+      for (const [at, , number] of data.marks) {
         const x = u.valToPos(at, "x", true);
         if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
         context.beginPath();
         context.moveTo(x, u.bbox.top);
         context.lineTo(x, u.bbox.top + u.bbox.height);
         context.stroke();
+        context.fillText(String(number), x, u.bbox.top - 2 * devicePixelRatio);
       }
       context.restore();
     };
     const options = {
       width: room(box),
       height: 148,
-      padding: [8, 18, 0, 0],
+      padding: [data.marks.length > 0 ? 14 : 8, 18, 0, 0],
       cursor: { sync: { key: "page" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       legend: { show: false },
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },

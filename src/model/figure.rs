@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::dead_letter::{UnknownWord, words};
-use super::{BusId, GroupName, TopicName};
+use super::{BusId, Fingerprint, GroupName, TopicName};
 
 words! {
     /// A figure.
@@ -59,6 +59,12 @@ words! {
         BusMessagesPerSecond = "bus_messages_per_second" / 23,
         /// Spans that failed; with `spans_per_second` it makes the ratio.
         SpanErrorsPerSecond = "span_errors_per_second" / 24,
+        /// Replayed messages whose outcome is known: resolved or failed again.
+        ReplayOutcomes = "replay_outcomes" / 25,
+        /// Replayed messages that failed again; with `replay_outcomes` it makes the ratio.
+        ReplayFailures = "replay_failures" / 26,
+        /// Time from a failure until its dead letter was resolved.
+        DeadLettersResolveSeconds = "dead_letters_resolve_seconds" / 27,
     }
 }
 
@@ -82,7 +88,7 @@ impl Figure {
         match self {
             Self::TopicMessagesPerSecond | Self::ConsumerGroupMessagesPerSecond | Self::BusMessagesPerSecond => "messages/s",
             Self::SpansPerSecond | Self::SpanErrorsPerSecond => "spans/s",
-            Self::ConsumerGroupLagMessages | Self::RecordsLost => "messages",
+            Self::ConsumerGroupLagMessages | Self::RecordsLost | Self::ReplayOutcomes | Self::ReplayFailures => "messages",
             Self::DeadLettersPerMinute => "dead letters/min",
             Self::DeadLettersOpen => "dead letters",
             Self::FailureGroupsNew | Self::FailureGroupsReturned => "failure groups",
@@ -92,6 +98,7 @@ impl Figure {
             Self::ConsumerGroupLagSeconds
             | Self::ConsumerGroupStatusSeconds
             | Self::DeadLettersOldestOpenSeconds
+            | Self::DeadLettersResolveSeconds
             | Self::PublishDurationSeconds
             | Self::BrokerDurationSeconds
             | Self::ProcessingDurationSeconds
@@ -112,10 +119,13 @@ impl Figure {
             | Self::SpanErrorsPerSecond
             | Self::RecordsLost
             | Self::DeadLettersPerMinute
+            | Self::ReplayOutcomes
+            | Self::ReplayFailures
             | Self::FailureGroupsNew
             | Self::FailureGroupsReturned => FigureKind::Rate,
             Self::SpansErrorRatio | Self::ReplayFailedAgainRatio => FigureKind::Ratio,
-            Self::PublishDurationSeconds
+            Self::DeadLettersResolveSeconds
+            | Self::PublishDurationSeconds
             | Self::BrokerDurationSeconds
             | Self::ProcessingDurationSeconds
             | Self::EndToEndDurationSeconds => FigureKind::Durations,
@@ -175,6 +185,13 @@ impl Labels {
     #[must_use]
     pub fn operation(mut self, operation: impl Into<String>) -> Self {
         self.operation = Some(operation.into());
+        self
+    }
+
+    /// The same with a failure group's fingerprint.
+    #[must_use]
+    pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Self {
+        self.fingerprint = Some(fingerprint.to_string());
         self
     }
 

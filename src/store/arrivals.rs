@@ -19,6 +19,9 @@ statements! {
         and a.hour < cast($3 as bigint) + (b.bucket + 1) * cast($4 as bigint)) \
         from (select cast(value as bigint) as id from json_each(cast($1 as text))) f, \
         (select cast(value as bigint) as bucket from json_each(cast($2 as text))) b";
+    const HOURS = "select facet_id, hour, letters from arrival_hours where hour >= $1 and hour < $2";
+    const HOURS_OF = "select facet_id, hour, letters from arrival_hours \
+        where facet_id in (select cast(value as bigint) from json_each(cast($1 as text))) and hour >= $2 and hour < $3";
     const BY_HOUR = "select hour, cast(sum(letters) as bigint) from arrival_hours where hour >= $1 and hour < $2 group by hour";
     const FORGET_MINUTES = "update arrival_hours set by_minute = false, minutes = '' where by_minute and (facet_id, hour) in \
         (select facet_id, hour from arrival_hours where by_minute and hour < $1 order by hour limit $2)";
@@ -136,6 +139,20 @@ impl Store {
         let rows: Vec<(i64, i64, Option<i64>)> =
             read!(self, |pool| sqlx::query_as(BY_HOUR_OF).bind(&ids).bind(&numbers).bind(first).bind(per_bucket).fetch_all(pool).await?)?;
         Ok(rows.into_iter().filter_map(|(facet, bucket, letters)| Some((facet, bucket, letters?))).collect())
+    }
+
+    /// Arrivals by facet and bucket, of these facets or of all.
+    pub(super) async fn arrivals_by_facet(&self, facets: Option<&[i64]>, buckets: Buckets) -> Result<Vec<(i64, i64, i64)>, StoreError> {
+        let Some((first, per_bucket)) = buckets.whole_hours() else { return self.arrivals_by_minute(facets, buckets).await };
+        let end = first.saturating_add(per_bucket.saturating_mul(i64::from(buckets.count)));
+        let rows: Vec<(i64, i64, i64)> = match facets {
+            Some(facets) => {
+                let ids = id_list(facets);
+                read!(self, |pool| sqlx::query_as(HOURS_OF).bind(&ids).bind(first).bind(end).fetch_all(pool).await?)?
+            }
+            None => read!(self, |pool| sqlx::query_as(HOURS).bind(first).bind(end).fetch_all(pool).await?)?,
+        };
+        Ok(rows.into_iter().map(|(facet, hour, letters)| (facet, (hour - first) / per_bucket, letters)).collect())
     }
 
     async fn arrivals_by_minute(&self, facets: Option<&[i64]>, buckets: Buckets) -> Result<Vec<(i64, i64, i64)>, StoreError> {

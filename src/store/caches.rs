@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
+use super::figures::directory::Directory;
+use super::figures::hot::Hot;
+use super::figures::totals::{TotalsKey, TotalsOf};
 use crate::model::figure::SeriesKey;
 
 /// Hash of a facet's combination or of a stack trace's frames.
@@ -86,6 +89,12 @@ pub(super) struct Caches {
     pub(super) frames: Cache<i64, std::sync::Arc<[u8]>>,
     /// Series of figures; their rows are never removed.
     pub(super) series: Cache<SeriesKey, i64>,
+    /// All series by figure.
+    pub(super) directory: Directory,
+    /// What is not rolled up yet.
+    pub(super) hot: Hot,
+    /// Whole hours of many series in one.
+    pub(super) totals: Cache<TotalsKey, TotalsOf>,
 }
 
 impl Caches {
@@ -97,6 +106,9 @@ impl Caches {
             partitions: Cache::new(16_384),
             frames: Cache::new(128),
             series: Cache::new(65_536),
+            directory: Directory::default(),
+            hot: Hot::default(),
+            totals: Cache::new(32),
         }
     }
 

@@ -12,8 +12,13 @@ use crate::metrics::frame;
 use crate::model::figure::{Labels, SeriesKey};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 
+pub(super) mod directory;
+pub(super) mod hot;
+pub mod letters;
 pub mod read;
+pub mod recent;
 pub mod rollup;
+pub mod totals;
 
 statements! {
     const ADD_SERIES = "insert into series (figure, bus, topic, consumer_group, service, operation, fingerprint, status) \
@@ -96,6 +101,7 @@ impl Store {
             }
             moved == 1
         });
+        self.inner.caches.hot.moved();
         Ok(moved)
     }
 
@@ -130,6 +136,7 @@ impl Store {
             .fetch_one(pool)
             .await)?;
         self.inner.caches.series.extend([(key.clone(), id)]);
+        self.inner.caches.directory.grown();
         Ok(id)
     }
 }

@@ -257,7 +257,7 @@ impl PartitionRow {
     }
 }
 
-const fn role_code(role: TopicRole) -> i16 {
+pub(in crate::store) const fn role_code(role: TopicRole) -> i16 {
     match role {
         TopicRole::Ordinary => 0,
         TopicRole::DeadLetter => 1,

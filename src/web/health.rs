@@ -11,6 +11,7 @@ use super::WebState;
 use super::error::Error;
 use super::extract::Viewer;
 use crate::model::Timestamp;
+use crate::model::figure::Figure;
 use crate::telemetry::figures;
 use crate::telemetry::metrics::CONTENT_TYPE;
 
@@ -49,14 +50,17 @@ pub(super) async fn ready(State(state): State<WebState>) -> Response {
 }
 
 /// `GET /metrics`: Prometheus text, for viewers unless the configuration says for everybody; with `bus_figures` the newest sample of
-/// every series of the buses too, read from the store.
+/// every series of the buses too, and what tables know of the last minutes, read from the store.
 pub(super) async fn metrics(State(state): State<WebState>, mut parts: Parts) -> Result<Response, Error> {
     if !state.config().http.metrics_public {
         Viewer::from_request_parts(&mut parts, &state).await?;
     }
     let mut text = state.metrics().encode();
     if state.config().http.bus_figures {
-        let samples = state.store().newest_samples(Timestamp::now().minus(NEWEST)).await?;
+        let now = Timestamp::now();
+        let mut samples = state.store().newest_samples(now.minus(NEWEST)).await?;
+        samples.retain(|(key, _)| !matches!(key.figure, Figure::ReplayOutcomes | Figure::ReplayFailures));
+        samples.extend(state.store().recent_samples(now).await?);
         text.push_str(&figures::encode(samples));
     }
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())

@@ -15,6 +15,7 @@ pub mod letter_row;
 pub mod lines;
 pub mod listing;
 pub mod look;
+pub mod marks;
 pub mod number;
 pub mod partition_problem;
 pub mod period;

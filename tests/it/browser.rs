@@ -2,6 +2,7 @@
 
 mod acts;
 mod corpus;
+mod drawings;
 mod harness;
 mod journey;
 mod policies;

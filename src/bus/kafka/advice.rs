@@ -30,6 +30,11 @@ const ADVICE: &[(&[&str], &str)] = &[
         "nobody answers at that address: is the broker running, and does bootstrap_servers name it",
     ),
     (&["Disconnected", "Connection reset"], "the broker hung up: it may want TLS or a login, look at \"security.protocol\""),
+    // All that librdkafka says where it had hung up before anything was asked.
+    (
+        &["Broker transport failure"],
+        "the connection broke: is the broker running, and does it want TLS or a login; look at \"security.protocol\"",
+    ),
 ];
 
 /// The words, with what to look at behind them.

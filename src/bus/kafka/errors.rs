@@ -30,7 +30,7 @@ pub(super) fn explain(act: &str, needs: &str, failure: &Failure, watch: &Watch) 
         code if is_unreachable(code) => match watch.recent_reason() {
             Some(reason) if is_login(&reason) => BusError::Denied(format!("the login was refused while {act}: {}", with_advice(&reason))),
             Some(reason) => BusError::Unreachable(format!("{act}: {}", with_advice(&reason))),
-            None => BusError::Unreachable(format!("{act}: {words}")),
+            None => BusError::Unreachable(format!("{act}: {}", with_advice(words))),
         },
         _ => BusError::Other(format!("{act}: {words}")),
     }

@@ -13,14 +13,8 @@ use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
 statements! {
-    const FIND = "select id, bus, topic, consumer_group, service, operation, fingerprint, status from series where figure = $1 \
-        and (cast($2 as text) is null or bus = $2) and (cast($3 as text) is null or topic = $3) \
-        and (cast($4 as text) is null or consumer_group = $4) and (cast($5 as text) is null or service = $5) \
-        and (cast($6 as text) is null or operation = $6) and (cast($7 as text) is null or fingerprint = $7) \
-        and (cast($8 as text) is null or status = $8) order by id";
     const NAMED = "select id, bus, topic, consumer_group, service, operation, fingerprint, status, figure from series \
         where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
-    const UNTIL = "select until_hour from figure_rollup where id = 1";
     const FRAMES = "select taken_at, covers_ms, points from figure_frames where taken_at >= $1 and taken_at < $2 order by taken_at, id";
     const MINUTES = "select series_id, hour, buckets from figure_minutes \
         where series_id in (select cast(value as bigint) from json_each(cast($1 as text))) and hour >= $2 and hour <= $3";
@@ -94,30 +88,64 @@ struct NamedRow {
 
 type Sums = HashMap<i64, Vec<Option<Bucket>>>;
 
+/// Series, step, and a minute of it.
+type Newest = Vec<(i64, usize, Bucket)>;
+
 impl Store {
     /// Reads series of one figure; those without a sample in the range are left out.
     pub async fn read_series(&self, query: &SeriesQuery) -> Result<Vec<SeriesBuckets>, StoreError> {
-        let series = self.find_series(query.figure, &query.labels).await?;
+        self.read_series_where(query, |_| true).await
+    }
+
+    /// Of the series that [`Self::read_series`] would read those whose labels are wanted.
+    pub async fn read_series_where(
+        &self,
+        query: &SeriesQuery,
+        wanted: impl Fn(&Labels) -> bool + Send,
+    ) -> Result<Vec<SeriesBuckets>, StoreError> {
+        let known = self.known_series(query.figure).await?;
+        let asked = stored(&query.labels);
+        let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| matches(&asked, labels) && wanted(labels)).collect();
         if series.is_empty() || query.steps() == 0 {
             return Ok(Vec::new());
         }
         let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
-        let (until,): (i64,) = read!(self, |pool| sqlx::query_as(UNTIL).fetch_one(pool).await?)?;
-        let (from, to, rolled) = (query.from.as_millis(), query.to.as_millis(), until.saturating_mul(HOUR_MS));
+        let (from, to) = (query.from.as_millis(), query.to.as_millis());
         let mut sums: Sums = HashMap::new();
         if query.step_ms < MINUTE_MS {
             self.add_frames(query, &ids, from, to, &mut sums).await?;
         } else {
+            // The newest minutes first: what is rolled up meanwhile must not be missing from both.
+            let (rolled, newest) = self.newest(query, &ids).await?;
             let rolled_to = to.min(rolled);
             if query.step_ms % HOUR_MS == 0 && from % HOUR_MS == 0 {
                 self.add_hours(query, &ids, from, rolled_to, &mut sums).await?;
             } else {
                 self.add_minutes(query, &ids, from, rolled_to, &mut sums).await?;
             }
-            self.add_frames(query, &ids, from.max(rolled), to, &mut sums).await?;
+            match newest {
+                Some(newest) => newest.into_iter().for_each(|(id, step, bucket)| add(&mut sums, query, id, step, bucket)),
+                None => self.add_frames(query, &ids, from.max(rolled), to, &mut sums).await?,
+            }
         }
-        let found = series.into_iter().filter_map(|(id, labels)| Some(SeriesBuckets { labels, buckets: sums.remove(&id)? }));
+        let found = series.into_iter().filter_map(|(id, labels)| Some(SeriesBuckets { labels: labels.clone(), buckets: sums.remove(id)? }));
         Ok(found.collect())
+    }
+
+    /// Where minutes and hours end, in milliseconds, and the minutes since then with their step; `None` where frames must be read.
+    async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(i64, Option<Newest>), StoreError> {
+        let Some(kept) = self.hot().await? else {
+            let (until,): (i64,) = read!(self, |pool| sqlx::query_as(super::hot::UNTIL).fetch_one(pool).await?)?;
+            return Ok((until.saturating_mul(HOUR_MS), None));
+        };
+        let mut newest = Vec::new();
+        kept.collect(ids, query.from.as_millis().max(kept.rolled), query.to.as_millis(), |id, at, bucket| {
+            // A minute counts where it begins; the first one may have begun before the range.
+            if let Some(step) = query.step_at(at.max(query.from.as_millis())) {
+                newest.push((id, step, bucket.clone()));
+            }
+        });
+        Ok((kept.rolled, Some(newest)))
     }
 
     /// The newest sample of every series since `from`: levels and rates; durations are left out.
@@ -141,23 +169,6 @@ impl Store {
             Some((SeriesKey { figure, labels }, newest.remove(&id)?))
         });
         Ok(named.collect())
-    }
-
-    /// Series of a figure with these labels.
-    async fn find_series(&self, figure: Figure, labels: &Labels) -> Result<Vec<(i64, Labels)>, StoreError> {
-        let some = |value: Option<&str>| value.map(|value| label(Some(value)));
-        let rows: Vec<SeriesRow> = read!(self, |pool| sqlx::query_as(FIND)
-            .bind(i32::from(figure.code()))
-            .bind(some(labels.bus.as_ref().map(BusId::as_str)))
-            .bind(some(labels.topic.as_ref().map(TopicName::as_str)))
-            .bind(some(labels.consumer_group.as_ref().map(GroupName::as_str)))
-            .bind(some(labels.service.as_deref()))
-            .bind(some(labels.operation.as_deref()))
-            .bind(some(labels.fingerprint.as_deref()))
-            .bind(some(labels.status.as_deref()))
-            .fetch_all(pool)
-            .await?)?;
-        Ok(rows.into_iter().map(SeriesRow::into_labels).collect())
     }
 
     async fn add_frames(&self, query: &SeriesQuery, ids: &[i64], from: i64, to: i64, sums: &mut Sums) -> Result<(), StoreError> {
@@ -192,6 +203,34 @@ impl Store {
         let rows = read!(self, |pool| sqlx::query_as(HOURS).bind(&list).bind(first).bind(last).fetch_all(pool).await?)?;
         add_rows(rows, 24 * HOUR_MS, HOUR_MS, query, to, sums)
     }
+}
+
+/// Labels as they stand in the store.
+fn stored(labels: &Labels) -> Labels {
+    let cut = |value: &Option<String>| value.as_deref().map(|value| label(Some(value)));
+    Labels {
+        bus: labels.bus.as_ref().map(|bus| BusId::new(label(Some(bus.as_str())))),
+        topic: labels.topic.as_ref().map(|topic| TopicName::new(label(Some(topic.as_str())))),
+        consumer_group: labels.consumer_group.as_ref().map(|group| GroupName::new(label(Some(group.as_str())))),
+        service: cut(&labels.service),
+        operation: cut(&labels.operation),
+        fingerprint: cut(&labels.fingerprint),
+        status: cut(&labels.status),
+    }
+}
+
+/// Whether a series has the labels that are asked for.
+fn matches(asked: &Labels, labels: &Labels) -> bool {
+    fn same<T: PartialEq>(asked: Option<&T>, found: Option<&T>) -> bool {
+        asked.is_none() || asked == found
+    }
+    same(asked.bus.as_ref(), labels.bus.as_ref())
+        && same(asked.topic.as_ref(), labels.topic.as_ref())
+        && same(asked.consumer_group.as_ref(), labels.consumer_group.as_ref())
+        && same(asked.service.as_ref(), labels.service.as_ref())
+        && same(asked.operation.as_ref(), labels.operation.as_ref())
+        && same(asked.fingerprint.as_ref(), labels.fingerprint.as_ref())
+        && same(asked.status.as_ref(), labels.status.as_ref())
 }
 
 /// Adds rows of `(series, number of the row's time, buckets)`.

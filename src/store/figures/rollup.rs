@@ -103,6 +103,7 @@ impl Store {
             sqlx::query(ROLLED).bind(from).bind(to).bind(newest).execute(&mut *tx).await?;
             sqlx::query(UNTIL).bind(number + 1).execute(&mut *tx).await?;
         });
+        self.inner.caches.hot.moved();
         Ok(true)
     }
 

@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::arrivals::{by_hour, read_minutes, write_minutes};
 use crate::store::caches::{Caches, GroupKey, Key};
 use crate::store::dialect::bulk::{Block, Bulk, Row};
+use crate::store::failure_group_events::{self, FailureGroupEvent};
 use crate::store::indexing::id_list;
 
 statements! {
@@ -59,6 +60,8 @@ pub(in crate::store) struct Ids {
     pub(in crate::store) groups: HashMap<GroupKey, i64>,
     pub(in crate::store) facets: HashMap<Key, i64>,
     pub(in crate::store) frames: HashMap<Key, i64>,
+    /// Failure groups that this batch has made.
+    new_groups: Vec<i64>,
 }
 
 /// The sums of all parts of a batch.
@@ -148,8 +151,9 @@ engines! {
         let sums = Sums::of(batch, grounds)?;
         let mut ids = Ids::default();
         for (key, sum) in &sums.groups {
-            let id = group_id(tx, key, sum, caches).await?;
+            let (id, new) = group_id(tx, key, sum, caches).await?;
             ids.groups.insert(*key, id);
+            ids.new_groups.extend(new.then_some(id));
         }
         for (key, sum) in &sums.facets {
             let group = ids.groups[&(sum.ground.0, sum.draft.group.0, sum.draft.group.1)];
@@ -158,7 +162,7 @@ engines! {
         for (key, (body, _)) in &sums.frames {
             ids.frames.insert(*key, frames_id(tx, key, body, caches).await?);
         }
-        if !count(tx, &sums, &ids).await? {
+        if !count(tx, &sums, &ids, now).await? {
             return Ok(Attempt::Stale);
         }
         rows(tx, batch, &ids, now).await?;
@@ -180,11 +184,12 @@ engines! {
         Ok(superseded)
     }
 
-    async fn group_id(tx: &mut Connection, key: &GroupKey, sum: &GroupSum<'_>, caches: &Caches) -> Result<i64, StoreError> {
+    /// The group's id, and whether it was made just now.
+    async fn group_id(tx: &mut Connection, key: &GroupKey, sum: &GroupSum<'_>, caches: &Caches) -> Result<(i64, bool), StoreError> {
         if let Some(id) = caches.groups.get(key) {
-            return Ok(id);
+            return Ok((id, false));
         }
-        sqlx::query(ADD_GROUP)
+        let added = sqlx::query(ADD_GROUP)
             .bind(key.0).bind(key.1).bind(key.2)
             .bind(sum.draft.title.as_bytes())
             .bind(serde_json::to_string(&sum.draft.parts).expect("a list of strings is JSON"))
@@ -192,9 +197,10 @@ engines! {
             .bind(sum.message)
             .bind(sum.first).bind(sum.last)
             .execute(&mut *tx)
-            .await?;
+            .await?
+            .rows_affected();
         let (id,): (i64,) = sqlx::query_as(FIND_GROUP).bind(key.0).bind(key.1).bind(key.2).fetch_one(&mut *tx).await?;
-        Ok(id)
+        Ok((id, added == 1))
     }
 
     async fn facet_id(tx: &mut Connection, key: &Key, sum: &FacetSum<'_>, group: i64, caches: &Caches) -> Result<i64, StoreError> {
@@ -228,12 +234,14 @@ engines! {
     }
 
     /// Adds to every counter, in the order of ids so that instances do not wait for each other in a circle. `false`: a row was gone.
-    async fn count(tx: &mut Connection, sums: &Sums<'_>, ids: &Ids) -> Result<bool, StoreError> {
+    async fn count(tx: &mut Connection, sums: &Sums<'_>, ids: &Ids, now: Timestamp) -> Result<bool, StoreError> {
         let mut complete = true;
         for (id, sum) in in_order(&sums.groups, &ids.groups) {
             let query = sqlx::query(UPDATE_GROUP).bind(id).bind(sum.first).bind(sum.last).bind(sum.message);
             complete &= query.execute(&mut *tx).await?.rows_affected() == 1;
         }
+        // The groups' rows are ours now, and their facets still count what was there before.
+        notice(tx, sums, ids, now).await?;
         for (id, sum) in in_order(&sums.facets, &ids.facets) {
             let query = sqlx::query(UPDATE_FACET).bind(id).bind(sum.letters).bind(sum.first).bind(sum.last).bind(sum.bytes);
             complete &= query.execute(&mut *tx).await?.rows_affected() == 1;
@@ -243,6 +251,24 @@ engines! {
             complete &= sqlx::query(USE_FRAMES).bind(id).bind(uses).execute(&mut *tx).await?.rows_affected() == 1;
         }
         Ok(complete)
+    }
+
+    /// Writes down which failure groups are new, and which had been resolved.
+    async fn notice(tx: &mut Connection, sums: &Sums<'_>, ids: &Ids, now: Timestamp) -> Result<(), StoreError> {
+        let arriving = arriving(sums, ids);
+        let known: Vec<i64> = arriving.keys().copied().filter(|id| !ids.new_groups.contains(id)).collect();
+        let resolved: Vec<(i64,)> = if known.is_empty() {
+            Vec::new()
+        } else {
+            sqlx::query_as(failure_group_events::RESOLVED).bind(id_list(&known)).fetch_all(&mut *tx).await?
+        };
+        let new = ids.new_groups.iter().map(|id| (*id, FailureGroupEvent::New));
+        for (id, event) in new.chain(resolved.into_iter().map(|(id,)| (id, FailureGroupEvent::Returned))) {
+            let Some((bus, topic)) = arriving.get(&id) else { continue };
+            let query = sqlx::query(failure_group_events::ADD).bind(now.as_millis()).bind(event.code()).bind(bus);
+            query.bind(*topic).bind(id).execute(&mut *tx).await?;
+        }
+        Ok(())
     }
 
     /// Adds to a facet's hours. The facet's row has just been updated, so no other instance changes them before this transaction ends.
@@ -317,6 +343,12 @@ fn in_order<'a, K: Ord + Eq + std::hash::Hash, S>(sums: &'a BTreeMap<K, S>, ids:
     let mut ordered: Vec<(i64, &S)> = sums.iter().map(|(key, sum)| (ids[key], sum)).collect();
     ordered.sort_unstable_by_key(|(id, _)| *id);
     ordered
+}
+
+/// Failure groups of which something arrives (backlog does not), with bus and topic.
+fn arriving<'a>(sums: &Sums<'a>, ids: &Ids) -> BTreeMap<i64, (i64, &'a str)> {
+    let arriving = sums.facets.values().filter(|sum| !sum.arrivals.is_empty());
+    arriving.map(|sum| (ids.groups[&(sum.ground.0, sum.draft.group.0, sum.draft.group.1)], (sum.ground.0, sum.ground.2.as_str()))).collect()
 }
 
 /// Marks the moment just before the commit.

@@ -45,7 +45,7 @@ statements! {
     const FORGET_LINKS = "delete from span_links where from_trace = $1";
     const USED = "select coalesce(cast(sum(length(bytes)) as bigint), 0), coalesce(cast(sum(spans) as bigint), 0), \
         coalesce(min(received_at), 0) from span_chunks";
-    const USED_KEPT = "select coalesce(cast(sum(length(bytes)) as bigint), 0), coalesce(cast(sum(spans) as bigint), 0), count(distinct trace_id) from kept_spans";
+    const USED_KEPT = "select coalesce(cast(sum(length(bytes)) as bigint), 0), coalesce(cast(sum(spans) as bigint), 0), (select count(*) from trace_keeps) from kept_spans";
 }
 
 /// Bytes that indexes and narrow rows take beside a byte of chunk, about; the limit is for all of it.
@@ -64,7 +64,7 @@ pub struct SpanUsage {
     pub kept_bytes: u64,
     /// Spans of kept traces.
     pub kept_spans: u64,
-    /// Kept traces whose hot chunks are gone.
+    /// Traces that are kept for a reason, those whose spans are still hot included.
     pub kept_traces: u64,
 }
 

@@ -14,8 +14,10 @@ use crate::model::lag::{GroupOffset, GroupStatus, Look};
 use crate::model::{BusId, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 
+mod exact;
+
 pub(super) fn routes() -> OpenApiRouter<WebState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).merge(exact::routes())
 }
 
 /// Restricts the list.

@@ -15,6 +15,7 @@ use crate::model::policy::Policy;
 use crate::web::WebState;
 use crate::web::error::{Error, Problem};
 use crate::web::extract::Viewer;
+use crate::web::pages::overview::trend::{CauseRow, Trend, TrendRow};
 use crate::web::pages::overview::{self, WatchedBus};
 use crate::web::view::partition_problem::TopicProblem;
 use crate::web::view::query::Pairs;
@@ -42,8 +43,70 @@ struct Overview {
     partition_problems: Vec<TopicProblemItem>,
     /// Replay policies that have stopped by themselves, for a while or for good.
     stopped_policies: Vec<StoppedPolicy>,
+    /// Of a week and more: what the time came to beside the time before it.
+    trend: Option<TrendItem>,
     /// What is stored.
     store: Usage,
+}
+
+/// A time beside the one before, from whole hours.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewTrend)]
+struct TrendItem {
+    /// The answer in words.
+    text: String,
+    /// How much of both times is known, in words.
+    known: String,
+    /// Whether enough of the time before is known to compare with.
+    compared: bool,
+    /// The figures.
+    figures: Vec<TrendFigure>,
+    /// Failure groups with the most arrivals in either time.
+    failure_groups: Vec<TrendGroup>,
+}
+
+/// A number in both times.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewTrendFigure)]
+struct TrendFigure {
+    name: &'static str,
+    now: Option<f64>,
+    before: Option<f64>,
+    /// The difference in words.
+    text: String,
+}
+
+/// A failure group's arrivals in both times.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OverviewTrendGroup)]
+struct TrendGroup {
+    bus: String,
+    fingerprint: String,
+    title: String,
+    now: u64,
+    /// Null where the time before is not known.
+    before: Option<u64>,
+}
+
+impl From<Trend> for TrendItem {
+    fn from(trend: Trend) -> Self {
+        let figure = |row: TrendRow| TrendFigure { name: row.name, now: row.now, before: row.before, text: row.change.words };
+        let compared = trend.compared;
+        let group = |row: CauseRow| TrendGroup {
+            bus: row.cause.bus.to_string(),
+            fingerprint: row.cause.fingerprint.to_string(),
+            title: row.cause.title,
+            now: row.cause.now,
+            before: compared.then_some(row.cause.before),
+        };
+        Self {
+            text: trend.headline,
+            known: trend.known,
+            compared,
+            figures: trend.rows.into_iter().map(figure).collect(),
+            failure_groups: trend.causes.into_iter().map(group).collect(),
+        }
+    }
 }
 
 /// A reason for not being ready.
@@ -191,6 +254,8 @@ struct Usage {
 async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(pairs): Pairs) -> Result<Json<Overview>, Error> {
     let query = overview::Query::parse(&pairs, caller.now)?;
     let figures = overview::load(state.store(), &query.buses, query.range, caller.now).await?;
+    let kept = state.config().retention.hours;
+    let trend = Trend::load(state.store(), &query.buses, query.range, caller.now, kept).await?;
     let reasons: Vec<_> = state.lifecycle().readiness().reasons().into_iter().map(|(code, text)| Reason { code, text }).collect();
     Ok(Json(Overview {
         ready: reasons.is_empty(),
@@ -208,6 +273,7 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
         gaps: figures.gaps.into_iter().map(GapItem::from).collect(),
         partition_problems: figures.problems.into_iter().map(TopicProblemItem::from).collect(),
         stopped_policies: figures.stopped_policies.into_iter().map(StoppedPolicy::from).collect(),
+        trend: trend.map(TrendItem::from),
         store: Usage {
             engine: figures.usage.engine,
             used_bytes: figures.usage.used_bytes,

@@ -14,10 +14,12 @@ use super::super::error::{Error, Problem};
 use super::super::extract::{Query, TimeParam, Viewer};
 use super::super::view::lines;
 use crate::model::figure::{Figure, FigureKind, Labels};
-use crate::model::{BusId, DeadLetterFilter, GroupName, Timestamp, TopicName};
-use crate::store::failure_groups::Buckets;
+use crate::model::{BusId, GroupName, Timestamp, TopicName};
+use crate::store::failure_group_events::FailureGroupEvent;
 use crate::store::figures::read::SeriesQuery;
 use crate::store::{Store, StoreError};
+
+mod tables;
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(series))
@@ -115,7 +117,8 @@ struct SeriesAnswer {
 struct OneSeries {
     /// What it is about.
     labels: BTreeMap<&'static str, String>,
-    /// When a step begins, and its number; null where there was no sample. Levels show their highest, counts their rate.
+    /// When a step begins, and its number; null where there was no sample. Levels show their highest, counts their rate; failure groups
+    /// and outcomes of replays are few: how many.
     #[schema(value_type = Vec<(String, Option<f64>)>)]
     points: Vec<(Timestamp, Option<f64>)>,
 }
@@ -129,8 +132,11 @@ async fn series(_: Viewer, State(state): State<WebState>, Query(asked): Query<Se
         return Err(Error::field("quantile", "is a share from 0 to 1."));
     }
     let rows = match query.figure {
-        Figure::DeadLettersPerMinute => arrivals(state.store(), &query).await?,
-        Figure::SpansErrorRatio => ratio(state.store(), &query).await?,
+        Figure::DeadLettersPerMinute => tables::arrivals(state.store(), &query).await?,
+        Figure::FailureGroupsNew => tables::failure_groups(state.store(), FailureGroupEvent::New, &query).await?,
+        Figure::FailureGroupsReturned => tables::failure_groups(state.store(), FailureGroupEvent::Returned, &query).await?,
+        Figure::SpansErrorRatio => ratio(state.store(), &query, Figure::SpansPerSecond, Figure::SpanErrorsPerSecond).await?,
+        Figure::ReplayFailedAgainRatio => ratio(state.store(), &query, Figure::ReplayOutcomes, Figure::ReplayFailures).await?,
         _ => numbers(state.store(), &query, quantile).await?,
     };
     let series = rows.into_iter().map(|(labels, values)| OneSeries {
@@ -191,11 +197,11 @@ async fn numbers(store: &Store, query: &SeriesQuery, quantile: f64) -> Result<Ve
         .collect())
 }
 
-/// Failed spans in all spans.
-async fn ratio(store: &Store, query: &SeriesQuery) -> Result<Vec<Row>, StoreError> {
+/// Those that failed in all.
+async fn ratio(store: &Store, query: &SeriesQuery, all: Figure, failed: Figure) -> Result<Vec<Row>, StoreError> {
     debug_assert_eq!(query.figure.kind(), FigureKind::Ratio);
-    let all = numbers(store, &SeriesQuery { figure: Figure::SpansPerSecond, ..query.clone() }, 0.5).await?;
-    let failed = numbers(store, &SeriesQuery { figure: Figure::SpanErrorsPerSecond, ..query.clone() }, 0.5).await?;
+    let all = numbers(store, &SeriesQuery { figure: all, ..query.clone() }, 0.5).await?;
+    let failed = numbers(store, &SeriesQuery { figure: failed, ..query.clone() }, 0.5).await?;
     let failed: BTreeMap<Labels, Vec<Option<f64>>> = failed.into_iter().collect();
     let share = |all: Option<f64>, failed: Option<f64>| all.filter(|all| *all > 0.0).map(|all| failed.unwrap_or(0.0) / all);
     let ratio = |(labels, all): Row| {
@@ -205,33 +211,4 @@ async fn ratio(store: &Store, query: &SeriesQuery) -> Result<Vec<Row>, StoreErro
         (labels, shares)
     };
     Ok(all.into_iter().map(ratio).collect())
-}
-
-/// Arrivals of dead letters are counted when they are indexed, by the minute; the series is the one that the labels name.
-async fn arrivals(store: &Store, query: &SeriesQuery) -> Result<Vec<Row>, Error> {
-    let labels = &query.labels;
-    let fingerprint = match &labels.fingerprint {
-        Some(text) => vec![super::super::view::query::parse_fingerprint(text)?],
-        None => Vec::new(),
-    };
-    let filter = DeadLetterFilter {
-        bus: labels.bus.iter().cloned().collect(),
-        topic: labels.topic.iter().cloned().collect(),
-        consumer_group: labels.consumer_group.iter().cloned().collect(),
-        fingerprint,
-        ..DeadLetterFilter::default()
-    };
-    let step_ms = query.step_ms.max(60_000);
-    if step_ms != query.step_ms {
-        return Err(Error::field("step", "is at least 1m for this figure."));
-    }
-    let count = u32::try_from(query.steps()).unwrap_or(u32::MAX);
-    if count > 400 {
-        return Err(Error::field("step", "makes more than 400 points for this figure."));
-    }
-    let end = Timestamp::from_millis(query.from.as_millis() + i64::from(count) * step_ms);
-    let arrivals = store.list_arrivals(&filter, Buckets { from: query.from, to: end, count }).await?;
-    #[expect(clippy::cast_precision_loss, reason = "dead letters of some minutes")]
-    let per_minute = |letters: &u64| Some(*letters as f64 / (step_ms as f64 / 60_000.0));
-    Ok(vec![(labels.clone(), arrivals.per_bucket.iter().map(per_minute).collect())])
 }

@@ -23,6 +23,7 @@ pub(super) fn routes() -> Routes {
         .get("/buses/{bus}/topics/{topic}", topic::show)
         .get("/buses/{bus}/consumer-groups", consumer_groups::show)
         .get("/buses/{bus}/consumer-groups/{group}", consumer_group::show)
+        .get("/buses/{bus}/consumer-groups/{group}/lag", consumer_group::exact::show)
 }
 
 /// A bus with what it lacks.

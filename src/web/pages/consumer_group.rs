@@ -21,6 +21,7 @@ use crate::model::lag::{GroupOffset, GroupStatus, Standing};
 use crate::model::{BusId, BusState, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 
+pub(super) mod exact;
 pub(super) mod history;
 
 use history::History;
@@ -73,6 +74,8 @@ struct Row {
     member: Option<String>,
     /// The records at the committed offset.
     records_href: Option<String>,
+    /// Where the bus is asked how long ago the next record was written; where there is one.
+    exact_href: Option<String>,
 }
 
 #[derive(Debug)]
@@ -186,7 +189,7 @@ impl GroupPage {
             state: group::state(&group.state),
             kind: group::kind(&group.kind).to_owned(),
             totals,
-            topics: topics(&bus.id, &freshness, &offsets, &owners),
+            topics: topics((&bus.id, &group.name), &freshness, &offsets, &owners),
             freshness,
             hidden,
             members: group.members.map(|members| members.into_iter().map(Into::into).collect()),
@@ -241,7 +244,12 @@ fn in_order(offsets: Vec<GroupOffset>, order: &ShownOrder) -> (Vec<(String, Grou
 }
 
 /// The rows of each topic.
-fn topics(bus: &BusId, freshness: &Freshness, offsets: &[GroupOffset], owners: &BTreeMap<(&str, i32), &str>) -> Vec<TopicRows> {
+fn topics(
+    (bus, group): (&BusId, &GroupName),
+    freshness: &Freshness,
+    offsets: &[GroupOffset],
+    owners: &BTreeMap<(&str, i32), &str>,
+) -> Vec<TopicRows> {
     let mut shown = 0;
     offsets
         .chunk_by(|a, b| a.topic == b.topic)
@@ -262,6 +270,10 @@ fn topics(bus: &BusId, freshness: &Freshness, offsets: &[GroupOffset], owners: &
                 lag: offset.lag_messages(),
                 deleted: offset.deleted_messages().unwrap_or(0),
                 member: owners.get(&(topic, offset.partition)).map(|&member| member.to_owned()),
+                exact_href: offset.lag_messages().filter(|lag| *lag > 0).map(|_| {
+                    let exact = Address::new(format!("{}/lag", address(bus, group))).and("topic", topic);
+                    exact.and("partition", &offset.partition.to_string()).to_string()
+                }),
                 records_href: offset.committed.map(|at| format!("{href}?tab=records&partition={}&offset={at}", offset.partition)),
             };
             let totals = Totals::of(offsets);

@@ -1,6 +1,6 @@
 //! The consumer groups of a bus.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use askama::Template;
@@ -16,7 +16,7 @@ use super::super::view::lines::{added_up, numbers, spark};
 use super::super::view::listing::{self, After, AfterParam, Column, Listed, ShownOrder};
 use super::super::view::range::Range;
 use super::super::{Error, Layout, Section, WebState, filters};
-use super::consumer_group::history::series;
+use super::consumer_group::history::query;
 use crate::model::bus::Capability;
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, BusState, GroupName, Timestamp};
@@ -162,17 +162,15 @@ impl GroupsPage {
     fn new(
         layout: Layout,
         bus: &BusState,
-        groups: Vec<ConsumerGroupSummary>,
+        totals: Totals,
+        (listed, moved): (Listed<ConsumerGroupSummary>, bool),
         sparks: &HashMap<GroupName, Vec<Option<f64>>>,
         query: &GroupsQuery,
     ) -> Self {
         let here = query.address(&bus.id);
         let reason = |capability| bus.capabilities.reason_against(capability).map(str::to_owned);
-        let totals = Totals::of(&groups);
         let freshness = Freshness::of(bus, layout.now);
         let after: Option<&After> = query.after.as_ref().map(|after| &after.0);
-        let mut listed = listing::list(groups, |group| (query.sort.number(group), group.name.as_str()), after, ROWS);
-        let moved = query.order.keep(&mut listed.rows, |group| group.name.as_str());
         let order = ShownOrder::of(listed.rows.iter().map(|group| group.name.as_str())).to_string();
         let live = after.iter().fold(here.clone(), |here, after| here.set("after", &after.to_string())).set("order", &order).to_string();
         Self {
@@ -193,6 +191,14 @@ impl GroupsPage {
 }
 
 impl GroupsQuery {
+    /// The rows of the page, and whether they stand in another order than they would.
+    fn list(&self, groups: Vec<ConsumerGroupSummary>) -> (Listed<ConsumerGroupSummary>, bool) {
+        let after = self.after.as_ref().map(|after| &after.0);
+        let mut listed = listing::list(groups, |group| (self.sort.number(group), group.name.as_str()), after, ROWS);
+        let moved = self.order.keep(&mut listed.rows, |group| group.name.as_str());
+        (listed, moved)
+    }
+
     fn address(&self, bus: &BusId) -> Address {
         let address = Address::new(format!("/buses/{}/consumer-groups", segment(bus.as_str())));
         let address = self.q.iter().fold(address, |address, q| address.set("q", q));
@@ -234,12 +240,19 @@ impl Row {
     }
 }
 
-/// Lag of every group over the last hour.
-async fn sparks(store: &Store, bus: &BusId, now: Timestamp) -> Result<HashMap<GroupName, Vec<Option<f64>>>, StoreError> {
+/// Lag of the groups that are shown, over the last hour.
+async fn sparks(
+    store: &Store,
+    bus: &BusId,
+    now: Timestamp,
+    shown: &HashSet<&GroupName>,
+) -> Result<HashMap<GroupName, Vec<Option<f64>>>, StoreError> {
     let buckets = Range::Last(Duration::from_secs(3_600)).buckets(now, SPARK);
     let figure = Figure::ConsumerGroupLagMessages;
     let mut sums: HashMap<GroupName, Vec<Vec<Option<f64>>>> = HashMap::new();
-    for series in series(store, figure, Labels::bus(bus), buckets).await? {
+    let query = query(figure, Labels::bus(bus), buckets);
+    let is_shown = |labels: &Labels| labels.consumer_group.as_ref().is_some_and(|group| shown.contains(group));
+    for series in store.read_series_where(&query, is_shown).await? {
         let values = numbers(figure, &series, 0.5);
         if let Some(group) = series.labels.consumer_group {
             sums.entry(group).or_default().push(values);
@@ -282,7 +295,10 @@ pub(super) async fn show(
 ) -> Result<Response, Error> {
     let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
     let groups = state.store().list_consumer_groups(&bus.id, query.q.as_deref(), query.topic.as_deref()).await?;
-    let sparks = sparks(state.store(), &bus.id, layout.now).await?;
+    let totals = Totals::of(&groups);
+    let listed = query.list(groups);
+    let shown: HashSet<&GroupName> = listed.0.rows.iter().map(|group| &group.name).collect();
+    let sparks = sparks(state.store(), &bus.id, layout.now, &shown).await?;
     let layout = layout.titled(Section::ConsumerGroups, "Consumer groups");
-    render(&GroupsPage::new(layout, &bus, groups, &sparks, &query), &partial)
+    render(&GroupsPage::new(layout, &bus, totals, listed, &sparks, &query), &partial)
 }

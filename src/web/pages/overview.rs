@@ -16,6 +16,7 @@ use super::super::view::group_row::GroupRow;
 use super::super::view::lines::LineChart;
 use super::super::view::listing::ShownOrder;
 use super::super::view::look::capability_words;
+use super::super::view::marks::Marks;
 use super::super::view::number::{counted, grouped, size};
 use super::super::view::query::{Pairs, problems};
 use super::super::view::range::Range;
@@ -32,6 +33,7 @@ mod attention;
 mod figures;
 pub(in crate::web) mod flow;
 mod load;
+pub(in crate::web) mod trend;
 
 pub(in crate::web) use load::{WatchedBus, load};
 
@@ -75,6 +77,8 @@ struct OverviewPage {
     figures: Vec<Figure>,
     chart: BarChart,
     lines: Vec<LineChart>,
+    marks: Marks,
+    trend: Option<trend::Trend>,
     topic_rows: Vec<flow::TopicRow>,
     group_states: Vec<flow::GroupRow>,
     all_groups: u64,
@@ -188,8 +192,11 @@ async fn overview(
         return render(&FirstStartPage::new(layout, &state), &partial);
     }
     let figures = load(state.store(), &query.buses, query.range, layout.now).await?;
+    let kept = state.config().retention.hours;
+    let trend = trend::Trend::load(state.store(), &query.buses, query.range, layout.now, kept).await?;
     let reasons = state.lifecycle().readiness().reasons();
-    render(&OverviewPage::new(layout, figures, &reasons, query.range, &pairs), &partial)
+    let page = OverviewPage { trend, ..OverviewPage::new(layout, figures, &reasons, query.range, &pairs) };
+    render(&page, &partial)
 }
 
 impl OverviewPage {
@@ -236,6 +243,8 @@ impl OverviewPage {
             figures: strip(figures, range, &here),
             chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets).read_until(Past::of(figures).until(), figures.buckets),
             lines,
+            marks: figures.flow.marks.clone(),
+            trend: None,
             topic_rows,
             group_states,
             all_groups: figures.flow.all_groups,

@@ -16,6 +16,7 @@ use super::super::view::freshness::Freshness;
 use super::super::view::json::JsonLine;
 use super::super::view::lines::{LineChart, MOST, Named, Unit, numbers};
 use super::super::view::listing::ShownOrder;
+use super::super::view::marks::Marks;
 use super::super::view::partition_problem::{self, TopicProblem};
 use super::super::view::period::{Period, PeriodQuery};
 use super::super::view::topic::cleanup_words;
@@ -25,6 +26,7 @@ use crate::model::bus::{Capability, Gap, PartitionState, TopicRole, TopicSummary
 use crate::model::figure::{Figure, Labels};
 use crate::model::partition_problem::{PartitionProblem, PartitionProblemKind};
 use crate::model::{BusId, BusState, PageRequest, Role, Timestamp, TopicName};
+use crate::store::happenings::About;
 
 mod groups;
 mod records;
@@ -121,6 +123,7 @@ struct TopicPage {
     live: String,
     period: Period,
     charts: Vec<LineChart>,
+    marks: Marks,
     trouble: Trouble,
     body: Body,
     /// Why it cannot be purged, by this person or at all.
@@ -196,16 +199,17 @@ pub(super) async fn show(
     let here = Address::new(format!("/buses/{}/topics/{}", segment(bus.id.as_str()), segment(name.as_str())));
     let here = if query.tab == Tab::default() { here } else { here.set("tab", query.tab.word()) };
     let period = asked.read(&here, layout.now)?;
-    let charts = if matches!(body, Body::Records(_)) { Vec::new() } else { charts(&state, &bus.id, &name, &period).await? };
+    let (charts, marks) =
+        if matches!(body, Body::Records(_)) { (Vec::new(), Marks::default()) } else { charts(&state, &bus.id, &name, &period).await? };
     let live = here.with_pairs(&period.pairs);
     let live = if let Body::ConsumerGroups { groups, .. } = &body { live.set("order", &groups::shown(groups).to_string()) } else { live };
     let live = live.to_string();
-    let page = TopicPage { live, period, charts, ..TopicPage::new(layout, &bus, topic, trouble, query.tab, body) };
+    let page = TopicPage { live, period, charts, marks, ..TopicPage::new(layout, &bus, topic, trouble, query.tab, body) };
     render_with(status, &page, &partial)
 }
 
 /// Messages written, and the lag of the groups that read it.
-async fn charts(state: &WebState, bus: &BusId, topic: &TopicName, period: &Period) -> Result<Vec<LineChart>, Error> {
+async fn charts(state: &WebState, bus: &BusId, topic: &TopicName, period: &Period) -> Result<(Vec<LineChart>, Marks), Error> {
     let (store, labels, buckets) = (state.store(), Labels::bus(bus).topic(topic), period.buckets);
     let written = series(store, Figure::TopicMessagesPerSecond, labels.clone(), buckets).await?;
     let written = written.iter().map(|series| Named::new("written", numbers(Figure::TopicMessagesPerSecond, series, 0.5))).collect();
@@ -222,11 +226,12 @@ async fn charts(state: &WebState, bus: &BusId, topic: &TopicName, period: &Perio
     lag.truncate(MOST);
     // By name, so that a line keeps its colour while their numbers change.
     lag.sort_by(|a, b| a.label.cmp(&b.label));
-    let mut charts = vec![LineChart::new("written", "Messages written", Unit::PerSecond, buckets, written, &[])];
+    let marks = Marks::of(&store.list_happenings(bus, About::Topic(topic), buckets.from, buckets.to).await?, buckets);
+    let mut charts = vec![LineChart::new("written", "Messages written", Unit::PerSecond, buckets, written, &marks.shown)];
     if !lag.is_empty() {
-        charts.push(LineChart::new("topic-lag", "Lag of its consumer groups", Unit::Messages, buckets, lag, &[]));
+        charts.push(LineChart::new("topic-lag", "Lag of its consumer groups", Unit::Messages, buckets, lag, &marks.shown));
     }
-    Ok(charts)
+    Ok((charts, marks))
 }
 
 async fn body(
@@ -277,6 +282,7 @@ impl TopicPage {
             live: String::new(),
             period: PeriodQuery::default().read(&href, layout.now).expect("an hour is a legal time"),
             charts: Vec::new(),
+            marks: Marks::default(),
             href,
             trouble,
             body,

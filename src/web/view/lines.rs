@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::axis;
 use super::chart::Tick;
+use super::marks::Marked;
 use super::number::with_commas;
 use crate::metrics::bucket::Bucket;
 use crate::model::Timestamp;
@@ -86,12 +87,10 @@ pub struct Line {
 pub struct Mark {
     /// Place in percent of the width.
     pub x: f64,
+    /// Its number in the legend.
+    pub number: usize,
     /// Words.
     pub text: String,
-    /// `text-anchor`.
-    pub anchor: &'static str,
-    /// Distance of the words from the line.
-    pub dx: i32,
 }
 
 /// A drawing of some series.
@@ -146,11 +145,13 @@ impl Named {
     }
 }
 
-/// What a bucket of a figure is shown as: the rate, the highest level (for whether a bus answers: the lowest), or a quantile.
+/// What a bucket of a figure is shown as: the rate (outcomes of replays are few: how many), the highest level (for whether a bus
+/// answers: the lowest), or a quantile.
 #[must_use]
 pub fn shown(figure: Figure, bucket: &Bucket, quantile: f64) -> Option<f64> {
     match bucket {
         Bucket::Level { min, .. } if figure == Figure::BusReachable => Some(*min),
+        Bucket::Count { total, .. } if matches!(figure, Figure::ReplayOutcomes | Figure::ReplayFailures) => Some(*total),
         _ => bucket.value(quantile),
     }
 }
@@ -179,7 +180,7 @@ pub fn added_up(all: &[Vec<Option<f64>>], buckets: usize) -> Vec<Option<f64>> {
 impl LineChart {
     /// Lays out series over these buckets.
     #[must_use]
-    pub fn new(id: &str, title: &str, unit: Unit, buckets: Buckets, series: Vec<Named>, events: &[(Timestamp, String)]) -> Self {
+    pub fn new(id: &str, title: &str, unit: Unit, buckets: Buckets, series: Vec<Named>, happened: &[Marked]) -> Self {
         let highest = series.iter().flat_map(|series| &series.values).flatten().copied().fold(0.0, f64::max);
         let top = axis::top(highest, unit);
         let starts = super::chart::bucket_starts(buckets);
@@ -205,7 +206,7 @@ impl LineChart {
             "times": starts.iter().map(|at| at.as_millis() / 1000).collect::<Vec<_>>(),
             "step": step_seconds(buckets),
             "series": series.iter().map(|s| serde_json::json!({"label": s.label, "dashed": s.dashed, "values": s.values})).collect::<Vec<_>>(),
-            "marks": events.iter().map(|(at, text)| serde_json::json!([at.as_millis() / 1000, text])).collect::<Vec<_>>(),
+            "marks": happened.iter().map(|mark| serde_json::json!([mark.at.as_millis() / 1000, mark.text, mark.number])).collect::<Vec<_>>(),
         });
         Self {
             id: id.to_owned(),
@@ -215,7 +216,7 @@ impl LineChart {
             lines: lines.collect(),
             values: axis::ticks(top, unit, HEIGHT),
             times: super::chart::time_ticks(buckets),
-            marks: marks(buckets, events),
+            marks: marks(buckets, happened),
             is_empty: series.iter().all(|series| series.values.iter().all(Option::is_none)),
             rows: rows.collect(),
             data: data.to_string(),
@@ -296,19 +297,10 @@ fn paths(values: &[Option<f64>], top: f64) -> (String, String) {
     (line, area)
 }
 
-/// The newest few marks inside of the range: more would hide the lines.
-fn marks(buckets: Buckets, events: &[(Timestamp, String)]) -> Vec<Mark> {
-    const SHOWN: usize = 3;
+fn marks(buckets: Buckets, happened: &[Marked]) -> Vec<Mark> {
     let (from, to) = (buckets.from.as_millis(), buckets.to.as_millis());
-    let inside = events.iter().filter(|(at, _)| at.as_millis() >= from && at.as_millis() < to);
-    inside
-        .take(SHOWN)
-        .map(|(at, text)| {
-            let x = millis(at.as_millis() - from) / millis((to - from).max(1)) * 100.0;
-            let (anchor, dx) = if x > 50.0 { ("end", -4) } else { ("start", 4) };
-            Mark { x: (x * 100.0).round() / 100.0, text: text.clone(), anchor, dx }
-        })
-        .collect()
+    let x = |at: Timestamp| millis(at.as_millis() - from) / millis((to - from).max(1)) * 100.0;
+    happened.iter().map(|mark| Mark { x: (x(mark.at) * 100.0).round() / 100.0, number: mark.number, text: mark.text.clone() }).collect()
 }
 
 fn step_seconds(buckets: Buckets) -> i64 {
@@ -337,13 +329,14 @@ mod tests {
     #[test]
     fn lines_break_where_nothing_is_known_and_the_table_says_so() {
         let values = vec![Some(0.0), Some(50.0), None, Some(100.0)];
-        let happened = [(Timestamp::parse_rfc3339("2026-11-24T02:03:00Z").expect("a time"), "3 members now".to_owned())];
+        let at = Timestamp::parse_rfc3339("2026-11-24T02:03:00Z").expect("a time");
+        let happened = [Marked { at, number: 1, text: "3 members now".to_owned(), href: String::new() }];
         let chart = LineChart::new("lag", "Lag", Unit::Messages, buckets(4), vec![Named::new("orders", values)], &happened);
         assert_eq!(chart.lines[0].path, "M75.0 110.0L225.0 55.0M450.0 0.0h150.0");
         assert!(chart.lines[0].area.ends_with('z') && !chart.is_empty);
         assert_eq!(chart.rows.iter().map(|(_, cells)| cells[0].as_str()).collect::<Vec<_>>(), ["100", "50", "0"]);
         assert_eq!(chart.values.iter().map(|tick| tick.label.as_str()).collect::<Vec<_>>(), ["0", "50", "100"]);
-        assert_eq!((chart.marks[0].x, chart.marks[0].anchor), (75.0, "end"));
+        assert_eq!((chart.marks[0].x, chart.marks[0].number), (75.0, 1));
         assert_eq!(chart.note, "messages, per min");
         let nothing = LineChart::new("lag", "Lag", Unit::Seconds, buckets(4), Vec::new(), &[]);
         assert!(nothing.is_empty && nothing.rows.is_empty());

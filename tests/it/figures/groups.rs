@@ -99,6 +99,33 @@ fn time_lag_lies_inside_its_bound(slow: &Value, written: &Written) {
     assert!(min <= truth.1 + 0.5 && max.is_none_or(|max| truth.0 <= max + 0.5), "{truth:?} between {min} and {max:?}: {partition:#}");
 }
 
+/// Asked of the bus, the next record's time is the one that its producer has written; where none is left, nothing is.
+async fn exact_lag_is_that_of_the_producer(client: &reqwest::Client, redrive: &Redrive, written: &Written) {
+    let ask = async |group: &str, topic: &str| -> Value {
+        let url = redrive.url(&format!("/api/v1/buses/prod/consumer-groups/{group}/lag?topic={topic}&partition=0"));
+        client.get(url).send().await.expect("an answer").json().await.expect("JSON")
+    };
+    let slow = ask("slow", "growing").await;
+    let (next, at) = (slow["next_offset"].as_i64().expect("an offset"), slow["written_at"].as_str().expect("a time"));
+    let at = Timestamp::parse_rfc3339(at).expect("a time").as_millis();
+    let (before, after) = written.lock().expect("not poisoned")[&next];
+    assert!(slow["committed"] == next && (before..=after).contains(&at), "{before} to {after}: {slow:#}");
+    let now = Timestamp::parse_rfc3339(slow["at"].as_str().expect("a time")).expect("a time").as_millis();
+    #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
+    let truth = (now - at) as f64 / 1e3;
+    assert!(slow["lag_seconds"].as_f64().is_some_and(|lag| (lag - truth).abs() < 1e-3), "{truth}: {slow:#}");
+    assert_eq!((&slow["method"], &slow["timestamp_type"]), (&"timestamp".into(), &"create_time".into()));
+    let marker = ask("at-the-marker", "markers").await;
+    assert_eq!((&marker["lag_seconds"], &marker["next_offset"]), (&0.0.into(), &Value::Null), "{marker:#}");
+    let held = ask("held-up", "open").await;
+    assert_eq!((&held["lag_seconds"], &held["committed"]), (&Value::Null, &20.into()), "an open transaction holds it back: {held:#}");
+    let nothing = ask("fresh", "uncommitted").await;
+    assert_eq!(nothing["code"], "not_found", "{nothing:#}");
+    let page = client.get(redrive.url("/buses/prod/consumer-groups/slow/lag?topic=growing&partition=0")).send().await.expect("a page");
+    let page = page.text().await.expect("text");
+    assert!(page.contains("behind: the next record to read is"), "{page}");
+}
+
 /// Group by group and partition by partition, once the figures stand still.
 async fn compare_with_the_tool(kafka: &Kafka, client: &reqwest::Client, redrive: &Redrive) {
     let deadline = Instant::now() + PATIENCE;
@@ -176,6 +203,7 @@ async fn every_condition_of_a_group_is_told_with_its_evidence_and_raw_lag_is_tha
     time_lag_lies_inside_its_bound(&slow, &written);
     growing.abort();
     let _ = growing.await;
+    exact_lag_is_that_of_the_producer(&client, &redrive, &written).await;
     compare_with_the_tool(&kafka, &client, &redrive).await;
     compare_figures(&client, &redrive, &written).await;
 }

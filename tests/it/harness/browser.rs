@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::actions::{InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction};
 use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -177,6 +177,28 @@ impl Browser {
         }
         self.client.perform_actions(actions).await.expect("keys can be pressed");
         self.client.release_actions().await.expect("keys can be let go");
+    }
+
+    /// Moves the mouse over an element, so many pixels beside its middle.
+    pub(crate) async fn hover(&self, css: &str, x: f64, y: f64) {
+        let mouse = MouseActions::new("mouse".to_owned()).then(self.over(css, x, y).await);
+        self.client.perform_actions(mouse).await.expect("the mouse can be moved");
+    }
+
+    /// Drags with the mouse over an element, from one distance beside its middle to another.
+    pub(crate) async fn drag(&self, css: &str, from: f64, to: f64) {
+        let mouse = MouseActions::new("mouse".to_owned())
+            .then(self.over(css, from, 0.0).await)
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(self.over(css, f64::midpoint(from, to), 0.0).await)
+            .then(self.over(css, to, 0.0).await)
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        self.client.perform_actions(mouse).await.expect("the mouse can drag");
+    }
+
+    async fn over(&self, css: &str, x: f64, y: f64) -> PointerAction {
+        let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("no {css}: {error}"));
+        PointerAction::MoveToElement { element, duration: Some(Duration::from_millis(50)), x, y }
     }
 
     /// Runs script on the test's behalf and answers its `return` value; works on pages that may not run any.

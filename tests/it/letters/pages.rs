@@ -40,14 +40,14 @@ async fn a_bus_that_is_down_is_said_with_its_reason_and_what_is_still_true() {
     let shop = shop().await;
     shop.unreachable("prod", "broker 101: connection refused").await;
     let words = shop.app().get("/").await.words();
-    assert!(words.contains("Warning Bus does not answer broker 101: connection refused") && words.contains("No answer prod"), "{words}");
+    assert!(words.contains("Warning Bus does not answer Broker 101: connection refused. ") && words.contains("No answer prod"), "{words}");
     assert!(words.contains("61 dead letters arrived"), "one try that failed does not hide what failed: {words}");
 
     shop.reached_ago("prod", 120).await;
     shop.unreachable("prod", "broker 101: connection refused").await;
     let words = shop.app().get("/").await.words();
     assert!(words.contains("prod has not answered for"), "{words}");
-    assert!(words.contains("Critical Bus does not answer broker 101: connection refused"), "{words}");
+    assert!(words.contains("Critical Bus does not answer Broker 101: connection refused. "), "{words}");
     assert!(words.contains("Unreachable prod"), "{words}");
     assert!(words.contains("Open dead letters 95"), "custody does not depend on the bus: {words}");
 }

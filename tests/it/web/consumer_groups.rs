@@ -114,9 +114,9 @@ async fn one_group_tells_lag_deleted_records_and_partitions_without_a_commit() {
     assert!(shown.contains("Why data loss"), "{shown}");
     assert!(shown.contains("60 records were deleted before this group had read them; they are not part of the lag."), "{shown}");
     assert!(shown.contains("orders 4 partitions, lag 510, 2 without a commit, 4 need a look"), "{shown}");
-    assert!(shown.contains("Falling behind 1 600 1,100 500 unknown 0 not seen worker-a"), "{shown}");
+    assert!(shown.contains("Falling behind 1 600 1,100 500 unknown exact 0 not seen worker-a"), "{shown}");
     assert!(shown.contains("No commit 2 none 1,100 unknown unknown 0 not seen worker-b"), "{shown}");
-    assert!(shown.contains("Data loss 0 40 1,100 1,000 unknown 60 not seen nobody"), "{shown}");
+    assert!(shown.contains("Data loss 0 40 1,100 1,000 unknown exact 60 not seen nobody"), "{shown}");
     assert!(!page.text.contains("worker-b<b>"));
     let unknown = text(&site.get("/buses/prod/consumer-groups/closed").by(&mara).send().await);
     assert!(unknown.contains("Members are not known"), "{unknown}");

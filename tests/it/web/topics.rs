@@ -174,7 +174,7 @@ async fn a_bus_that_does_not_answer_keeps_its_last_values_with_their_age() {
         let page = site.get(path).by(&mara).send().await;
         let shown = text(&page);
         assert_eq!(page.status, 200);
-        assert!(shown.contains("broker 101: &#60;b&#62;connection refused"), "{path}: {shown}");
+        assert!(shown.contains("roker 101: &#60;b&#62;connection refused"), "{path}: {shown}");
         assert!(shown.contains("nreachable"), "{path}: {shown}");
     }
     let list = site.get("/buses/prod/topics").by(&mara).send().await;

@@ -5,8 +5,10 @@ use crate::model::group_event::{GroupEvent, GroupEventKind};
 use crate::model::{BusId, GroupName, Timestamp};
 use crate::store::failure_groups::Buckets;
 use crate::store::figures::read::{SeriesBuckets, SeriesQuery};
+use crate::store::happenings::About;
 use crate::store::{Store, StoreError};
 use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, numbers};
+use crate::web::view::marks::Marks;
 use crate::web::view::period::Period;
 
 /// Events shown at once.
@@ -16,6 +18,7 @@ const EVENTS: u32 = 30;
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) charts: Vec<LineChart>,
+    pub(super) marks: Marks,
     pub(super) events: Vec<EventRow>,
     pub(super) more_events: bool,
     /// Messages per second read and written lately, for how long it takes to catch up.
@@ -39,9 +42,14 @@ pub(in crate::web::pages) async fn series(
     labels: Labels,
     buckets: Buckets,
 ) -> Result<Vec<SeriesBuckets>, StoreError> {
+    store.read_series(&query(figure, labels, buckets)).await
+}
+
+/// What to read for a drawing.
+pub(in crate::web::pages) fn query(figure: Figure, labels: Labels, buckets: Buckets) -> SeriesQuery {
     debug_assert_ne!(figure.kind(), FigureKind::Ratio);
     let step_ms = (buckets.to.as_millis() - buckets.from.as_millis()) / i64::from(buckets.count.max(1));
-    store.read_series(&SeriesQuery { figure, labels, from: buckets.from, to: buckets.to, step_ms }).await
+    SeriesQuery { figure, labels, from: buckets.from, to: buckets.to, step_ms }
 }
 
 impl History {
@@ -56,19 +64,27 @@ impl History {
             let labels = Labels::bus(bus).topic(&(*topic).into());
             written.extend(series(store, Figure::TopicMessagesPerSecond, labels, buckets).await?);
         }
-        let marks: Vec<(Timestamp, String)> = events.iter().filter(|event| event.kind != GroupEventKind::StatusChanged).map(mark).collect();
+        let happened = store.list_happenings(bus, About::Group(group, topics), buckets.from, buckets.to).await?;
+        let marks = Marks::of(&happened, buckets);
         let read = sum(Figure::ConsumerGroupMessagesPerSecond, &read, buckets);
         let written = sum(Figure::TopicMessagesPerSecond, &written, buckets);
         let speeds = newest(&read).zip(newest(&written));
         let rates = vec![Named::new("read", read), Named::new("written", written).dashed()];
         let charts = vec![
-            LineChart::new("lag", "Lag", Unit::Messages, buckets, by_topic(Figure::ConsumerGroupLagMessages, &lag), &marks),
-            LineChart::new("lag-time", "Lag in time", Unit::Seconds, buckets, by_topic(Figure::ConsumerGroupLagSeconds, &time), &marks),
-            LineChart::new("rates", "Read and written", Unit::PerSecond, buckets, rates, &marks),
+            LineChart::new("lag", "Lag", Unit::Messages, buckets, by_topic(Figure::ConsumerGroupLagMessages, &lag), &marks.shown),
+            LineChart::new(
+                "lag-time",
+                "Lag in time",
+                Unit::Seconds,
+                buckets,
+                by_topic(Figure::ConsumerGroupLagSeconds, &time),
+                &marks.shown,
+            ),
+            LineChart::new("rates", "Read and written", Unit::PerSecond, buckets, rates, &marks.shown),
         ];
         let more_events = events.len() > EVENTS as usize;
         let events = events.into_iter().take(EVENTS as usize).map(Into::into).collect();
-        Ok(Self { charts, events, more_events, speeds })
+        Ok(Self { charts, marks, events, more_events, speeds })
     }
 }
 
@@ -98,10 +114,6 @@ fn newest(values: &[Option<f64>]) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "at most five")]
     let count = newest.len() as f64;
     (!newest.is_empty()).then(|| newest.iter().sum::<f64>() / count)
-}
-
-fn mark(event: &GroupEvent) -> (Timestamp, String) {
-    (event.at, event.detail.clone())
 }
 
 impl From<GroupEvent> for EventRow {

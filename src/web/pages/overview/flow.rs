@@ -1,28 +1,34 @@
 //! What flows over the buses: throughput, the consumer groups that are behind, the busiest topics; and, over a week and more, how that
 //! compares with the time before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::figure::{Figure, Labels};
 use crate::model::lag::GroupStatus;
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::failure_groups::Buckets;
+use crate::store::happenings::About;
 use crate::store::{Store, StoreError};
-use crate::web::pages::consumer_group::history::series;
+use crate::web::pages::consumer_group::history::{query, series};
 use crate::web::view::address::segment;
 use crate::web::view::freshness::Freshness;
 use crate::web::view::group::{self, GroupState};
 use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, decimal, numbers, spark};
+use crate::web::view::marks::Marks;
 
 /// Rows of a short list.
 const ROWS: usize = 6;
+/// Series that are read step by step to find those with the most in the range itself, which may cut its first hour.
+const CANDIDATES: usize = 24;
 
 /// Figures of the buses over the range.
 #[derive(Debug)]
 pub(in crate::web) struct Flow {
     /// Throughput, and lag of the groups with the most.
     pub(in crate::web) charts: Vec<LineChart>,
+    /// What happened meanwhile.
+    pub(in crate::web) marks: Marks,
     /// Topics with the most messages.
     pub(in crate::web) topics: Vec<TopicRow>,
     /// Consumer groups, those that need somebody first.
@@ -64,8 +70,15 @@ type Values = Vec<Option<f64>>;
 
 impl Flow {
     pub(in crate::web) async fn load(store: &Store, buses: &[Freshness], buckets: Buckets) -> Result<Self, StoreError> {
-        let mut flow =
-            Self { charts: Vec::new(), topics: Vec::new(), groups: Vec::new(), troubled: Vec::new(), all_groups: 0, rate: (None, None) };
+        let mut flow = Self {
+            charts: Vec::new(),
+            marks: Marks::default(),
+            topics: Vec::new(),
+            groups: Vec::new(),
+            troubled: Vec::new(),
+            all_groups: 0,
+            rate: (None, None),
+        };
         let (mut per_bus, mut topics, mut lags, mut summaries) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
         let mut before = Vec::new();
         for freshness in buses {
@@ -73,23 +86,33 @@ impl Flow {
             let of_bus = all(store, Figure::BusMessagesPerSecond, bus, buckets).await?;
             per_bus.extend(of_bus.into_iter().map(|(_, values)| Named::new(bus.as_str(), values)));
             before.extend(all(store, Figure::BusMessagesPerSecond, bus, just_before(buckets)).await?.into_iter().map(|(_, values)| values));
-            let of_topics = all(store, Figure::TopicMessagesPerSecond, bus, buckets).await?;
+            let of_topics = leading(store, Figure::TopicMessagesPerSecond, bus, buckets, |labels| labels.topic.clone(), &[]).await?;
             topics.extend(of_topics.into_iter().filter_map(|(labels, values)| Some((bus.clone(), labels.topic?, values))));
-            for (labels, values) in all(store, Figure::ConsumerGroupLagMessages, bus, buckets).await? {
+            let listed = store.list_consumer_groups(bus, None, None).await?;
+            let shown = shown(&listed);
+            let group = |labels: &Labels| labels.consumer_group.clone();
+            for (labels, values) in leading(store, Figure::ConsumerGroupLagMessages, bus, buckets, group, &shown).await? {
                 if let Some(group) = labels.consumer_group {
                     lags.entry((bus.clone(), group)).or_insert_with(Vec::new).push(values);
                 }
             }
-            let of_bus = store.list_consumer_groups(bus, None, None).await?;
-            summaries.extend(of_bus.into_iter().map(|group| (group, freshness)));
+            summaries.extend(listed.into_iter().map(|group| (group, freshness)));
         }
         let lags: HashMap<(BusId, GroupName), Values> =
             lags.into_iter().map(|(key, all)| (key, added_up(&all, buckets.count as usize))).collect();
         flow.rate = (mean_of_sum(per_bus.iter().map(|named| &named.values), buckets), mean_of_sum(before.iter(), buckets));
         let several = buses.len() > 1;
+        let mut happened = Vec::new();
+        for freshness in buses {
+            let bus = BusId::from(freshness.bus.as_str());
+            happened.extend(store.list_happenings(&bus, About::Bus, buckets.from, buckets.to).await?);
+        }
+        happened.sort_by_key(|happening| happening.at);
+        flow.marks = Marks::of(&happened, buckets);
+        let marks = &flow.marks.shown;
         flow.charts = vec![
-            LineChart::new("throughput", "Messages written", Unit::PerSecond, buckets, largest(per_bus), &[]),
-            LineChart::new("most-lag", "Consumer groups with the most lag", Unit::Messages, buckets, most_lag(&lags, several), &[]),
+            LineChart::new("throughput", "Messages written", Unit::PerSecond, buckets, largest(per_bus), marks),
+            LineChart::new("most-lag", "Consumer groups with the most lag", Unit::Messages, buckets, most_lag(&lags, several), marks),
         ];
         flow.topics = busiest(topics);
         flow.all_groups = summaries.len() as u64;
@@ -99,16 +122,9 @@ impl Flow {
 
     fn place(&mut self, mut summaries: Vec<(ConsumerGroupSummary, &Freshness)>, lags: &HashMap<(BusId, GroupName), Values>) {
         summaries.retain(|(group, _)| !group.standing.parked);
-        summaries.sort_by(|(a, _), (b, _)| {
-            let key = |group: &ConsumerGroupSummary| (needs(group), group.lag_messages.unwrap_or(0));
-            key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
-        });
-        self.groups = summaries
-            .iter()
-            .filter(|(group, _)| group.lag_messages > Some(0) || needs(group).is_some())
-            .take(ROWS)
-            .map(|(group, freshness)| row(group, freshness, lags))
-            .collect();
+        summaries.sort_by(|(a, _), (b, _)| worst_first(a, b));
+        let listed = summaries.iter().filter(|(group, _)| worth_a_row(group)).take(ROWS);
+        self.groups = listed.map(|(group, freshness)| row(group, freshness, lags)).collect();
         // What a group did when its bus was last read says nothing about now; that the bus does not answer is said already.
         summaries.retain(|(group, freshness)| needs(group).is_some() && !freshness.is_past());
         self.troubled = summaries.into_iter().map(|(group, _)| group).collect();
@@ -143,6 +159,51 @@ async fn all(store: &Store, figure: Figure, bus: &BusId, buckets: Buckets) -> Re
             (series.labels, values)
         })
         .collect())
+}
+
+/// Series of those that lead over the whole hours of the range, and of those named: a page shows few of thousands.
+async fn leading<K: Ord + Clone + Send + Sync>(
+    store: &Store,
+    figure: Figure,
+    bus: &BusId,
+    buckets: Buckets,
+    key: impl Fn(&Labels) -> Option<K> + Send + Sync,
+    named: &[K],
+) -> Result<Vec<(Labels, Values)>, StoreError> {
+    let mut sizes: BTreeMap<K, f64> = BTreeMap::new();
+    for (labels, total) in store.read_totals(figure, bus, buckets.from).await? {
+        if let (Some(key), Some(size)) = (key(&labels), total.value(0.5)) {
+            *sizes.entry(key).or_default() += size;
+        }
+    }
+    let mut sizes: Vec<(K, f64)> = sizes.into_iter().filter(|(_, size)| *size > 0.0).collect();
+    sizes.sort_by(|(a, some), (b, other)| other.total_cmp(some).then_with(|| a.cmp(b)));
+    let wanted: BTreeSet<K> = sizes.into_iter().take(CANDIDATES).map(|(key, _)| key).chain(named.iter().cloned()).collect();
+    let query = query(figure, Labels::bus(bus), buckets);
+    let found = store.read_series_where(&query, |labels| key(labels).is_some_and(|key| wanted.contains(&key))).await?;
+    Ok(found
+        .into_iter()
+        .map(|series| {
+            let values = numbers(figure, &series, 0.5);
+            (series.labels, values)
+        })
+        .collect())
+}
+
+/// Groups that the page lists, whatever their lag was.
+fn shown(listed: &[ConsumerGroupSummary]) -> Vec<GroupName> {
+    let mut groups: Vec<&ConsumerGroupSummary> = listed.iter().filter(|group| worth_a_row(group)).collect();
+    groups.sort_by(|a, b| worst_first(a, b));
+    groups.into_iter().take(ROWS).map(|group| group.name.clone()).collect()
+}
+
+fn worth_a_row(group: &ConsumerGroupSummary) -> bool {
+    !group.standing.parked && (group.lag_messages > Some(0) || needs(group).is_some())
+}
+
+fn worst_first(a: &ConsumerGroupSummary, b: &ConsumerGroupSummary) -> std::cmp::Ordering {
+    let key = |group: &ConsumerGroupSummary| (needs(group), group.lag_messages.unwrap_or(0));
+    key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
 }
 
 fn just_before(buckets: Buckets) -> Buckets {

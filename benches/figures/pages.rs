@@ -1,0 +1,73 @@
+//! How fast pages of figures answer over a month of history, from the first byte asked to the last received.
+
+use std::time::{Duration, Instant};
+
+use crate::Cost;
+use crate::history::{self, BUS, TOPICS, group_name};
+use crate::redrive_process::{Redrive, Setup};
+use crate::report::{self, judged, line};
+
+/// Ninety-nine times of a hundred.
+const AIM: Duration = Duration::from_millis(20);
+const ASKED: usize = 100;
+
+pub(crate) async fn measure(days: usize, groups: usize) {
+    report::head(&format!("Pages over {days} days of history, {TOPICS} topics, {groups} consumer groups; median / 99th percentile"));
+    // Nobody listens there: what is measured is what pages read.
+    let mut redrive = Setup::new().without_login().bus(BUS, "127.0.0.1:9").prepare();
+    let file = redrive.folder().join("redrive.db");
+    let begun = Instant::now();
+    history::fill(&format!("sqlite:{}", file.display()), days, groups).await;
+    let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
+    line("history written", &format!("{:.0?}", begun.elapsed()), &format!("{} MB on the disk", bytes / 1_000_000));
+    redrive.start().await;
+    let client = reqwest::Client::new();
+    let live = ask(&client, &redrive, "/health/live").await;
+    let baseline = format!("{} of an empty answer", short(&live));
+    let group = group_name(10);
+    let groups_page = format!("/buses/{BUS}/consumer-groups");
+    let series = format!("/api/v1/series?bus={BUS}&figure=");
+    let month = Duration::from_hours(24 * days as u64 - 1);
+    let from = redrive::model::Timestamp::now().minus(month);
+    for (name, path) in [
+        ("overview, an hour", "/".to_owned()),
+        ("overview, a day", "/?range=24h".to_owned()),
+        ("overview, a week", "/?range=7d".to_owned()),
+        ("overview, a month", "/?range=30d".to_owned()),
+        ("consumer groups, an hour", groups_page.clone()),
+        ("consumer groups, a month", format!("{groups_page}?range=30d")),
+        ("one consumer group, an hour", format!("{groups_page}/{group}")),
+        ("one consumer group, a month", format!("{groups_page}/{group}?range=30d")),
+        ("topics, an hour", format!("/buses/{BUS}/topics")),
+        ("series of one group, an hour", format!("{series}consumer_group_lag_messages&consumer_group={group}")),
+        ("series of one group, a month", format!("{series}consumer_group_lag_messages&consumer_group={group}&from={from}")),
+        ("series of the bus, a month", format!("{series}bus_messages_per_second&from={from}")),
+    ] {
+        let spent = ask(&client, &redrive, &path).await;
+        judged(name, &short(&spent), &baseline, "20 ms p99", percentile(&spent, 99) <= AIM);
+    }
+    line("memory afterwards", &format!("{} MiB", Cost::of(redrive.pid()).mib), "");
+    redrive.stop().await;
+}
+
+async fn ask(client: &reqwest::Client, redrive: &Redrive, path: &str) -> Vec<Duration> {
+    let mut spent = Vec::with_capacity(ASKED);
+    for _ in 0..ASKED {
+        let begun = Instant::now();
+        let answer = client.get(redrive.url(path)).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.bytes().await.expect("a body");
+        spent.push(begun.elapsed());
+    }
+    spent.sort_unstable();
+    spent
+}
+
+fn percentile(sorted: &[Duration], share: usize) -> Duration {
+    sorted.get(sorted.len().saturating_sub(1) * share / 100).copied().unwrap_or_default()
+}
+
+fn short(sorted: &[Duration]) -> String {
+    let millis = |share| percentile(sorted, share).as_secs_f64() * 1e3;
+    format!("{:.1} / {:.1} ms", millis(50), millis(99))
+}

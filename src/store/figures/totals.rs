@@ -1,0 +1,99 @@
+//! A whole time of many series, one bucket each: which topics are the busiest, which groups had the most lag. Whole hours that are rolled
+//! up never change, so their sums are kept in memory until the next hour is.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use super::read::SeriesQuery;
+use super::rollup::HOUR_MS;
+use crate::metrics::bucket::{Bucket, Buckets};
+use crate::model::figure::{Figure, Labels};
+use crate::model::{BusId, Timestamp};
+use crate::store::error::contradiction;
+use crate::store::{Store, StoreError};
+
+statements! {
+    const HOURS = "select series_id, day, buckets from figure_hours where day >= $1 and day <= $2 and series_id in \
+        (select id from series where figure = $3 and bus = $4) order by series_id, day";
+}
+
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Figure, bus, first hour, and where roll-ups end.
+pub(in crate::store) type TotalsKey = (Figure, BusId, i64, i64);
+/// One bucket per series.
+pub(in crate::store) type TotalsOf = Arc<HashMap<i64, Bucket>>;
+
+impl Store {
+    /// Series of a figure on a bus with what they came to since the hour in which `from` lies, until now.
+    pub async fn read_totals(&self, figure: Figure, bus: &BusId, from: Timestamp) -> Result<Vec<(Labels, Bucket)>, StoreError> {
+        let known = self.known_series(figure).await?;
+        let first = from.as_millis().div_euclid(HOUR_MS);
+        let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| labels.bus.as_ref() == Some(bus)).collect();
+        let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
+        let mut late: HashMap<i64, Bucket> = HashMap::with_capacity(ids.len());
+        let rolled = match self.hot().await? {
+            Some(kept) => {
+                kept.collect(&ids, kept.rolled.max(first * HOUR_MS), i64::MAX, |id, _, bucket| sum(&mut late, id, bucket.clone()));
+                kept.rolled
+            }
+            None => return self.all_in_one(figure, bus, first).await,
+        };
+        let hours = self.rolled_totals(figure, bus, first, rolled.div_euclid(HOUR_MS)).await?;
+        let total = |(id, labels): &&(i64, Labels)| {
+            let total = match (hours.get(id).cloned(), late.remove(id)) {
+                (Some(mut early), Some(late)) => {
+                    early.merge(late);
+                    early
+                }
+                (early, late) => early.or(late)?,
+            };
+            Some((labels.clone(), total))
+        };
+        Ok(series.iter().filter_map(total).collect())
+    }
+
+    /// The same from the tables alone.
+    async fn all_in_one(&self, figure: Figure, bus: &BusId, first: i64) -> Result<Vec<(Labels, Bucket)>, StoreError> {
+        let (from, step_ms) = (Timestamp::from_millis(first * HOUR_MS), 400 * DAY_MS);
+        let to = Timestamp::from_millis(from.as_millis().saturating_add(step_ms));
+        let series = self.read_series(&SeriesQuery { figure, labels: Labels::bus(bus), from, to, step_ms }).await?;
+        Ok(series.into_iter().filter_map(|one| one.total().map(|total| (one.labels, total))).collect())
+    }
+
+    /// Whole hours from `first` to before `end`.
+    async fn rolled_totals(&self, figure: Figure, bus: &BusId, first: i64, end: i64) -> Result<TotalsOf, StoreError> {
+        let key = (figure, bus.clone(), first, end);
+        if let Some(known) = self.inner.caches.totals.get(&key) {
+            return Ok(known);
+        }
+        let (from_day, to_day) = (first.div_euclid(24), (end - 1).div_euclid(24));
+        let rows: Vec<(i64, i64, Vec<u8>)> = read!(self, |pool| sqlx::query_as(HOURS)
+            .bind(from_day)
+            .bind(to_day)
+            .bind(i32::from(figure.code()))
+            .bind(super::label(Some(bus.as_str())))
+            .fetch_all(pool)
+            .await?)?;
+        let mut sums: HashMap<i64, Bucket> = HashMap::new();
+        for (id, day, bytes) in rows {
+            let buckets = Buckets::decode(&bytes).map_err(|error| contradiction(format!("hours of a series: {error}")))?;
+            for (_, bucket) in buckets.0.into_iter().filter(|(hour, _)| (first..end).contains(&(day * 24 + i64::from(*hour)))) {
+                sum(&mut sums, id, bucket);
+            }
+        }
+        let totals = Arc::new(sums);
+        self.inner.caches.totals.extend([(key, Arc::clone(&totals))]);
+        Ok(totals)
+    }
+}
+
+fn sum(sums: &mut HashMap<i64, Bucket>, id: i64, bucket: Bucket) {
+    match sums.entry(id) {
+        Entry::Vacant(entry) => {
+            entry.insert(bucket);
+        }
+        Entry::Occupied(mut entry) => entry.get_mut().merge(bucket),
+    }
+}

@@ -37,11 +37,15 @@ impl StoreIntake {
     #[must_use]
     pub fn spawn(store: Store, life: &Lifecycle) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let hard = life.hard().clone();
+        let (soft, hard) = (life.soft().clone(), life.hard().clone());
         life.spawn("spans", async move {
+            // Ends when the last receiver has ended, and not before the process does: there may be none.
+            let written = async {
+                write_all(&store, waiting).await;
+                soft.cancelled().await;
+            };
             tokio::select! {
-                // Ends when the last receiver has ended.
-                () = write_all(&store, waiting) => {}
+                () = written => {}
                 () = hard.cancelled() => {}
             }
             Ok(())

@@ -177,3 +177,12 @@ async fn what_cannot_be_found_or_read_is_said() {
     let empty = page(&redrive, "/traces").await;
     assert!(empty.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "a newcomer is told what to do");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_receiver_everything_else_goes_on() {
+    let mut redrive = Setup::new().without_login().tables("[otlp]\ngrpc_listen = \"\"\nhttp_listen = \"\"\n").start().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    redrive.assert_running();
+    assert!(page(&redrive, "/traces").await.contains("No span was received"));
+    assert!(redrive.stop().await.success(), "{}", redrive.log());
+}

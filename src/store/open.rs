@@ -75,6 +75,8 @@ impl Store {
         tokio::time::timeout(self.inner.read_timeout.max(WAIT), check)
             .await
             .map_err(|_| StoreError::Unavailable("no answer in time".to_owned()))??;
+        // One row fits into the log's old pages even on a disk without a free byte.
+        self.check_disk()?;
         self.check_fullness().await
     }
 

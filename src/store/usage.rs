@@ -100,6 +100,14 @@ impl Store {
         self.check_fullness().await
     }
 
+    /// [`StoreError::Full`] when the disk of a SQLite file has no room for a batch.
+    pub(super) fn check_disk(&self) -> Result<(), StoreError> {
+        match self.inner.folder.as_deref().and_then(disk_free_bytes) {
+            Some(free) if free < LEAST_FREE_BYTES => Err(StoreError::Full(format!("its disk has {free} bytes left"))),
+            _ => Ok(()),
+        }
+    }
+
     /// See [`Self::check_space`].
     pub(super) async fn check_fullness(&self) -> Result<(), StoreError> {
         let fullness = &self.inner.fullness;
@@ -165,6 +173,9 @@ fn live_bytes((database, tables, held, most, at_most): PostgresSize) -> i64 {
 }
 
 /// What an unprivileged process may still write there; `None` where the system does not tell.
+/// With less free on its disk a SQLite file counts as full: what one transaction may need.
+const LEAST_FREE_BYTES: u64 = 256 * 1024;
+
 fn disk_free_bytes(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))

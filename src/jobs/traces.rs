@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Context, Run};
-use crate::lifecycle::changes::Noun;
 use crate::model::Timestamp;
 use crate::model::span::{Operation, TraceId};
 use crate::model::trace::KeepReasons;
@@ -116,7 +115,6 @@ impl Deriver {
             self.keep(context, &linking, now).await?;
             self.look_up(context).await?;
             self.cursor = last;
-            context.changes.publish(Noun::Traces);
             if !self.frame_when_due(context).await? {
                 return Ok(false);
             }
@@ -146,7 +144,10 @@ impl Deriver {
     async fn keep(&mut self, context: &Context, linking: &[i64], now: Timestamp) -> Result<(), StoreError> {
         let store = &context.store;
         let mut keeps = self.derivation.take_keeps();
-        for (trace, (topic, partition, offset)) in self.derivation.take_processed() {
+        let processed = self.derivation.take_processed();
+        // Only what was replayed lately can be among them.
+        let replayed = !processed.is_empty() && store.any_watched_replay(now).await?;
+        for (trace, (topic, partition, offset)) in processed.into_iter().filter(|_| replayed) {
             if store.is_replayed_record(&topic, partition, offset).await? {
                 keeps.push((trace, KeepReasons::REPLAYED));
             }
@@ -231,6 +232,8 @@ impl Deriver {
             metrics.traces_repeated_spans_total.inc_by(counts.repeated);
             metrics.traces_paired_total.inc_by(counts.paired);
             metrics.traces_skewed_total.inc_by(counts.skewed);
+            let known = self.derivation.repeats_known_for(now).as_secs();
+            metrics.traces_repeats_known_seconds.set(i64::try_from(known).unwrap_or(i64::MAX));
         }
         Ok(written)
     }

@@ -29,14 +29,12 @@ pub enum Noun {
     Replays,
     /// Purges and their partitions.
     Purges,
-    /// Traces, and figures of spans.
-    Traces,
 }
 
 impl Noun {
     /// Every noun.
     pub const ALL: &'static [Self] =
-        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges, Self::Traces];
+        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges];
 
     /// The word used in the event stream and in the store's revisions.
     #[must_use]
@@ -49,7 +47,6 @@ impl Noun {
             Self::Audit => "audit",
             Self::Replays => "replays",
             Self::Purges => "purges",
-            Self::Traces => "traces",
         }
     }
 

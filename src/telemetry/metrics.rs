@@ -88,6 +88,8 @@ metrics! {
     traces_spans_total: IntCounter,
     /// Spans that had come before and were not counted again.
     traces_repeated_spans_total: IntCounter,
+    /// How far back repeated spans are known: ten minutes, less where there are more than two million.
+    traces_repeats_known_seconds: IntGauge,
     /// Messages whose producer and consumer were paired.
     traces_paired_total: IntCounter,
     /// Pairs whose clocks differ: taken before it was sent.

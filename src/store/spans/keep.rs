@@ -38,11 +38,13 @@ statements! {
     const LOSSES = "select what, spans, last_at from span_losses order by what";
     const OLDEST_KEPT = "select trace_id, kept_at from trace_keeps order by kept_at limit $1";
     const SPANS_OF_KEPT = "select coalesce(cast(sum(spans) as bigint), 0) from kept_spans where trace_id = $1";
-    const HOT_OF_KEPT = "select count(*) from span_traces where trace_id = $1";
     const FORGET = "delete from trace_keeps where trace_id = $1";
     const FORGET_SPANS = "delete from kept_spans where trace_id = $1";
-    const FORGET_NOTED = "delete from noted_spans where trace_id = $1";
-    const FORGET_LINKS = "delete from span_links where from_trace = $1";
+    // What a hot chunk holds goes with the chunk.
+    const FORGET_NOTED = "delete from noted_spans where trace_id = $1 \
+        and not exists (select 1 from span_chunks c where c.id = noted_spans.chunk_id)";
+    const FORGET_LINKS = "delete from span_links where from_trace = $1 \
+        and not exists (select 1 from span_chunks c where c.id = span_links.chunk_id)";
     const USED = "select coalesce(cast(sum(length(bytes)) as bigint), 0), coalesce(cast(sum(spans) as bigint), 0), \
         coalesce(min(received_at), 0) from span_chunks";
     const USED_KEPT = "select coalesce(cast(sum(length(bytes)) as bigint), 0), coalesce(cast(sum(spans) as bigint), 0), (select count(*) from trace_keeps) from kept_spans";
@@ -139,12 +141,8 @@ impl Store {
         in_transaction!(self, |tx| {
             for (trace, kept_at) in &due {
                 let (spans,): (i64,) = sqlx::query_as(SPANS_OF_KEPT).bind(trace).fetch_one(&mut *tx).await?;
-                let (hot,): (i64,) = sqlx::query_as(HOT_OF_KEPT).bind(trace).fetch_one(&mut *tx).await?;
-                sqlx::query(FORGET).bind(trace).execute(&mut *tx).await?;
-                sqlx::query(FORGET_SPANS).bind(trace).execute(&mut *tx).await?;
-                if hot == 0 {
-                    sqlx::query(FORGET_NOTED).bind(trace).execute(&mut *tx).await?;
-                    sqlx::query(FORGET_LINKS).bind(trace).execute(&mut *tx).await?;
+                for statement in [FORGET, FORGET_SPANS, FORGET_NOTED, FORGET_LINKS] {
+                    sqlx::query(statement).bind(trace).execute(&mut *tx).await?;
                 }
                 if early && *kept_at >= before.as_millis() && spans > 0 {
                     sqlx::query(LOSE).bind("kept").bind(spans).bind(now.as_millis()).execute(&mut *tx).await?;

@@ -8,7 +8,7 @@ use crate::store::{Store, StoreError};
 statements! {
     const NEWEST_LETTER = "select coalesce(max(id), 0) from dead_letters";
     const LETTERS = "select d.id, d.trace_id, f.origin_topic, d.origin_partition, d.origin_offset from dead_letters d \
-        join facets f on f.id = d.facet_id where d.id > $1 and d.id <= $2 and d.indexed_at < $3 order by d.id limit $4";
+        join facets f on f.id = d.facet_id where d.id > $1 and d.indexed_at < $2 order by d.id limit $3";
     const OF_RECORD = "select d.id, b.bus from dead_letters d join facets f on f.id = d.facet_id join buses b on b.id = f.bus_id \
         where d.origin_offset = $3 and d.origin_partition = $2 and f.origin_topic = $1 order by d.id limit 20";
     const AT = "select d.id, b.bus from dead_letters d join partitions p on p.id = d.partition_id \
@@ -47,13 +47,7 @@ impl Store {
     /// Dead letters after a number, in their order, that were indexed before `before`.
     pub async fn list_traced_letters(&self, after: i64, before: Timestamp, limit: u32) -> Result<Vec<TracedLetter>, StoreError> {
         let rows: Vec<LetterRow> = read!(self, |pool| {
-            sqlx::query_as(LETTERS)
-                .bind(after)
-                .bind(after.saturating_add(i64::from(limit)))
-                .bind(before.as_millis())
-                .bind(i64::from(limit))
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(LETTERS).bind(after).bind(before.as_millis()).bind(i64::from(limit)).fetch_all(pool).await?
         })?;
         let letter = |(id, trace, topic, partition, offset): LetterRow| TracedLetter {
             id,

@@ -83,6 +83,7 @@ on_both_engines! {
     chunks_are_read_in_the_order_of_commits
     kept_traces_and_those_linked_with_them_outlive_their_chunks
     what_goes_before_its_time_is_said
+    a_trace_that_is_forgotten_leaves_only_what_is_hot
     letters_and_replays_meet_traces
 }
 
@@ -219,6 +220,19 @@ async fn what_goes_before_its_time_is_said(world: World) {
     assert_eq!(losses, [("hot".to_owned(), 10), ("kept".to_owned(), 1)]);
     let usage = store.span_usage().await.expect("it is read");
     assert_eq!((usage.hot_spans, usage.kept_spans, usage.hot_since), (0, 0, None));
+}
+
+async fn a_trace_that_is_forgotten_leaves_only_what_is_hot(world: World) {
+    let store = &world.store;
+    add(store, vec![linked(processed(1, 1, 10), 2)], at(20)).await;
+    store.keep_traces(&[(trace(1), KeepReasons::FAILED)], at(20)).await.expect("it is kept");
+    expire_all(store, at(21)).await;
+    add(store, vec![processed(1, 2, 30)], at(40)).await;
+    assert_eq!(store.expire_kept_traces(at(50), false, 10, at(60)).await.expect("its time has come"), 2, "and that of the linked one");
+    let noted: Vec<SpanId> = store.list_noted_of_trace(trace(1), 10).await.expect("it is read").iter().map(|span| span.span_id).collect();
+    assert_eq!(noted, [SpanId([2; 8])]);
+    let found = store.find_trace(trace(1)).await.expect("it is read");
+    assert_eq!((found.spans.len(), found.links_from.len()), (1, 0));
 }
 
 async fn letters_and_replays_meet_traces(world: World) {

@@ -7,6 +7,9 @@ use crate::model::Timestamp;
 use crate::model::span::{Messaging, Operation, Span};
 use crate::traces::window::Place;
 
+/// Clocks of two machines may differ by so much before it is said.
+const CLOCKS_DIFFER_MS: i64 = 1;
+
 pub(super) fn steps(material: &Material, joined: &Joined<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     let replayed: HashMap<&Place, &super::SentAgain> = material.replays.iter().map(|replay| (&replay.place, replay)).collect();
@@ -127,7 +130,11 @@ fn in_topics(material: &Material, joined: &Joined<'_>, steps: &mut Vec<Step>) {
         let readers = joined.consumers.values().filter(|(span, _)| span.messaging.as_deref().and_then(place_of).as_ref() == Some(place));
         let taken = readers.map(|(span, _)| span.started_at()).min();
         let mut step = step(StepKind::InTopic, at, *evidence).at_place(place);
-        step.took_us = taken.map(|taken| taken.as_millis().saturating_sub(at.as_millis()).saturating_mul(1_000).max(0));
+        let waited = taken.map(|taken| taken.as_millis().saturating_sub(at.as_millis()));
+        step.took_us = waited.map(|waited| waited.saturating_mul(1_000).max(0));
+        if let Some(waited) = waited.filter(|waited| *waited < -CLOCKS_DIFFER_MS) {
+            step.text = format!("clocks differ: taken {} ms before it was sent", -waited);
+        }
         steps.push(step);
     }
 }

@@ -169,3 +169,12 @@ fn a_traceparent_of_version_00_is_read_with_any_flags() {
         assert_eq!(traceparent(text.as_bytes()), None, "{text}");
     }
 }
+
+#[test]
+fn clocks_that_differ_are_said() {
+    let sent = to(of(on(span(1, 1, None, 20), Operation::Send, None), "shop"), "orders", Some((3, 7)));
+    let taken = to(of(on(span(1, 2, Some(1), 15), Operation::Process, None), "billing"), "orders", Some((3, 7)));
+    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, taken], ..Material::default() });
+    let waited = steps.iter().find(|step| step.kind == InTopic).expect("it lay there");
+    assert_eq!((waited.took_us, waited.text.as_str()), (Some(0), "clocks differ: taken 6000 ms before it was sent"));
+}

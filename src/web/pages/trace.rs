@@ -238,13 +238,14 @@ impl Chosen {
         facts.extend(as_text(shown(&span.attributes)));
         facts.extend(as_text(shown(&span.resource)));
         let journey = messaging.and_then(|messaging| {
-            let bus = bus.map_or("-", crate::model::BusId::as_str);
             let here = super::super::view::address::Address::new("/journeys");
             let (topic, partition, offset) = (messaging.destination.as_deref()?, messaging.partition?, messaging.offset?);
-            let here = if bus == "-" {
-                here.and("trace_id", &span.trace_id.to_string())
-            } else {
-                here.and("bus", bus).and("topic", topic).and("partition", &partition.to_string()).and("offset", &offset.to_string())
+            let here = match bus {
+                None => here.and("trace_id", &span.trace_id.to_string()),
+                Some(bus) => {
+                    let here = here.and("bus", bus.as_str()).and("topic", topic);
+                    here.and("partition", &partition.to_string()).and("offset", &offset.to_string())
+                }
             };
             Some(here.to_string())
         });

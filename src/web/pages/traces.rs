@@ -152,38 +152,34 @@ async fn traces(
     render(&page, &partial)
 }
 
+impl PageQuery {
+    /// What narrows the search, as the address names it.
+    fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let pairs = [
+            ("service", &self.service),
+            ("topic", &self.topic),
+            ("consumer_group", &self.consumer_group),
+            ("operation", &self.operation),
+            ("outcome", &self.outcome),
+            ("at_least", &self.at_least),
+        ];
+        pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref().filter(|value| !value.is_empty())?)))
+    }
+}
+
 fn address(query: &PageQuery) -> Address {
-    let pairs = [
-        ("service", &query.service),
-        ("topic", &query.topic),
-        ("consumer_group", &query.consumer_group),
-        ("operation", &query.operation),
-        ("outcome", &query.outcome),
-        ("at_least", &query.at_least),
-        ("bus", &query.bus),
-    ];
-    pairs.into_iter().fold(Address::new("/traces"), |address, (name, value)| match value.as_deref().filter(|value| !value.is_empty()) {
-        Some(value) => address.and(name, value),
-        None => address,
-    })
+    let bus = query.bus.as_deref().map(|bus| ("bus", bus));
+    query.given().chain(bus).fold(Address::new("/traces"), |address, (name, value)| address.and(name, value))
 }
 
 fn chips(query: &PageQuery, here: &Address) -> Vec<Chip> {
-    let pairs = [
-        ("service", &query.service),
-        ("topic", &query.topic),
-        ("consumer_group", &query.consumer_group),
-        ("operation", &query.operation),
-        ("outcome", &query.outcome),
-        ("at_least", &query.at_least),
-    ];
     let words = |name: &'static str| match name {
         "consumer_group" => "consumer group",
         "at_least" => "at least",
         other => other,
     };
-    let given = pairs.into_iter().filter_map(|(name, value)| Some((name, value.clone().filter(|value| !value.is_empty())?)));
-    given.map(|(name, value)| Chip { name: words(name), value: short(&value, 80), remove: here.without(&[name]).to_string() }).collect()
+    let chip = |(name, value)| Chip { name: words(name), value: short(value, 80), remove: here.without(&[name]).to_string() };
+    query.given().map(chip).collect()
 }
 
 fn labels(query: &PageQuery, bus: Option<&BusId>) -> Labels {

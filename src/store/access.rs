@@ -148,15 +148,11 @@ impl Store {
     /// Adds a user; [`StoreError::Taken`] for a name in use (ignoring case).
     pub async fn add_user(&self, username: &str, password_hash: &str, role: Role, now: Timestamp) -> Result<User, StoreError> {
         let (username, key) = (clean(username), username_key(username));
-        let added: Result<(i64,), sqlx::Error> = write_one!(self, |pool| sqlx::query_as(ADD_USER)
-            .bind(&username)
-            .bind(&key)
-            .bind(password_hash)
-            .bind(role.code())
-            .bind(now.as_millis())
-            .fetch_one(pool)
-            .await);
-        let (id,) = added.map_err(|error| taken(error, "username"))?;
+        let added: Result<Option<(i64,)>, sqlx::Error> = returned!(
+            self,
+            sqlx::query_as(ADD_USER).bind(&username).bind(&key).bind(password_hash).bind(role.code()).bind(now.as_millis())
+        );
+        let (id,) = added.map_err(|error| taken(error, "username"))?.ok_or_else(|| contradiction("user without an id"))?;
         Ok(User { id, username, role, created_at: now, last_login_at: None, disabled_at: None })
     }
     /// All users by name.
@@ -264,16 +260,17 @@ impl Store {
         now: Timestamp,
     ) -> Result<Token, StoreError> {
         let (name, created_by) = (clean(name), clean(created_by));
-        let added: Result<(i64,), sqlx::Error> = write_one!(self, |pool| sqlx::query_as(ADD_TOKEN)
-            .bind(&name)
-            .bind(secret_hash)
-            .bind(role.code())
-            .bind(now.as_millis())
-            .bind(&created_by)
-            .bind(expires_at.map(Timestamp::as_millis))
-            .fetch_one(pool)
-            .await);
-        let (id,) = added.map_err(|error| taken(error, "name"))?;
+        let added: Result<Option<(i64,)>, sqlx::Error> = returned!(
+            self,
+            sqlx::query_as(ADD_TOKEN)
+                .bind(&name)
+                .bind(secret_hash)
+                .bind(role.code())
+                .bind(now.as_millis())
+                .bind(&created_by)
+                .bind(expires_at.map(Timestamp::as_millis))
+        );
+        let (id,) = added.map_err(|error| taken(error, "name"))?.ok_or_else(|| contradiction("token without an id"))?;
         Ok(Token { id, name, role, created_at: now, created_by, expires_at, last_used_at: None, revoked_at: None })
     }
     /// All tokens, newest first, revoked ones included.

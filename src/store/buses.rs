@@ -67,8 +67,7 @@ impl Store {
     /// Stores the cluster's id the first time; `Err(other)` inside `Ok` when another cluster's id is stored already, which must be refused.
     pub async fn claim_cluster(&self, bus: &BusId, cluster_id: &str) -> Result<Result<(), String>, StoreError> {
         write_one!(self, |pool| sqlx::query(CLAIM).bind(bus.as_str()).bind(clean(cluster_id)).execute(pool).await.map(|_| ()))?;
-        let row: Option<(Option<String>,)> =
-            write_one!(self, |pool| sqlx::query_as(CLAIMED).bind(bus.as_str()).fetch_optional(pool).await)?;
+        let row: Option<(Option<String>,)> = returned!(self, sqlx::query_as(CLAIMED).bind(bus.as_str()))?;
         let stored = row.and_then(|(stored,)| stored).ok_or_else(|| contradiction(format!("bus {bus}")))?;
         Ok(if stored == clean(cluster_id) { Ok(()) } else { Err(stored) })
     }

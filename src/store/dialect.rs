@@ -68,7 +68,7 @@ macro_rules! in_transaction {
     }};
 }
 
-/// Runs one statement that stands for itself on the writer.
+/// Runs one statement that stands for itself on the writer; one that returns rows is [`returned`]'s.
 macro_rules! write_one {
     ($store:expr, |$pool:ident| $body:expr) => {
         match &$store.inner.db {
@@ -82,6 +82,14 @@ macro_rules! write_one {
 macro_rules! touched {
     ($store:expr, $query:expr) => {
         write_one!($store, |pool| $query.execute(pool).await.map(|done| done.rows_affected()))?
+    };
+}
+
+/// Runs one statement that stands for itself and returns at most one row. Read to its end: SQLite commits such a statement after its
+/// last row, and a commit that fails (a full disk) would go unseen by whoever stopped at the row.
+macro_rules! returned {
+    ($store:expr, $query:expr) => {
+        write_one!($store, |pool| $query.fetch_all(pool).await.map(|rows| rows.into_iter().next()))
     };
 }
 

@@ -4,6 +4,7 @@
 //! Who samples calls [`Store::figure_source`] once for where it stands, then [`Store::add_frame`] after each look: a frame covers the
 //! time since the one before, so that time is covered once, whoever looks, and across restarts.
 
+use super::error::contradiction;
 use super::rows::clean;
 use super::{Store, StoreError};
 use crate::lifecycle::failpoint;
@@ -124,17 +125,19 @@ impl Store {
             return Ok(id);
         }
         let labels = &key.labels;
-        let (id,): (i64,) = write_one!(self, |pool| sqlx::query_as(ADD_SERIES)
-            .bind(i32::from(key.figure.code()))
-            .bind(label(labels.bus.as_ref().map(BusId::as_str)))
-            .bind(label(labels.topic.as_ref().map(TopicName::as_str)))
-            .bind(label(labels.consumer_group.as_ref().map(GroupName::as_str)))
-            .bind(label(labels.service.as_deref()))
-            .bind(label(labels.operation.as_deref()))
-            .bind(label(labels.fingerprint.as_deref()))
-            .bind(label(labels.status.as_deref()))
-            .fetch_one(pool)
-            .await)?;
+        let added: Option<(i64,)> = returned!(
+            self,
+            sqlx::query_as(ADD_SERIES)
+                .bind(i32::from(key.figure.code()))
+                .bind(label(labels.bus.as_ref().map(BusId::as_str)))
+                .bind(label(labels.topic.as_ref().map(TopicName::as_str)))
+                .bind(label(labels.consumer_group.as_ref().map(GroupName::as_str)))
+                .bind(label(labels.service.as_deref()))
+                .bind(label(labels.operation.as_deref()))
+                .bind(label(labels.fingerprint.as_deref()))
+                .bind(label(labels.status.as_deref()))
+        )?;
+        let (id,) = added.ok_or_else(|| contradiction("series without an id"))?;
         self.inner.caches.series.extend([(key.clone(), id)]);
         self.inner.caches.directory.grown();
         Ok(id)

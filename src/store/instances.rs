@@ -55,13 +55,8 @@ impl Store {
     /// Takes or renews a lease by name; `None` while another holder's has not ended.
     pub async fn take_lease(&self, name: &str, holder: &str, duration: Duration, now: Timestamp) -> Result<Option<Lease>, StoreError> {
         let ends_at = now.plus(duration).as_millis();
-        let taken: Option<(i64,)> = write_one!(self, |pool| sqlx::query_as(TAKE)
-            .bind(clean(name))
-            .bind(clean(holder))
-            .bind(ends_at)
-            .bind(now.as_millis())
-            .fetch_optional(pool)
-            .await)?;
+        let taken: Option<(i64,)> =
+            returned!(self, sqlx::query_as(TAKE).bind(clean(name)).bind(clean(holder)).bind(ends_at).bind(now.as_millis()))?;
         Ok(taken.map(|(epoch,)| Lease { epoch }))
     }
     /// Gives a lease back.

@@ -69,7 +69,7 @@ impl Store {
     /// Writes and reads one row, so that readiness tells a store that is gone, full or read-only.
     pub async fn check(&self) -> Result<(), StoreError> {
         let check = async {
-            let (_,): (i64,) = write_one!(self, |pool| sqlx::query_as(CHECK).fetch_one(pool).await?);
+            let _: Option<(i64,)> = returned!(self, sqlx::query_as(CHECK))?;
             Ok::<_, StoreError>(())
         };
         tokio::time::timeout(self.inner.read_timeout.max(WAIT), check)
@@ -255,6 +255,33 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Db, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Role, Timestamp};
+
+    /// A store that refuses every commit from now on, as a disk does that became full between the rows and the commit.
+    async fn without_commits(folder: &std::path::Path) -> Store {
+        let url = format!("sqlite:{}", folder.join("redrive.db").display());
+        let settings = StoreSettings { url, max_bytes: None, read_timeout: Duration::from_secs(5) };
+        let store = Store::open(&settings).await.expect("it opens");
+        let Db::Sqlite { write, .. } = &store.inner.db else { panic!("a SQLite store") };
+        let mut connection = write.acquire().await.expect("the writer");
+        connection.lock_handle().await.expect("locked").set_commit_hook(|| false);
+        drop(connection);
+        store
+    }
+
+    #[tokio::test]
+    async fn a_row_that_could_not_be_committed_is_not_said_to_be_stored() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let store = without_commits(folder.path()).await;
+        let now = Timestamp::from_millis(1_000);
+        let minute = Duration::from_mins(1);
+        assert!(store.add_token("name", b"hash", Role::Viewer, "someone", None, now).await.is_err());
+        assert!(store.add_user("name", "hash", Role::Viewer, now).await.is_err());
+        assert!(store.take_lease("name", "holder", minute, now).await.is_err());
+        assert!(store.check().await.is_err());
+        assert!(store.list_tokens().await.expect("read").is_empty());
+        assert!(!store.has_users().await.expect("read"));
+    }
 
     #[tokio::test]
     async fn a_transaction_that_a_full_disk_has_ended_does_not_stop_those_after_it() {

@@ -189,6 +189,20 @@ fn templates_hold_nothing_that_the_content_policy_forbids() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+/// SQLite commits a statement that returns rows after its last row: whoever stops at the first would not hear of a commit that failed.
+#[test]
+fn rows_of_single_writes_are_read_to_their_end() {
+    let stopped_early: Vec<_> = sources("src/store")
+        .into_iter()
+        .filter(|file| !file.ends_with("dialect.rs"))
+        .filter(|file| {
+            let text = read(file);
+            text.split("write_one!(").skip(1).filter_map(|rest| rest.split_once(';')).any(|(body, _)| body.contains(".fetch_"))
+        })
+        .collect();
+    assert!(stopped_early.is_empty(), "use returned! instead: {stopped_early:?}");
+}
+
 /// The crate's root re-exports nothing; a path that names only an item of `crate::` itself (a macro) is no arrow.
 fn re_exported(used: &str) -> bool {
     used.is_empty()

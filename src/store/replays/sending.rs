@@ -133,14 +133,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Owner>, StoreError> {
         let ends_at = now.plus(lease).as_millis();
-        let taken: Option<(i64,)> = write_one!(self, |pool| sqlx::query_as(TAKE)
-            .bind(number)
-            .bind(clean(holder))
-            .bind(ends_at)
-            .bind(now.as_millis())
-            .bind(alone)
-            .fetch_optional(pool)
-            .await)?;
+        let taken: Option<(i64,)> =
+            returned!(self, sqlx::query_as(TAKE).bind(number).bind(clean(holder)).bind(ends_at).bind(now.as_millis()).bind(alone))?;
         Ok(taken.map(|(epoch,)| Owner { number, epoch }))
     }
 

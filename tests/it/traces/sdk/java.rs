@@ -13,9 +13,7 @@ const NAMES: [(&str, &str); 3] = [("old", ""), ("new", "messaging"), ("both", "m
 async fn services_under_the_java_agent_are_understood() {
     let classes = tempfile::tempdir().expect("a scratch folder");
     sdk::compile("Shop", classes.path());
-    let scene = Scene::start().await;
-    let topic = scene.topic("java", &["old", "new", "both"]).await;
-    scene.until_known(&[(&topic, 3)]).await;
+    let (scene, [topic]) = Scene::start([("java", &["old", "new", "both"])]).await;
     let program = |names: &str| {
         let mut command = sdk::java("Shop", classes.path());
         command.env("OTEL_SEMCONV_STABILITY_OPT_IN", names);

@@ -7,10 +7,7 @@ use crate::harness::sdk;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn services_with_kafkajs_are_understood() {
-    let scene = Scene::start().await;
-    let messages = scene.topic("kafkajs", &["billing"]).await;
-    let batches = scene.topic("kafkajs-batches", &["billing", "others"]).await;
-    scene.until_known(&[(&messages, 1), (&batches, 2)]).await;
+    let (scene, [messages, batches]) = Scene::start([("kafkajs", &["billing"]), ("kafkajs-batches", &["billing", "others"])]).await;
     tokio::join!(each_message(&scene, &messages), each_batch(&scene, &batches));
 }
 

@@ -43,49 +43,27 @@ pub(super) struct Told {
 }
 
 impl Scene {
-    pub(super) async fn start() -> Self {
+    /// With topics, each of a stem and the groups that read it (`TOPIC-GROUP`), once Redrive knows them where it counts spans.
+    pub(super) async fn start<const N: usize>(topics: [(&str, &[&str]); N]) -> (Self, [String; N]) {
         let (kafka, grpc, http) = (kafka::shared(), free_address(), free_address());
+        let mut names = topics.map(|(stem, _)| unique(stem));
+        for (topic, (_, groups)) in names.iter_mut().zip(topics) {
+            kafka.create_topic(topic, 2, &[]).await;
+            for group in groups {
+                kafka.commit(&format!("{topic}-{group}"), &[(topic, 0, 0), (topic, 1, 0)]).await;
+            }
+        }
         let otlp = format!("[otlp]\ngrpc_listen = \"{grpc}\"\nhttp_listen = \"{http}\"\n");
         let redrive = Setup::new().without_login().bus("prod", &kafka.bootstrap()).tables(&otlp).start().await;
         let url = format!("sqlite:{}", redrive.folder().join("redrive.db").display());
         let settings = StoreSettings { url, max_bytes: None, read_timeout: PATIENCE };
         let store = Store::open_beside(&settings).await.expect("the store opens");
-        Self { kafka, redrive, store, grpc, http }
-    }
-
-    /// A topic that these consumer groups read.
-    pub(super) async fn topic(&self, stem: &str, groups: &[&str]) -> String {
-        let topic = self.kafka.topic(&unique(stem), 2, &[]).await;
-        for group in groups {
-            self.kafka.commit(&format!("{topic}-{group}"), &[(&topic, 0, 0), (&topic, 1, 0)]).await;
+        let scene = Self { kafka, redrive, store, grpc, http };
+        for (topic, (_, groups)) in names.iter().zip(topics) {
+            scene.until_read_by(topic, groups.len()).await;
         }
-        topic
-    }
-
-    /// Waits until Redrive knows who reads these topics, and looks at spans with that knowledge.
-    pub(super) async fn until_known(&self, topics: &[(&str, usize)]) {
-        for (topic, readers) in topics {
-            self.until_read_by(topic, *readers).await;
-        }
-        // What is known of the last group is known of those before it.
-        let last = self.topic("last", &["group"]).await;
-        self.until_read_by(&last, 1).await;
-        let labelled = format!("/api/v1/series?figure=spans_per_second&bus=prod&consumer_group={last}-group&service=probe");
-        let mut number = 0;
-        self.redrive
-            .wait_until("groups are known where spans are counted", PATIENCE, async || {
-                number += 1;
-                let span = json!({
-                    "traceId": format!("{number:032x}"), "spanId": format!("{number:016x}"), "name": "process", "kind": 5,
-                    "startTimeUnixNano": nanos(1, 0), "endTimeUnixNano": nanos(1, 1),
-                    "attributes": [text("messaging.system", "kafka"), text("messaging.destination.name", &last)],
-                });
-                let sent = reqwest::Client::new().post(format!("http://{}/v1/traces", self.http)).json(&export("probe", &[span]));
-                assert_eq!(sent.send().await.expect("an answer").status(), 200);
-                tokio::time::sleep(Duration::from_millis(400)).await;
-                get(&self.redrive, &labelled).await["series"].as_array().is_some_and(|series| !series.is_empty())
-            })
-            .await;
+        scene.until_known(&names, &topics.map(|(_, groups)| groups)).await;
+        (scene, names)
     }
 
     async fn until_read_by(&self, topic: &str, readers: usize) {
@@ -95,6 +73,31 @@ impl Scene {
                 let answer = reqwest::get(self.redrive.url(&groups)).await.expect("an answer");
                 let groups: Value = answer.json().await.expect("JSON");
                 groups["items"].as_array().is_some_and(|items| items.len() == readers)
+            })
+            .await;
+    }
+
+    /// Sends spans that name no group, until they are counted for the only group that reads their topic, or for none of several.
+    async fn until_known(&self, topics: &[String], groups: &[&[&str]]) {
+        let mut number = 0;
+        self.redrive
+            .wait_until("groups are known where spans are counted", PATIENCE, async || {
+                number += 1;
+                let probes: Vec<Value> = topics.iter().enumerate().map(|(at, topic)| probe(topic, number * 100 + at)).collect();
+                let body = export(&format!("probe-{number:03}"), &probes);
+                let sent = reqwest::Client::new().post(format!("http://{}/v1/traces", self.http)).json(&body).send().await;
+                assert_eq!(sent.expect("an answer").status(), 200);
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                for (topic, groups) in topics.iter().zip(groups) {
+                    let wanted = if let [only] = groups { json!(format!("{topic}-{only}")) } else { Value::Null };
+                    let counted = get(&self.redrive, &format!("/api/v1/series?figure=spans_per_second&bus=prod&topic={topic}")).await;
+                    let labels = counted["series"].as_array().expect("series").iter().map(|series| &series["labels"]);
+                    let last = labels.max_by_key(|labels| labels["service"].to_string());
+                    if last.is_none_or(|labels| labels["consumer_group"] != wanted) {
+                        return false;
+                    }
+                }
+                true
             })
             .await;
     }
@@ -181,6 +184,15 @@ impl Told {
     pub(super) fn assert_before(&self, handled: &Handled) {
         assert!(self.end <= handled.began + CLOCKS, "not before {handled:?}: {self:?}");
     }
+}
+
+/// A span as a consumer without a group would send it.
+fn probe(topic: &str, number: usize) -> Value {
+    json!({
+        "traceId": format!("{:032x}", number + 1), "spanId": format!("{:016x}", number + 1), "name": "process", "kind": 5,
+        "startTimeUnixNano": nanos(1, 0), "endTimeUnixNano": nanos(1, 1),
+        "attributes": [text("messaging.system", "kafka"), text("messaging.destination.name", topic)],
+    })
 }
 
 /// Kinds of steps.

@@ -25,6 +25,11 @@ kafka() {
 tests() {
   need chromium chromium
   need chromedriver chromium-driver
+  need python3 python3
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+  need node nodejs
+  need npm npm
+  need javac default-jdk-headless
   need setpriv util-linux
   need kill procps
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)

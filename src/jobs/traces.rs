@@ -25,6 +25,8 @@ const CHUNKS: u32 = 8;
 const REMEMBERED: Duration = Duration::from_mins(10);
 /// How often the buses' metadata is read for it.
 const BEARINGS_EVERY: Duration = Duration::from_secs(30);
+/// How soon it is read again for a span that could not be placed; twice that when it was of no use, and so on.
+const BEARINGS_SOON: Duration = Duration::from_secs(2);
 /// Producers that are looked for in the store in one run.
 const LOOK_UPS: usize = 300;
 /// Dead letters looked at in one run.
@@ -41,6 +43,8 @@ pub(super) struct Deriver {
     /// When the last frame was taken; `None` before the first.
     framed_at: Option<Timestamp>,
     bearings_at: Option<Timestamp>,
+    /// After this time it is read again when a span could not be placed.
+    bearings_soon: Duration,
     /// Dead letters up to this one were looked at.
     letter: i64,
 }
@@ -73,7 +77,8 @@ impl Deriver {
             None => (None, 0),
         };
         let letter = store.newest_letter_number().await?.saturating_sub(i64::from(LETTERS));
-        let mut deriver = Self { derivation: Derivation::default(), cursor, framed_at, bearings_at: None, letter };
+        let mut deriver =
+            Self { derivation: Derivation::default(), cursor, framed_at, bearings_at: None, bearings_soon: BEARINGS_SOON, letter };
         deriver.take_bearings(context, now).await?;
         let first = store.first_span_chunk_since(now.minus(REMEMBERED)).await?;
         if first > 0 && first <= cursor {
@@ -100,9 +105,7 @@ impl Deriver {
     /// `false`: another instance has gone on meanwhile, and this memory is worth nothing.
     async fn run(&mut self, context: &Context) -> Result<bool, StoreError> {
         let now = Timestamp::now();
-        if self.bearings_at.is_none_or(|at| at.age_at(now) >= BEARINGS_EVERY) {
-            self.take_bearings(context, now).await?;
-        }
+        self.renew_bearings(context, now).await?;
         // The first frame covers no time yet: what is counted from then on has a rate.
         if self.framed_at.is_none() && !self.frame_when_due(context).await? {
             return Ok(false);
@@ -236,6 +239,16 @@ impl Deriver {
             metrics.traces_repeats_known_seconds.set(i64::try_from(known).unwrap_or(i64::MAX));
         }
         Ok(written)
+    }
+
+    async fn renew_bearings(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+        let lost = self.derivation.is_lost();
+        let wait = if lost { self.bearings_soon } else { BEARINGS_EVERY };
+        if self.bearings_at.is_some_and(|at| at.age_at(now) < wait) {
+            return Ok(());
+        }
+        self.bearings_soon = if lost { (wait * 2).min(BEARINGS_EVERY) } else { BEARINGS_SOON };
+        self.take_bearings(context, now).await
     }
 
     async fn take_bearings(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {

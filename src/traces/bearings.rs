@@ -1,7 +1,7 @@
 //! What the bus's metadata adds to a span: which bus it was on, and which consumer group it worked for where its instrumentation does
 //! not know.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::span::Messaging;
 use crate::model::{BusId, GroupName, TopicName};
@@ -10,6 +10,8 @@ use crate::model::{BusId, GroupName, TopicName};
 #[derive(Debug, Clone, Default)]
 pub struct Bearings {
     clusters: HashMap<String, BusId>,
+    /// Buses whose cluster is known.
+    reached: HashSet<BusId>,
     /// By topic: the buses that have it.
     topics: HashMap<TopicName, Vec<BusId>>,
     /// By client id and topic, and by topic alone: the group, when there is only one.
@@ -46,6 +48,7 @@ impl Bearings {
         self.buses.push(bus.clone());
         if let Some(cluster) = cluster_id {
             self.clusters.insert(cluster.to_owned(), bus.clone());
+            self.reached.insert(bus.clone());
         }
     }
 
@@ -63,20 +66,32 @@ impl Bearings {
         }
     }
 
-    /// The bus of a span: by its cluster's id, else the only bus that has the topic, else the only bus there is.
+    /// Whether a span is about a bus of a kind that is watched.
+    #[must_use]
+    pub fn may_be_on(&self, messaging: &Messaging) -> bool {
+        !self.buses.is_empty() && matches!(messaging.system.as_ref(), "kafka" | "unknown")
+    }
+
+    /// The bus of a span: by its cluster's id, else the only bus that has the topic, else the only bus there is. A cluster that no bus is
+    /// known to be can only be one that was not reached yet.
     #[must_use]
     pub fn bus(&self, messaging: &Messaging) -> Option<&BusId> {
-        if !matches!(messaging.system.as_ref(), "kafka" | "unknown") {
+        if !self.may_be_on(messaging) {
             return None;
         }
-        if let Some(cluster) = &messaging.cluster_id {
-            return self.clusters.get(cluster);
+        let cluster = messaging.cluster_id.as_ref();
+        if let Some(bus) = cluster.and_then(|cluster| self.clusters.get(cluster)) {
+            return Some(bus);
         }
         let with_topic = messaging.destination.as_deref().and_then(|topic| self.topics.get(&TopicName::from(topic)));
-        match (with_topic.map(Vec::as_slice), self.buses.as_slice()) {
-            (Some([only]), _) | (None, [only]) => Some(only),
-            _ => None,
-        }
+        let possible = with_topic.unwrap_or(&self.buses).iter().filter(|bus| cluster.is_none() || !self.reached.contains(*bus));
+        possible.clone().next().filter(|_| possible.count() == 1)
+    }
+
+    /// Whether a group is known to read a topic, be it one of several.
+    #[must_use]
+    pub fn has_reader(&self, bus: &BusId, topic: &str) -> bool {
+        self.of_topic.contains_key(&(bus.clone(), TopicName::from(topic)))
     }
 
     /// The group of a consumer's span that names none: the one its client is a member of, else the only one that reads the topic.
@@ -99,6 +114,7 @@ mod tests {
         bearings.add_bus(&prod, Some("abc"));
         bearings.add_bus(&test, None);
         bearings.add_topic(&prod, &"orders".into());
+        bearings.add_topic(&test, &"tests".into());
         bearings.add_topic(&prod, &"shared".into());
         bearings.add_topic(&test, &"shared".into());
         bearings.add_group(&prod, &"orders".into(), &"billing".into(), ["billing-1", "twin"].into_iter());
@@ -120,6 +136,8 @@ mod tests {
         assert_eq!(on(Some("other"), "orders", "kafka"), None, "another cluster with the same topic");
         assert_eq!(on(None, "orders", "kafka"), Some("prod"));
         assert_eq!(on(None, "shared", "kafka"), None, "two have it");
+        assert_eq!(on(Some("other"), "tests", "kafka"), Some("test"), "a bus that was not reached yet may be that cluster");
+        assert_eq!(on(Some("other"), "shared", "kafka"), Some("test"), "the other one with this topic is another cluster");
         assert_eq!(on(None, "orders", "rabbitmq"), None);
         assert_eq!(on(None, "nowhere", "kafka"), None);
     }
@@ -132,5 +150,6 @@ mod tests {
         assert_eq!(of("orders", Some("twin")), None, "two groups have a client of this id");
         assert_eq!(of("orders", None), None);
         assert_eq!(of("shared", Some("anything")), Some("audit"));
+        assert!(bearings.has_reader(&prod, "orders") && !bearings.has_reader(&prod, "tests"));
     }
 }

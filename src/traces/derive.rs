@@ -49,6 +49,8 @@ pub struct Derivation {
     unknown: Vec<Delivery>,
     keeps: Vec<(TraceId, KeepReasons)>,
     processed: Vec<(TraceId, Place)>,
+    /// Whether a span could not be placed on a bus or with a group since the last bearings.
+    lost: bool,
     counts: Counts,
 }
 
@@ -81,6 +83,7 @@ impl Default for Derivation {
             unknown: Vec::new(),
             keeps: Vec::new(),
             processed: Vec::new(),
+            lost: false,
             counts: Counts::default(),
         }
     }
@@ -90,6 +93,14 @@ impl Derivation {
     /// What the buses' metadata tells from now on.
     pub fn set_bearings(&mut self, bearings: Bearings) {
         self.bearings = bearings;
+        self.lost = false;
+    }
+
+    /// Whether newer metadata of the buses may tell more: since the last, a span named a topic or a consumer none of whose buses or groups
+    /// was known.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Takes the spans of a chunk that was received at `at`.
@@ -141,6 +152,8 @@ impl Derivation {
         let known = messaging.consumer_group.as_deref();
         let inferred = || Some(self.bearings.group(bus?, topic?, messaging.client_id.as_deref())?.as_str());
         let group = if consumes { known.or_else(inferred) } else { None };
+        let read = || bus.zip(topic).is_some_and(|(bus, topic)| self.bearings.has_reader(bus, topic));
+        self.lost |= self.bearings.may_be_on(messaging) && (bus.is_none() || (consumes && group.is_none() && !read()));
         let tags =
             Tags { bus: bus.map(crate::model::BusId::as_str), topic, group, service: &span.service, operation: Some(messaging.operation) };
         count_span(&mut self.tally, tags, span);

@@ -1,7 +1,7 @@
 //! One message's way: sent, in the topic, processed by each consumer group, retried, dead-lettered, replayed, and what came of it. Put
 //! together from dead letters, replays and spans, each step with what speaks for it. A part that nobody recorded is left out, not guessed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +9,7 @@ pub use super::window::{Place, SpanKey};
 use crate::model::Timestamp;
 use crate::model::dead_letter::{UnknownWord, words};
 use crate::model::span::{Messaging, Operation, Span, SpanId, TraceId};
+use crate::traces::bearings::Bearings;
 
 mod joining;
 mod steps;
@@ -117,6 +118,8 @@ pub struct Material {
     pub replays: Vec<SentAgain>,
     /// Spans of every trace that may have to do with it.
     pub spans: Vec<Span>,
+    /// What the buses tell of consumer groups.
+    pub bearings: Bearings,
     /// The record or span that was asked for.
     pub place: Option<Place>,
     /// See `place`.
@@ -159,6 +162,8 @@ struct Joined<'a> {
     producers: BTreeMap<SpanKey, (&'a Span, &'static str)>,
     /// Spans that took or processed it.
     consumers: BTreeMap<SpanKey, (&'a Span, &'static str)>,
+    /// Senders, each with the consumers that name it.
+    taken: BTreeMap<SpanKey, BTreeSet<SpanKey>>,
     /// Where it lay, and what speaks for that.
     places: HashMap<Place, &'static str>,
 }

@@ -8,3 +8,4 @@ pub(crate) mod log_bus;
 pub(crate) mod memory_bus;
 pub(crate) mod postgres;
 pub(crate) mod redrive;
+pub(crate) mod sdk;

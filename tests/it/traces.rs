@@ -8,6 +8,8 @@ use crate::harness::kafka::{self, Outgoing, unique};
 use crate::harness::redrive::{Redrive, Setup};
 use crate::replay::scene::{section, spring};
 
+mod sdk;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const LETTER_TRACE: &str = "1bf7651916cd43dd8448eb211c80319d";

@@ -215,3 +215,28 @@ fn labels_without_end_are_added_up() {
     assert!(points.len() < 4_100, "{}", points.len());
     assert!((count(&points, Figure::SpansPerSecond) - 5_000.0).abs() < f64::EPSILON, "none is lost");
 }
+
+#[test]
+fn newer_metadata_is_asked_for_only_where_it_may_tell_more() {
+    let taken = |id| of(on(span(2, id, None, 15), Operation::Process, None), "billing");
+    let bus = BusId::from("prod");
+    let with = |groups: &[&str]| {
+        let mut bearings = Bearings::default();
+        bearings.add_bus(&bus, None);
+        bearings.add_topic(&bus, &"orders".into());
+        for group in groups {
+            bearings.add_group(&bus, &"orders".into(), &GroupName::from(*group), std::iter::empty());
+        }
+        bearings
+    };
+    let mut derivation = Derivation::default();
+    let mut lost = |bearings, id| {
+        derivation.set_bearings(bearings);
+        derivation.take_chunk(&[taken(id)], at(16));
+        derivation.is_lost()
+    };
+    assert!(!lost(Bearings::default(), 1), "there is no bus to ask");
+    assert!(lost(with(&[]), 2), "nobody is known to read the topic");
+    assert!(!lost(with(&["billing"]), 3));
+    assert!(!lost(with(&["billing", "shipping"]), 4), "two do: which of them will not be told");
+}

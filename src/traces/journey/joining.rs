@@ -143,6 +143,9 @@ fn consumer<'a>(span: &'a Span, messaging: &Messaging, spans: &HashMap<SpanKey, 
     }
     // A batch has other messages' senders beside this one's.
     if links.len() > 1 {
+        for from in links.into_iter().filter(|from| joined.producers.contains_key(from)) {
+            joined.taken.entry(from).or_default().insert(key(span));
+        }
         return;
     }
     if let Some(place) = place {
@@ -152,6 +155,7 @@ fn consumer<'a>(span: &'a Span, messaging: &Messaging, spans: &HashMap<SpanKey, 
     for from in links.into_iter().chain(parent) {
         if let Some(sender) = spans.get(&from).filter(|sender| same_topic(sender, messaging)) {
             joined.producers.entry(from).or_insert((sender, evidence));
+            joined.taken.entry(from).or_default().insert(key(span));
         }
     }
 }

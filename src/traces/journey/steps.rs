@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Joined, Letter, Material, Step, StepKind, is_retry_of, key, place_of};
+use super::{Joined, Letter, Material, SpanKey, Step, StepKind, is_retry_of, key, place_of};
 use crate::model::Timestamp;
 use crate::model::span::{Messaging, Operation, Span};
+use crate::traces::bearings::Bearings;
 use crate::traces::window::Place;
 
 /// Clocks of two machines may differ by so much before it is said.
@@ -104,39 +105,93 @@ fn processed(material: &Material, joined: &Joined<'_>, replayed: &HashMap<&Place
         let attempt = attempts.entry((span.service.to_string(), place.clone())).or_insert(0);
         *attempt += 1;
         let mut step = step(StepKind::Processed, span.started_at(), *evidence).of_span(span, messaging);
+        if messaging.consumer_group.is_none()
+            && let Some(group) = group_on_bus(&material.bearings, messaging)
+        {
+            step.consumer_group = Some(group);
+            step.evidence.push_str("; consumer group by the bus's metadata");
+        }
         if span.links.len() > 1 {
             step.text = format!("in a batch of {} messages{}{}", span.links.len(), if step.text.is_empty() { "" } else { ": " }, step.text);
         } else if *attempt > 1 {
             step.text = format!("attempt {attempt}{}{}", if step.text.is_empty() { "" } else { ": " }, step.text);
         }
-        let group = messaging.consumer_group.as_deref();
+        let group = step.consumer_group.as_deref();
         step.again = place.is_some_and(|place| replayed.contains_key(&place)) && group.is_some_and(|group| !failed_groups.contains(group));
         steps.push(step);
     }
 }
 
+/// The consumer group of a span that names none.
+fn group_on_bus(bearings: &Bearings, messaging: &Messaging) -> Option<String> {
+    let bus = bearings.bus(messaging)?;
+    bearings.group(bus, messaging.destination.as_deref()?, messaging.client_id.as_deref()).map(ToString::to_string)
+}
+
 fn in_topics(material: &Material, joined: &Joined<'_>, steps: &mut Vec<Step>) {
     let letter_places: HashSet<&Place> = material.letters.iter().map(|letter| &letter.place).collect();
-    let origins: HashMap<&Place, Timestamp> =
-        material.letters.iter().filter_map(|letter| Some((letter.origin.as_ref()?, letter.origin_at?))).collect();
-    let replays: HashMap<&Place, Timestamp> = material.replays.iter().map(|replay| (&replay.place, replay.at)).collect();
+    let origins = material.letters.iter().filter_map(|letter| Some((letter.origin.clone()?, letter.origin_at?))).collect();
+    let replays = material.replays.iter().map(|replay| (replay.place.clone(), replay.at)).collect();
+    let known: [HashMap<Place, Timestamp>; 3] = [origins, replays, sent_unplaced(joined)];
     for (place, evidence) in &joined.places {
         if letter_places.contains(place) {
             continue;
         }
-        let senders = joined.producers.values().filter(|(span, _)| span.messaging.as_deref().and_then(place_of).as_ref() == Some(place));
+        let senders = joined.producers.values().filter(|(span, _)| place_of_span(span).as_ref() == Some(place));
         let sent = senders.map(|(span, _)| span.ended_at()).min();
-        let Some(at) = sent.or_else(|| origins.get(place).copied()).or_else(|| replays.get(place).copied()) else { continue };
-        let readers = joined.consumers.values().filter(|(span, _)| span.messaging.as_deref().and_then(place_of).as_ref() == Some(place));
+        let Some(at) = sent.or_else(|| known.iter().find_map(|times| times.get(place).copied())) else { continue };
+        let readers = joined.consumers.values().filter(|(span, _)| place_of_span(span).as_ref() == Some(place));
         let taken = readers.map(|(span, _)| span.started_at()).min();
-        let mut step = step(StepKind::InTopic, at, *evidence).at_place(place);
-        let waited = taken.map(|taken| taken.as_millis().saturating_sub(at.as_millis()));
-        step.took_us = waited.map(|waited| waited.saturating_mul(1_000).max(0));
-        if let Some(waited) = waited.filter(|waited| *waited < -CLOCKS_DIFFER_MS) {
-            step.text = format!("clocks differ: taken {} ms before it was sent", -waited);
-        }
-        steps.push(step);
+        steps.push(waited(step(StepKind::InTopic, at, *evidence).at_place(place), taken));
     }
+    somewhere(joined, steps);
+}
+
+/// Where neither half of a message's way names an offset: the topic, between the two spans.
+fn somewhere(joined: &Joined<'_>, steps: &mut Vec<Step>) {
+    for (key, (sender, _)) in joined.producers.iter().filter(|(_, (sender, _))| place_of_span(sender).is_none()) {
+        let Some(messaging) = sender.messaging.as_deref() else { continue };
+        let consumers: Vec<&Span> = takers_of(key, joined).collect();
+        let Some(first) = consumers.iter().map(|span| span.started_at()).min() else { continue };
+        if consumers.iter().any(|span| place_of_span(span).is_some()) {
+            continue;
+        }
+        let mut step = step(StepKind::InTopic, sender.ended_at(), "between its sender's and its consumer's span");
+        (step.topic, step.partition) = (messaging.destination.clone(), messaging.partition);
+        steps.push(waited(step, Some(first)));
+    }
+}
+
+/// When the records of places were sent, where their senders do not name the place: that of the first consumer that names the sender.
+fn sent_unplaced(joined: &Joined<'_>) -> HashMap<Place, Timestamp> {
+    let mut sent = HashMap::new();
+    for (key, (sender, _)) in joined.producers.iter().filter(|(_, (sender, _))| place_of_span(sender).is_none()) {
+        let placed = takers_of(key, joined).filter_map(|span| Some((span.start, place_of_span(span)?)));
+        if let Some((_, place)) = placed.min() {
+            let at = sent.entry(place).or_insert_with(|| sender.ended_at());
+            *at = (*at).min(sender.ended_at());
+        }
+    }
+    sent
+}
+
+/// Consumers that name a sender.
+fn takers_of<'a>(sender: &SpanKey, joined: &'a Joined<'_>) -> impl Iterator<Item = &'a Span> {
+    joined.taken.get(sender).into_iter().flatten().filter_map(|by| joined.consumers.get(by)).map(|(span, _)| *span)
+}
+
+fn place_of_span(span: &Span) -> Option<Place> {
+    span.messaging.as_deref().and_then(place_of)
+}
+
+/// A step in a topic until a consumer took the message.
+fn waited(mut step: Step, taken: Option<Timestamp>) -> Step {
+    let waited = taken.map(|taken| taken.as_millis().saturating_sub(step.at.as_millis()));
+    step.took_us = waited.map(|waited| waited.saturating_mul(1_000).max(0));
+    if let Some(waited) = waited.filter(|waited| *waited < -CLOCKS_DIFFER_MS) {
+        step.text = format!("clocks differ: taken {} ms before it was sent", -waited);
+    }
+    step
 }
 
 fn letters(material: &Material, steps: &mut Vec<Step>) {

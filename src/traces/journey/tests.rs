@@ -75,8 +75,7 @@ fn whole() -> Material {
             attempt: 1,
         }],
         spans: vec![sent, first, second, lettered, elsewhere, again, other, stranger],
-        place: None,
-        trace: None,
+        ..Material::default()
     }
 }
 
@@ -177,4 +176,43 @@ fn clocks_that_differ_are_said() {
     let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, taken], ..Material::default() });
     let waited = steps.iter().find(|step| step.kind == InTopic).expect("it lay there");
     assert_eq!((waited.took_us, waited.text.as_str()), (Some(0), "clocks differ: taken 6000 ms before it was sent"));
+}
+
+/// What most instrumentations of producers cannot know: where the record came to lie.
+#[test]
+fn a_message_lay_in_its_topic_also_when_its_sender_does_not_say_where() {
+    let sent = || to(of(on(span(1, 1, None, 10), Operation::Send, None), "shop"), "orders", None);
+    let taken = |id, at, place| to(of(on(span(1, id, Some(1), at), Operation::Process, None), "billing"), "orders", place);
+    let trace = |spans| Material { trace: Some(TraceId([1; 16])), spans, ..Material::default() };
+
+    let steps = journey(&trace(vec![sent(), taken(2, 14, Some((3, 7))), taken(3, 20, Some((3, 7)))]));
+    assert_eq!(kinds(&steps), [Sent, InTopic, Processed, Processed], "{steps:#?}");
+    assert_eq!((steps[1].at, steps[1].offset, steps[1].took_us), (at(11), Some(7), Some(3_000_000)), "until it was first taken");
+
+    let steps = journey(&trace(vec![sent(), taken(2, 14, Some((3, 7))), taken(3, 60, Some((3, 50)))]));
+    assert_eq!(kinds(&steps), [Sent, InTopic, Processed, Processed], "sent again by a stranger: nobody knows when. {steps:#?}");
+    assert_eq!(steps[1].offset, Some(7));
+
+    let steps = journey(&trace(vec![sent(), taken(2, 14, None)]));
+    assert_eq!(kinds(&steps), [Sent, InTopic, Processed], "{steps:#?}");
+    assert_eq!((steps[1].topic.as_deref(), steps[1].offset, steps[1].took_us), (Some("orders"), None, Some(3_000_000)));
+}
+
+#[test]
+fn a_group_that_no_span_names_comes_from_the_bus() {
+    let taken = |id, service| to(of(on(span(1, id, None, 14), Operation::Process, None), service), "orders", Some((3, 7)));
+    let named = group(taken(2, "stats"), "stats");
+    let mut material = Material { place: Some(place("orders", 3, 7)), spans: vec![taken(1, "billing"), named], ..Material::default() };
+    let bus = crate::model::BusId::from("prod");
+    material.bearings.add_bus(&bus, None);
+    material.bearings.add_topic(&bus, &"orders".into());
+    material.bearings.add_group(&bus, &"orders".into(), &"billing-group".into(), std::iter::empty());
+    let groups = |material: &Material| {
+        let steps = journey(material);
+        let processed = steps.into_iter().filter(|step| step.kind == Processed);
+        processed.map(|step| (step.consumer_group.unwrap_or_default(), step.evidence.contains("metadata"))).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(&material), [("billing-group".to_owned(), true), ("stats".to_owned(), false)]);
+    material.bearings.add_group(&bus, &"orders".into(), &"stats".into(), std::iter::empty());
+    assert_eq!(groups(&material), [(String::new(), false), ("stats".to_owned(), false)], "one of two is not guessed");
 }

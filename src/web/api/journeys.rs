@@ -13,9 +13,10 @@ use super::super::error::{Error, Problem};
 use super::super::extract::{Query, Viewer};
 use crate::model::dead_letter::DeadLetterDetail;
 use crate::model::replay::ItemResult;
-use crate::model::span::TraceId;
-use crate::model::{BusId, DeadLetterFilter, DeadLetterId, Header, Status, Timestamp};
+use crate::model::span::{Messaging, Operation, Span, TraceId};
+use crate::model::{BusId, DeadLetterFilter, DeadLetterId, Header, Status, Timestamp, TopicName};
 use crate::store::Store;
+use crate::traces::bearings::Bearings;
 use crate::traces::journey::{self, Letter, Material, SentAgain, Step};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
@@ -28,6 +29,8 @@ const MOST_LETTERS: usize = 12;
 const MOST_TRACES: usize = 24;
 /// Spans that are read for one journey.
 const MOST_SPANS: usize = 5_000;
+/// Topics whose readers are looked up for one journey.
+const MOST_TOPICS: usize = 12;
 
 /// Which message: one of the three ways to name it.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
@@ -170,10 +173,39 @@ pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<M
         }
     }
     gathering.follow().await?;
+    gathering.material.bearings = bearings(store, &gathering.material.spans).await?;
     if gathering.material.letters.is_empty() && gathering.material.spans.is_empty() {
         return Err(Error::NotFound("journey"));
     }
     Ok(gathering.material)
+}
+
+/// What the buses tell of the groups that consumers' spans do not name.
+async fn bearings(store: &Store, spans: &[Span]) -> Result<Bearings, Error> {
+    let mut bearings = Bearings::default();
+    let nameless = |messaging: &&Messaging| {
+        messaging.consumer_group.is_none() && matches!(messaging.operation, Operation::Receive | Operation::Process)
+    };
+    let touching = spans.iter().filter_map(|span| span.messaging.as_deref()).filter(nameless);
+    let topics: BTreeSet<TopicName> = touching.filter_map(|messaging| messaging.destination.as_deref()).map(TopicName::from).collect();
+    if topics.is_empty() {
+        return Ok(bearings);
+    }
+    for bus in store.list_buses().await? {
+        bearings.add_bus(&bus.id, bus.cluster_id.as_deref());
+        for topic in topics.iter().take(MOST_TOPICS) {
+            if store.find_topic(&bus.id, topic).await?.is_none() {
+                continue;
+            }
+            bearings.add_topic(&bus.id, topic);
+            for group in store.list_consumer_groups(&bus.id, None, Some(topic.as_str())).await? {
+                let members = store.find_consumer_group(&bus.id, &group.name).await?.and_then(|group| group.members).unwrap_or_default();
+                let there = members.iter().filter(|member| member.assignment.iter().any(|(assigned, _)| assigned == topic));
+                bearings.add_group(&bus.id, topic, &group.name, there.map(|member| member.client_id.as_str()));
+            }
+        }
+    }
+    Ok(bearings)
 }
 
 struct Gathering<'a> {

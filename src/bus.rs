@@ -12,8 +12,10 @@ use crate::model::{BusId, BusKind, Capabilities, GroupName, Record, Timestamp, T
 
 pub mod kafka;
 pub mod sending;
+pub mod share;
 
 pub use sending::{Outgoing, SendError, SendFailure, Sender, SenderSettings, TopicRights};
+pub use share::Share;
 
 /// What went wrong on a bus, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -195,14 +197,7 @@ pub trait Reader: Send {
     }
 }
 
-/// What an instance is to index, when several share the work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Share {
-    /// Partitions given to this instance.
-    pub partitions: Vec<TopicPartition>,
-}
-
-/// Membership in the group of indexing instances: decides who reads what, never from where.
+/// Membership in a group of instances that read the same topics: decides who reads what, never from where.
 #[async_trait]
 pub trait Membership: Send {
     /// Changes the topics that are shared.

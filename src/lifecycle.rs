@@ -107,23 +107,33 @@ impl Lifecycle {
 /// Why this instance is not ready, by code. Empty = ready. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
-    reasons: Arc<Mutex<BTreeMap<&'static str, String>>>,
+    reasons: Arc<Mutex<BTreeMap<(&'static str, String), String>>>,
 }
 
 impl Readiness {
     /// Sets or replaces a reason.
     pub fn set(&self, code: &'static str, text: impl Into<String>) {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).insert(code, text.into());
+        self.set_of(code, "", text);
+    }
+
+    /// Sets or replaces a reason that each of several parts (buses) can have.
+    pub fn set_of(&self, code: &'static str, part: &str, text: impl Into<String>) {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).insert((code, part.to_owned()), text.into());
     }
 
     /// Removes a reason.
     pub fn clear(&self, code: &'static str) {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).remove(code);
+        self.clear_of(code, "");
+    }
+
+    /// Removes a reason of one part; other parts keep theirs.
+    pub fn clear_of(&self, code: &'static str, part: &str) {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).remove(&(code, part.to_owned()));
     }
 
     /// The present reasons: code and sentence.
     #[must_use]
     pub fn reasons(&self) -> Vec<(&'static str, String)> {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(code, text)| (*code, text.clone())).collect()
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|((code, _), text)| (*code, text.clone())).collect()
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bus::BusError;
+use crate::bus::share::ShareWatch;
 use crate::store::StoreError;
 
 mod care;
@@ -54,7 +55,7 @@ pub fn spawn(context: &Context, work: &Arc<BusWork>) {
     });
 }
 
-async fn run(context: &Context, work: &Arc<BusWork>, mut share: share::Watch) {
+async fn run(context: &Context, work: &Arc<BusWork>, mut share: ShareWatch) {
     let mut backoff = work::Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
     let mut desk = reading::Desk::default();
     let mut said = None;

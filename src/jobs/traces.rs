@@ -235,8 +235,11 @@ impl Deriver {
             metrics.traces_repeated_spans_total.inc_by(counts.repeated);
             metrics.traces_paired_total.inc_by(counts.paired);
             metrics.traces_skewed_total.inc_by(counts.skewed);
-            let known = self.derivation.repeats_known_for(now).as_secs();
-            metrics.traces_repeats_known_seconds.set(i64::try_from(known).unwrap_or(i64::MAX));
+            let known = self.derivation.repeats_known_for(now);
+            if known < REMEMBERED {
+                context.store.note_span_loss("repeats", 0, now).await?;
+            }
+            metrics.traces_repeats_known_seconds.set(i64::try_from(known.as_secs()).unwrap_or(i64::MAX));
         }
         Ok(written)
     }

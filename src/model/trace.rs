@@ -168,6 +168,8 @@ fn cut(text: &str) -> String {
 /// Which spans a search is for; every field narrows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TraceFilter {
+    /// Bus that has the topic.
+    pub bus: Option<String>,
     /// Service.
     pub service: Option<String>,
     /// Topic.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::bus::share::{Share, ShareWatch};
 use crate::bus::{BatchLimits, Bus, BusError, ReadBatch, Reader, ReaderEvent};
 use crate::config::bus::{OtlpEncoding, OtlpTopic};
 use crate::lifecycle::Lifecycle;
@@ -21,7 +22,6 @@ use crate::telemetry::Metrics;
 use super::assemble::Batch;
 use super::{Encoding, Refused, SharedIntake, Undecodable, decode};
 use plan::Plan;
-use share::Share;
 
 mod plan;
 mod share;
@@ -96,7 +96,7 @@ pub fn spawn_topics(context: &TopicContext, source: TopicSource) {
     });
 }
 
-async fn run(context: &TopicContext, source: &TopicSource, mut share: share::Watch) {
+async fn run(context: &TopicContext, source: &TopicSource, mut share: ShareWatch) {
     let mut wait = FIRST_WAIT;
     let mut said = None;
     while !context.life.soft().is_cancelled() {
@@ -121,7 +121,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Reads until the process is to end, or something went wrong.
-async fn session(context: &TopicContext, source: &TopicSource, share: &mut share::Watch, progress: &mut bool) -> Result<(), Setback> {
+async fn session(context: &TopicContext, source: &TopicSource, share: &mut ShareWatch, progress: &mut bool) -> Result<(), Setback> {
     plan::check_cluster(context, source).await?;
     let mut reader: Option<Box<dyn Reader>> = None;
     while !context.life.soft().is_cancelled() {
@@ -143,7 +143,7 @@ async fn session(context: &TopicContext, source: &TopicSource, share: &mut share
     Ok(())
 }
 
-async fn wait_for_work(life: &Lifecycle, share: &mut share::Watch) {
+async fn wait_for_work(life: &Lifecycle, share: &mut ShareWatch) {
     tokio::select! {
         () = life.soft().cancelled() => {}
         // Where nobody shares, the sender is gone and there is nothing to hear.
@@ -164,7 +164,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads by one plan, until there may be another.
-    async fn run(&mut self, ours: &Share, share: &share::Watch, progress: &mut bool) -> Result<(), Setback> {
+    async fn run(&mut self, ours: &Share, share: &ShareWatch, progress: &mut bool) -> Result<(), Setback> {
         let mut looked = Instant::now();
         while !self.context.life.soft().is_cancelled() && !share.has_changed().unwrap_or(false) {
             let batch = self.reader.next_batch(LIMITS).await?;

@@ -54,7 +54,7 @@ impl KafkaMembership {
         config.set("topic.metadata.refresh.interval.ms", "10000");
         config.set("enable.auto.commit", "false");
         let watch = Arc::new(Watch::new(settings.id.clone()));
-        let (sender, state) = watch::channel(Ok(Share { partitions: Vec::new() }));
+        let (sender, state) = watch::channel(Ok(Share::none()));
         let listener = Listener { watch: Arc::clone(&watch), owned: Mutex::default(), state: sender };
         let consumer: BaseConsumer<Listener> =
             config.create_with_context(listener).map_err(|error| BusError::Configuration(error.to_string()))?;
@@ -122,7 +122,7 @@ impl Listener {
     fn change(&self, change: impl FnOnce(&mut BTreeSet<TopicPartition>)) {
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut owned);
-        let _ = self.state.send_replace(Ok(Share { partitions: owned.iter().cloned().collect() }));
+        let _ = self.state.send_replace(Ok(Share::Some(owned.iter().cloned().collect())));
     }
 
     /// What keeps us out of the group for good is told; what passes by itself is not.

@@ -4,9 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Setback;
-use super::share::Share;
 use super::work::{BusWork, Context, Said};
-use crate::bus::{BusError, PartitionOffsets};
+use crate::bus::{BusError, PartitionOffsets, Share};
 use crate::lifecycle::changes::Noun;
 use crate::model::bus::TopicRole;
 use crate::model::names::TopicPartition;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::care::Care;
 use super::origins::Origins;
 use super::plan::{self, Plan};
-use super::share::{Share, Watch};
 use super::work::{self, Backoff, BusWork, Context, Said};
 use super::{Setback, health, pointers, prepare};
+use crate::bus::share::{Share, ShareWatch};
 use crate::bus::{BatchLimits, ReadBatch, Reader, ReaderEvent};
 use crate::lifecycle::changes::Noun;
 use crate::model::dead_letter::NewDeadLetter;
@@ -73,7 +73,7 @@ impl Desk {
 }
 
 /// Works on one bus until the process is to end, or something went wrong.
-pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut Watch, desk: &mut Desk) -> Result<(), Setback> {
+pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut ShareWatch, desk: &mut Desk) -> Result<(), Setback> {
     let end = context.life.soft();
     tokio::select! {
         () = end.cancelled() => return Ok(()),
@@ -120,7 +120,7 @@ pub(super) async fn session(context: &Context, work: &Arc<BusWork>, share: &mut 
 }
 
 /// Waits until there may be something to read; `false` when the process is to end.
-async fn wait_for_work(context: &Context, signal: &mut tokio::sync::watch::Receiver<u64>, share: &mut Watch, soon: bool) -> bool {
+async fn wait_for_work(context: &Context, signal: &mut tokio::sync::watch::Receiver<u64>, share: &mut ShareWatch, soon: bool) -> bool {
     let wait = if soon { Duration::from_secs(1) } else { REFRESH };
     tokio::select! {
         () = context.life.soft().cancelled() => false,
@@ -149,7 +149,7 @@ struct Prepared {
 }
 
 impl Pipeline<'_> {
-    async fn run(&mut self, signal: &tokio::sync::watch::Receiver<u64>, share: &Watch, desk: &mut Desk) -> Result<Stop, Setback> {
+    async fn run(&mut self, signal: &tokio::sync::watch::Receiver<u64>, share: &ShareWatch, desk: &mut Desk) -> Result<Stop, Setback> {
         let mut pending: Option<Prepared> = None;
         let mut looked = Instant::now();
         loop {

@@ -1,5 +1,4 @@
-//! Who reads what when several instances share a store. The bus's own group protocol divides the partitions; positions stay in the
-//! store, and its compare-and-set keeps two instances from writing the same records whatever the group believes.
+//! Our part of the dead-letter topics when several instances share a store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,41 +8,19 @@ use tokio::sync::watch;
 
 use super::Setback;
 use super::work::{self, Backoff, BusWork, Context};
-use crate::bus::Membership;
+use crate::bus::share::{Share, ShareWatch, list_strangers};
 use crate::model::bus::TopicRole;
-use crate::model::names::TopicPartition;
 use crate::model::{GroupName, TopicName};
-
-/// Our part of a bus.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Share {
-    /// Everything: no other instance can be there.
-    All,
-    /// These partitions.
-    Some(BTreeSet<TopicPartition>),
-}
-
-impl Share {
-    pub(super) fn has(&self, partition: &TopicPartition) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(partitions) => partitions.contains(partition),
-        }
-    }
-}
-
-/// Hears of changes of our share.
-pub(super) type Watch = watch::Receiver<Share>;
 
 /// How often topics to share are looked up without a signal, and strangers looked for.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// Begins sharing. Alone on a store there is nothing to share and no group to join.
-pub(super) fn spawn(context: &Context, bus_work: &Arc<BusWork>) -> Watch {
+pub(super) fn spawn(context: &Context, bus_work: &Arc<BusWork>) -> ShareWatch {
     if !context.instance.shared {
-        return watch::Sender::new(Share::All).subscribe();
+        return Share::alone();
     }
-    let (sender, receiver) = watch::channel(Share::Some(BTreeSet::new()));
+    let (sender, receiver) = watch::channel(Share::none());
     let (context, bus_work) = (context.clone(), Arc::clone(bus_work));
     let life = context.life.clone();
     life.spawn("index share", async move {
@@ -60,7 +37,7 @@ async fn run(context: &Context, bus_work: &BusWork, share: &watch::Sender<Share>
             () = context.life.soft().cancelled() => return,
             ended = take_part(context, bus_work, share, &mut backoff) => ended,
         };
-        share.send_replace(Share::Some(BTreeSet::new()));
+        share.send_replace(Share::none());
         if let Err(setback) = ended {
             tracing::warn!(bus = %bus_work.id(), reason = %setback, "left the group of indexing instances and will join again");
         }
@@ -80,7 +57,7 @@ async fn take_part(context: &Context, bus_work: &BusWork, share: &watch::Sender<
     let group = GroupName::new(group);
     loop {
         tokio::select! {
-            changed = changed(membership.as_mut()) => {
+            changed = membership.changed() => {
                 backoff.reset();
                 share.send_replace(changed?);
                 continue;
@@ -96,11 +73,6 @@ async fn take_part(context: &Context, bus_work: &BusWork, share: &watch::Sender<
     }
 }
 
-async fn changed(membership: &mut dyn Membership) -> Result<Share, Setback> {
-    let share = membership.changed().await?;
-    Ok(Share::Some(share.partitions.into_iter().collect()))
-}
-
 async fn list_topics(context: &Context, bus_work: &BusWork) -> Result<Vec<TopicName>, Setback> {
     let stored = context.store.list_stored_topics(bus_work.id()).await?;
     let topics: BTreeSet<TopicName> =
@@ -112,29 +84,19 @@ async fn list_topics(context: &Context, bus_work: &BusWork) -> Result<Vec<TopicN
 /// see only a part of the dead letters. That is said until it is gone.
 async fn look_for_strangers(context: &Context, bus_work: &BusWork, group: &GroupName) {
     const CODE: &str = "stranger_in_index_group";
-    let (Ok(described), Ok(instances)) =
-        (bus_work.bus.describe_groups(std::slice::from_ref(group)).await, context.store.list_instances().await)
-    else {
-        return;
-    };
-    let known: BTreeSet<String> = instances.into_iter().map(|(client_id, _)| client_id).collect();
-    let strangers: BTreeSet<String> = described
-        .into_iter()
-        .filter_map(|group| group.members.ok())
-        .flatten()
-        .filter(|member| !known.contains(&member.client_id))
-        .map(|member| format!("{} at {}", member.client_id, member.host))
-        .collect();
+    let Ok(instances) = context.store.list_instances().await else { return };
+    let known = instances.into_iter().map(|(client_id, _)| client_id).collect();
+    let Some(strangers) = list_strangers(bus_work.bus.as_ref(), group, &known).await else { return };
+    let bus = bus_work.id();
     if strangers.is_empty() {
-        context.life.readiness().clear(CODE);
+        context.life.readiness().clear_of(CODE, bus.as_str());
         return;
     }
     let text = format!(
-        "Members of the consumer group {group} on bus {} are not registered in this store, so each installation sees only a part of \
+        "Members of the consumer group {group} on bus {bus} are not registered in this store, so each installation sees only a part of \
          the dead letters: {}. Is a copy of this store being served elsewhere?",
-        bus_work.id(),
-        strangers.into_iter().collect::<Vec<_>>().join(", ")
+        strangers.join(", ")
     );
-    tracing::error!(bus = %bus_work.id(), %group, "a stranger is in our consumer group");
-    context.life.readiness().set(CODE, text);
+    tracing::error!(%bus, %group, "a stranger is in our consumer group");
+    context.life.readiness().set_of(CODE, bus.as_str(), text);
 }

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::share::Share;
 use super::{Setback, TopicContext, TopicSource, ends};
-use crate::bus::{BusError, PartitionOffsets, ReadBatch};
+use crate::bus::{BusError, PartitionOffsets, ReadBatch, Share};
 use crate::model::bus::PartitionState;
 use crate::model::names::TopicPartition;
-use crate::model::{Record, TopicName};
+use crate::model::{Record, Timestamp, TopicName};
 use crate::store::otlp_positions::OtlpAdvance;
 
 /// Partitions with their positions.
@@ -125,6 +124,10 @@ async fn align(
     let advance = OtlpAdvance { partition_id: track.partition_id, expected: track.next, next: held };
     if !context.store.advance_otlp_positions(&[advance]).await? {
         return Err(Setback::Refused("another instance has moved these positions on".to_owned()));
+    }
+    let lost = held.saturating_sub(track.next);
+    if lost > 0 {
+        context.store.note_span_loss("topic", lost, Timestamp::now()).await?;
     }
     track.next = held;
     Ok(())

@@ -70,12 +70,13 @@ pub struct SpanUsage {
     pub kept_traces: u64,
 }
 
-/// What was dropped before its time, to stay within the limit.
+/// What is not there, or not right, because there was too much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpanLoss {
-    /// `hot` or `kept`.
+    /// `hot` or `kept`: dropped before its time, to stay within the limit. `topic`: removed from a topic of spans before it was read.
+    /// `repeats`: repeated spans were not known for the whole ten minutes.
     pub what: String,
-    /// How many spans so far.
+    /// How many spans (of a topic: records) so far; 0 for `repeats`.
     pub spans: u64,
     /// When the last ones went.
     pub last_at: Timestamp,
@@ -166,7 +167,13 @@ impl Store {
         })
     }
 
-    /// What was dropped before its time.
+    /// Says what was lost outside the store, see [`SpanLoss::what`].
+    pub async fn note_span_loss(&self, what: &'static str, spans: i64, now: Timestamp) -> Result<(), StoreError> {
+        touched!(self, sqlx::query(LOSE).bind(what).bind(spans).bind(now.as_millis()));
+        Ok(())
+    }
+
+    /// What was lost so far.
     pub async fn list_span_losses(&self) -> Result<Vec<SpanLoss>, StoreError> {
         let rows: Vec<(String, i64, i64)> = read!(self, |pool| sqlx::query_as(LOSSES).fetch_all(pool).await?)?;
         let loss =

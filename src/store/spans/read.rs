@@ -29,7 +29,8 @@ statements! {
         record_offset, consumer_group from noted_spans where started_at <= $1 and started_at >= $2 \
         and (cast($3 as text) is null or service = $3) and (cast($4 as text) is null or topic = $4) \
         and (cast($5 as text) is null or consumer_group = $5) and (cast($6 as smallint) is null or operation = $6) \
-        and (failed or not $7) and duration_us >= $8 order by started_at desc, trace_id, span_id limit $9";
+        and (failed or not $7) and duration_us >= $8 and (cast($10 as text) is null or topic in \
+            (select g.topic from topic_generations g join buses b on b.id = g.bus_id where b.bus = cast($10 as text))) order by started_at desc, trace_id, span_id limit $9";
     const SERVICES = "select distinct service from (select service from noted_spans order by started_at desc limit 20000) s order by service limit 200";
 }
 
@@ -171,6 +172,7 @@ impl Store {
         let most = i64::from(limit) + i64::try_from(shown).unwrap_or(0) + 1;
         let text = |value: &Option<String>| value.as_deref().map(clean);
         let (service, topic, group) = (text(&filter.service), text(&filter.topic), text(&filter.consumer_group));
+        let bus = text(&filter.bus);
         let rows: Vec<NotedRow> = read!(self, |pool| {
             sqlx::query_as(SEARCH)
                 .bind(newest)
@@ -182,6 +184,7 @@ impl Store {
                 .bind(filter.failed)
                 .bind(filter.at_least_us.unwrap_or(0))
                 .bind(most)
+                .bind(&bus)
                 .fetch_all(pool)
                 .await?
         })?;

@@ -29,6 +29,8 @@ const SPANS_OF_ROW: u32 = 200;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::web) struct TracesQuery {
+    /// Bus that has the topic which a span touched.
+    pub(in crate::web) bus: Option<String>,
     /// Service of a span, exact.
     pub(in crate::web) service: Option<String>,
     /// Topic that a span touched, exact.
@@ -76,6 +78,7 @@ impl TracesQuery {
         });
         let text = |value: &Option<String>| value.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         Ok(TraceFilter {
+            bus: text(&self.bus),
             service: text(&self.service),
             topic: text(&self.topic),
             consumer_group: text(&self.consumer_group),

@@ -114,6 +114,7 @@ async fn traces(
     let here = address(&query);
     let period = PeriodQuery { range: query.range.clone(), from: query.from.clone(), to: query.to.clone() }.read(&here, now)?;
     let wanted = TracesQuery {
+        bus: layout.bus.as_ref().map(|bus| bus.as_str().to_owned()),
         service: query.service.clone(),
         topic: query.topic.clone(),
         consumer_group: query.consumer_group.clone(),
@@ -257,12 +258,21 @@ fn kept(usage: &SpanUsage) -> String {
 }
 
 fn loss_words(loss: &SpanLoss, now: Timestamp) -> String {
-    let what = if loss.what == "hot" { "were dropped before their time" } else { "of kept traces were dropped before their time" };
     let ago = super::super::view::time::relative(loss.last_at, now);
-    format!(
-        "{} spans {what} to stay within retention.spans_max_bytes, the last {ago}. They are counted in the figures.",
-        grouped(loss.spans)
-    )
+    let lost = grouped(loss.spans);
+    let dropped = "dropped before their time to stay within retention.spans_max_bytes";
+    match loss.what.as_str() {
+        "topic" => format!(
+            "{lost} records of topics with spans were removed before they were read, the last {ago}: they are missing in the figures. \
+             Redrive was away or behind for longer than those topics keep records."
+        ),
+        "repeats" => format!(
+            "More spans came in than are remembered, the last time {ago}: a batch that was sent again after more than some seconds, but \
+             within ten minutes, may be counted twice."
+        ),
+        "hot" => format!("{lost} spans were {dropped}, the last {ago}. They are counted in the figures."),
+        _ => format!("{lost} spans of kept traces were {dropped}, the last {ago}. They are counted in the figures."),
+    }
 }
 
 impl Row {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use redrive::bus::kafka::KafkaBus;
-use redrive::bus::{Bus, Membership};
+use redrive::bus::{Bus, Membership, Share};
 use redrive::model::names::TopicPartition;
 
 use super::{bus, place};
@@ -37,7 +37,10 @@ async fn until(instances: &mut [&mut Instance], wanted: impl Fn(&[&BTreeSet<Topi
         for instance in instances.iter_mut() {
             let change = tokio::time::timeout(std::time::Duration::from_millis(100), instance.membership.changed()).await;
             if let Ok(share) = change {
-                instance.share = share.expect("a member").partitions.into_iter().collect();
+                instance.share = match share.expect("a member") {
+                    Share::Some(partitions) => partitions,
+                    Share::All => panic!("a member has a part"),
+                };
             }
         }
     }

@@ -135,6 +135,53 @@ async fn spans_are_kept_whatever_lies_between_them_and_reading_goes_on_where_it_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_retention_removed_before_they_were_read_are_said() {
+    let scene = Scene::new(World::sqlite().await).await;
+    scene.world.store.record_topics(&scene.bus, &[], Timestamp::now()).await.expect("stored");
+    scene.sweep().await;
+    scene.send(0, &[&protobuf("a")]).await;
+    let life = scene.start(false);
+    scene.until("the first span", |scene| scene.names() == ["a"]).await;
+    end(&life).await;
+    scene.send(0, &[&protobuf("b"), &protobuf("c"), &protobuf("d")]).await;
+    scene.kafka.delete_records(&scene.topic, 0, 3).await;
+    let life = scene.start(false);
+    scene.until("what is left", |scene| scene.names() == ["a", "d"]).await;
+    end(&life).await;
+    let losses = scene.world.store.list_span_losses().await.expect("they are read");
+    assert_eq!(losses.iter().map(|loss| (loss.what.as_str(), loss.spans)).collect::<Vec<_>>(), [("topic", 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_else_in_our_group_is_said_until_they_are_gone() {
+    let scene = Scene::new(World::postgres().await).await;
+    scene.world.store.record_topics(&scene.bus, &[], Timestamp::now()).await.expect("stored");
+    scene.sweep().await;
+    scene.world.store.register_instance("redrive-test", Timestamp::now()).await.expect("registered");
+    let life = scene.start(true);
+    let group = format!("{}-otlp-{}", scene.topic, scene.world.store.installation_id().await.expect("made by the first migration"));
+    let elsewhere = scene.connect();
+    let mut membership = elsewhere.join(&group, "restored-copy").await.expect("nothing keeps it away");
+    membership.set_topics(vec![scene.topic.as_str().into()]).await.expect("joined");
+    let reasons = || life.readiness().reasons();
+    let begun = Instant::now();
+    while !reasons().iter().any(|(code, text)| *code == "stranger_in_otlp_group" && text.contains("restored-copy at ")) {
+        assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", reasons());
+        tokio::select! {
+            changed = membership.changed() => drop(changed.expect("a member")),
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+    }
+    assert!(reasons().iter().all(|(_, text)| !text.contains("redrive-test")), "our own instance is no stranger: {:?}", reasons());
+    drop(membership);
+    while !reasons().is_empty() {
+        assert!(begun.elapsed() < Duration::from_mins(2), "{:?}", reasons());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    end(&life).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_there_before_the_bus_was_read_is_left() {
     let scene = Scene::new(World::sqlite().await).await;
     scene.send(0, &[&protobuf("old")]).await;

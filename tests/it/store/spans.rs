@@ -134,6 +134,10 @@ async fn spans_are_found_by_place_and_search_page_by_page(world: World) {
     let range = TraceFilter { from: Some(at(2)), to: Some(at(4)), ..TraceFilter::default() };
     assert_eq!(search(range, 100).await.len(), 20);
     assert!(search(TraceFilter { topic: Some("none".to_owned()), ..TraceFilter::default() }, 100).await.is_empty());
+    world.dead_letter_topic("prod", "orders", 4).await;
+    world.dead_letter_topic("test", "payments", 4).await;
+    assert_eq!(search(TraceFilter { bus: Some("prod".to_owned()), ..TraceFilter::default() }, 7).await.len(), 100);
+    assert!(search(TraceFilter { bus: Some("test".to_owned()), ..TraceFilter::default() }, 7).await.is_empty());
     assert_eq!(store.list_span_services().await.expect("they are read"), ["even", "odd"]);
 }
 

@@ -60,7 +60,9 @@ impl Scene {
                 publish.push(seconds(span.end - span.start));
                 for ((consumer, durations), taken) in consumers.iter().zip(&mut durations).zip(taken) {
                     let add = if consumer.processes { Durations::add } else { Durations::add_taken };
-                    taken.iter().for_each(|taken| add(durations, &span, taken));
+                    for taken in &taken {
+                        add(durations, &span, taken);
+                    }
                 }
             }
             self.assert_durations(Figure::PublishDurationSeconds, Of { service: shop, topic, group: None }, &publish).await;

@@ -45,8 +45,9 @@ async fn compare(scene: &Scene, topic: &str, producers: [&Ledger; 2], consumers:
     for service in &billing {
         scene.until_counted(service, 2 * COUNT).await;
     }
-    for number in 0..2 {
-        scene.until_counted(&format!("{topic}-shop-{}", NAMES[number].0), COUNT).await;
+    let shops = [NAMES[0], NAMES[1]].map(|(names, _)| format!("{topic}-shop-{names}"));
+    for shop in &shops {
+        scene.until_counted(shop, COUNT).await;
     }
     // Both producers' messages are in each consumer's figures.
     let known: Vec<Consumer<'_>> = consumers
@@ -54,7 +55,6 @@ async fn compare(scene: &Scene, topic: &str, producers: [&Ledger; 2], consumers:
         .enumerate()
         .map(|(number, ledger)| Consumer { of: of(number), ledger, processes: true, by_metadata: false })
         .collect();
-    let shops = [0, 1].map(|number: usize| format!("{topic}-shop-{}", NAMES[number].0));
     scene.follow_all(&[(producers[0], shops[0].as_str()), (producers[1], shops[1].as_str())], &known).await;
     for (number, ledger) in consumers.iter().enumerate() {
         assert_eq!((ledger.handled.len(), ledger.failures()), (2 * COUNT, COUNT / 2));

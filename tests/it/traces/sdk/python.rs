@@ -3,20 +3,31 @@
 use redrive::model::figure::Figure;
 use serde_json::Value;
 
+use super::super::get;
 use super::figures::{Durations, Of, seconds};
 use super::following::{Consumer, Services, assert_failure};
 use super::ledger::Ledger;
 use super::scene::{COUNT, Export, Scene, Told, kinds};
+use crate::harness::redrive::PATIENCE;
 use crate::harness::sdk;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn services_in_python_are_understood() {
     let (one, two): (&[&str], &[&str]) = (&["billing"], &["billing", "others"]);
-    let topics = [("confluent", one), ("confluent-batches", one), ("kafka-python", two), ("aiokafka", two), ("aiokafka-batches", one)];
-    let (scene, [confluent, confluent_batches, kafka_python, aiokafka, aiokafka_batches]) = Scene::start(topics).await;
+    let (scene, [polls, letters, dead_letters, batches, kafka_python, aiokafka, aiokafka_batches]) = Scene::start([
+        ("confluent", one),
+        ("confluent-letters", one),
+        ("confluent-dlt", &[]),
+        ("confluent-batches", one),
+        ("kafka-python", two),
+        ("aiokafka", two),
+        ("aiokafka-batches", one),
+    ])
+    .await;
     tokio::join!(
-        confluent_polls(&scene, &confluent),
-        confluent_takes_batches(&scene, &confluent_batches),
+        confluent_polls(&scene, &polls),
+        confluent_writes_letters(&scene, &letters, &dead_letters),
+        confluent_takes_batches(&scene, &batches),
         kafka_python_iterates(&scene, &kafka_python),
         aiokafka_takes_one(&scene, &aiokafka),
         aiokafka_takes_many(&scene, &aiokafka_batches),
@@ -48,6 +59,38 @@ async fn confluent_polls(scene: &Scene, topic: &str) {
     let failed = scene.traces(&format!("outcome=failed&topic={topic}&service={}", services.billing)).await;
     assert_eq!(failed.len(), taken.failures());
     assert!(scene.traces(&format!("consumer_group={}", services.group)).await.is_empty());
+}
+
+/// A dead letter names two contexts, the message's first and its own last, and leads to the failing span all the same.
+async fn confluent_writes_letters(scene: &Scene, topic: &str, letters: &str) {
+    let services = Services::on(topic);
+    let sent = scene.run(sdk::python("with_confluent_kafka"), "produce", topic, &services.shop, Export::Protobuf).await;
+    let mut consumer = sdk::python("with_confluent_kafka");
+    consumer.env("GROUP", &services.group).env("LETTERS", letters);
+    let taken = scene.run(consumer, "consume-with-letters", topic, &services.billing, Export::Grpc).await;
+    assert_eq!((sent.sent.len(), taken.failures()), (COUNT, COUNT / 4));
+    for letter in scene.kafka.read_all(letters).await {
+        let contexts: Vec<_> = letter.headers.iter().filter(|(name, _)| name == "traceparent").collect();
+        assert!(contexts.len() == 2 && contexts[0] != contexts[1], "{contexts:?}");
+    }
+    scene.until_counted(&services.billing, 2 * COUNT + COUNT / 4).await;
+    let list = format!("/api/v1/dead-letters?bus=prod&topic={letters}");
+    let found = async || get(&scene.redrive, &list).await["items"].as_array().expect("items").clone();
+    scene.redrive.wait_until("the dead letters are indexed", PATIENCE, async || found().await.len() == COUNT / 4).await;
+    let mut failed: Vec<_> = taken.handled.iter().filter(|handled| handled.failed).collect();
+    for letter in found().await {
+        let id = letter["id"].as_str().expect("an id");
+        let steps = scene.journey_of_letter(id).await;
+        assert_eq!(kinds(&steps), ["sent", "in_topic", "processed", "dead_lettered"], "{steps:#?}");
+        assert_eq!((steps[0]["service"].as_str(), steps[3]["dead_letter_id"].as_str()), (Some(services.shop.as_str()), Some(id)));
+        let place = (steps[1]["partition"].as_i64(), steps[1]["offset"].as_i64());
+        let at = failed.iter().position(|handled| place == (Some(handled.partition.into()), Some(handled.offset)));
+        let handled = failed.remove(at.expect("each failure once"));
+        assert_eq!((steps[2]["failed"].as_bool(), steps[2]["consumer_group"].as_str()), (Some(true), Some(services.group.as_str())));
+        let span = scene.span_of(&steps[2]).await;
+        span.assert_around(handled);
+        assert_failure(&span, &handled.id);
+    }
 }
 
 /// One span for a whole batch, with a link for each message and without coordinates: its failure is the batch's.

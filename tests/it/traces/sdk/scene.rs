@@ -11,6 +11,7 @@ use super::super::{export, get, nanos, text};
 use super::ledger::{Handled, Ledger};
 use crate::harness::kafka::{self, Kafka, unique};
 use crate::harness::redrive::{PATIENCE, Redrive, Setup, free_address};
+use crate::replay::scene::section;
 
 /// Messages of each producer.
 pub(super) const COUNT: usize = 12;
@@ -43,7 +44,8 @@ pub(super) struct Told {
 }
 
 impl Scene {
-    /// With topics, each of a stem and the groups that read it (`TOPIC-GROUP`), once Redrive knows them where it counts spans.
+    /// With topics, each of a stem and the groups that read it (`TOPIC-GROUP`), once Redrive knows them where it counts spans. Topics with
+    /// a stem that ends in `-dlt` are for dead letters.
     pub(super) async fn start<const N: usize>(topics: [(&str, &[&str]); N]) -> (Self, [String; N]) {
         let (kafka, grpc, http) = (kafka::shared(), free_address(), free_address());
         let mut names = topics.map(|(stem, _)| unique(stem));
@@ -54,7 +56,9 @@ impl Scene {
             }
         }
         let otlp = format!("[otlp]\ngrpc_listen = \"{grpc}\"\nhttp_listen = \"{http}\"\n");
-        let redrive = Setup::new().without_login().bus("prod", &kafka.bootstrap()).tables(&otlp).start().await;
+        let letters: Vec<&str> = names.iter().map(String::as_str).filter(|topic| topic.contains("-dlt-")).collect();
+        let setup = Setup::new().without_login().bus_with("prod", &kafka.bootstrap(), &section(&letters));
+        let redrive = setup.tables(&otlp).start().await;
         let url = format!("sqlite:{}", redrive.folder().join("redrive.db").display());
         let settings = StoreSettings { url, max_bytes: None, read_timeout: PATIENCE };
         let store = Store::open_beside(&settings).await.expect("the store opens");
@@ -139,6 +143,11 @@ impl Scene {
     /// The journey of a trace.
     pub(super) async fn journey_of(&self, trace: &str) -> Vec<Value> {
         get(&self.redrive, &format!("/api/v1/journeys?trace_id={trace}")).await["steps"].as_array().expect("steps").clone()
+    }
+
+    /// The journey of a dead letter.
+    pub(super) async fn journey_of_letter(&self, id: &str) -> Vec<Value> {
+        get(&self.redrive, &format!("/api/v1/journeys?dead_letter={id}")).await["steps"].as_array().expect("steps").clone()
     }
 
     /// Ids of the traces that a search finds, the first first.

@@ -1,9 +1,13 @@
-//! A store with a month of figures: each look of the last two days, and one each quarter of an hour before that.
+//! A store with a month of figures as a sampler leaves them that looks every fifteen seconds: frames and ends of the last two days,
+//! minutes of two weeks, hours of all days. What would take a month is added up by the same arithmetic and written in bulk, hour by hour
+//! as roll-ups do it; one hour is rolled up again by the real code and must come out the same.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use redrive::metrics::bucket::Point;
+use redrive::metrics::bucket::{Bucket, Buckets, Point};
+use redrive::metrics::{ends, frame};
 use redrive::model::bus::{Capabilities, TopicRole};
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::lag::{GroupOffset, GroupStatus, Standing, TimeLagMillis, Verdict};
@@ -13,56 +17,140 @@ use redrive::store::consumer_groups::SeenGroup;
 use redrive::store::figures::NewFrame;
 use redrive::store::topics::{SeenOffsets, SeenTopic};
 use redrive::store::{Store, StoreSettings};
+use sqlx::SqliteConnection;
+
+use bulk::Bulk;
+
+pub(crate) mod bulk;
 
 pub(crate) const BUS: &str = "bench";
 pub(crate) const TOPICS: usize = 500;
+const SOURCE: &str = "bus:bench";
 const PARTITIONS: i32 = 10;
-const DENSE: Duration = Duration::from_hours(48);
-const LOOK: Duration = Duration::from_secs(15);
-const SPARSE: Duration = Duration::from_mins(15);
+const LOOK_MS: i64 = 15_000;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+/// Frames are kept so long, and minutes.
+const FRAMES_MS: i64 = 48 * HOUR_MS;
+const MINUTES_MS: i64 = 14 * 24 * HOUR_MS;
+
+/// What is written, and until when.
+struct History {
+    points: Vec<(i64, Figure)>,
+    partitions: Vec<i64>,
+    begin: i64,
+    now: i64,
+    /// Hours before this one are over.
+    until: i64,
+}
 
 /// Fills a new store, up to now.
-pub(crate) async fn fill(url: &str, days: usize, groups: usize) {
-    let store =
-        Store::open(&StoreSettings { url: url.to_owned(), max_bytes: None, read_timeout: Duration::from_mins(1) }).await.expect("a store");
-    let (bus, now) = (BusId::from(BUS), Timestamp::now());
+pub(crate) async fn fill(file: &Path, days: usize, groups: usize) {
+    let now = Timestamp::now();
+    let begin = now.as_millis().div_euclid(HOUR_MS) * HOUR_MS - days as i64 * 24 * HOUR_MS;
+    let store = open(file).await;
+    let partitions = known(&store, groups, Timestamp::from_millis(begin), now).await;
+    // Names the series, in their order.
+    let keys = keys(groups);
+    let points = keys.iter().map(|key| (key.clone(), point(key.figure, 0, 0))).collect();
+    let frame = NewFrame { source: SOURCE, after: None, taken_at: now, points, state: None, snapshot: false };
+    assert!(store.add_frame(frame).await.expect("written"));
+    store.close().await;
+    let mut bulk = Bulk::open(file).await;
+    let ids = bulk.series().await;
+    assert_eq!(ids.len(), keys.len());
+    let points = ids.into_iter().zip(&keys).map(|(id, key)| (id, key.figure)).collect();
+    // As roll-ups do: an hour is over a minute after its end.
+    let until = (now.as_millis() - MINUTE_MS).div_euclid(HOUR_MS);
+    let history = History { points, partitions, begin, now: now.as_millis(), until };
+    history.write(&mut bulk).await;
+    bulk.close().await;
+    let store = open(file).await;
+    history.check(file, &store).await;
+    store.close().await;
+}
+
+async fn open(file: &Path) -> Store {
+    let url = format!("sqlite:{}", file.display());
+    Store::open(&StoreSettings { url, max_bytes: None, read_timeout: Duration::from_mins(1) }).await.expect("a store")
+}
+
+/// Topics and groups as last seen; answers ids of partitions.
+async fn known(store: &Store, groups: usize, begin: Timestamp, now: Timestamp) -> Vec<i64> {
+    let bus = BusId::from(BUS);
     store.register_buses(&[(bus.clone(), BusKind::Kafka)]).await.expect("registered");
-    let begin = now.minus(Duration::from_hours(24 * days as u64));
     let seen: Vec<SeenTopic> = (0..TOPICS).map(topic).collect();
     let stored = store.record_topics(&bus, &seen, begin).await.expect("topics");
-    let offsets: Vec<SeenOffsets> = stored
-        .iter()
-        .flat_map(|topic| &topic.partitions)
-        .map(|partition| SeenOffsets { partition_id: partition.id, log_start: 0, end: 1_000_000, last_stable: None })
-        .collect();
+    let partitions: Vec<i64> = stored.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.id).collect();
+    let offsets: Vec<SeenOffsets> =
+        partitions.iter().map(|id| SeenOffsets { partition_id: *id, log_start: 0, end: 1_000_000, last_stable: None }).collect();
     store.record_offsets(&offsets, now).await.expect("offsets");
     let seen: Vec<SeenGroup> = (0..groups).map(|number| group(number, now)).collect();
     let names: Vec<GroupName> = seen.iter().map(|group| group.name.clone()).collect();
     store.record_consumer_groups(&bus, &seen, Some(&names), now).await.expect("groups");
     let reached = SweepResult::Reached { cluster_id: None, brokers: 6, capabilities: Capabilities::default() };
     store.record_sweep(&bus, &reached, now).await.expect("swept");
-    looks(&store, groups, begin, now).await;
-    store.close().await;
+    partitions
 }
 
-async fn looks(store: &Store, groups: usize, begin: Timestamp, now: Timestamp) {
-    let keys = keys(groups);
-    let (mut at, mut after, mut look) = (begin, None, 0_usize);
-    let mut rolled = begin;
-    while at < now {
-        let points = keys.iter().enumerate().map(|(place, key)| (key.clone(), point(key.figure, place, look))).collect();
-        let frame = NewFrame { source: "bus:bench", after, taken_at: at, points, state: None, snapshot: false };
-        assert!(store.add_frame(frame).await.expect("written"));
-        after = Some(at);
-        look += 1;
-        at = at.plus(if at.age_at(now) <= DENSE { LOOK } else { SPARSE });
-        // As the job does, hour by hour, and frames past their time go.
-        if rolled.age_at(at) > Duration::from_hours(2) {
-            rolled = at;
-            while store.roll_up_figures(at).await.expect("rolled up") {}
-            store.prune_frames(at.minus(DENSE), 5_000).await.expect("pruned");
-            store.prune_figure_minutes(at.minus(Duration::from_hours(14 * 24)), 100_000).await.expect("pruned");
+impl History {
+    async fn write(&self, bulk: &mut Bulk) {
+        bulk.forget_frames().await;
+        let mut days: BTreeMap<i64, BTreeMap<i64, Buckets>> = BTreeMap::new();
+        for hour in self.begin / HOUR_MS..self.until {
+            let minutes = self.minutes(hour);
+            for (id, minutes) in &minutes {
+                let total = minutes.total().expect("every series has samples");
+                days.entry(hour.div_euclid(24)).or_default().entry(*id).or_default().add(hour.rem_euclid(24) as u32, total);
+            }
+            if hour * HOUR_MS >= self.now - MINUTES_MS {
+                let rows: Vec<(i64, Vec<u8>)> = minutes.iter().map(|(id, minutes)| (*id, minutes.encode())).collect();
+                bulk.minutes(hour, &rows).await;
+            }
         }
+        for (day, series) in days {
+            let rows: Vec<(i64, Vec<u8>)> = series.iter().map(|(id, hours)| (*id, hours.encode())).collect();
+            bulk.hours(day, &rows).await;
+        }
+        let first = (self.now - FRAMES_MS).max(self.begin);
+        for look in (first - self.begin).div_euclid(LOOK_MS)..=(self.now - self.begin).div_euclid(LOOK_MS) {
+            let at = self.begin + look * LOOK_MS;
+            let points: Vec<(i64, Point)> =
+                self.points.iter().enumerate().map(|(place, (id, figure))| (*id, point(*figure, place, look as usize))).collect();
+            // The last hour that is over is left to the real code.
+            let rolled = at.div_euclid(HOUR_MS) < self.until - 1;
+            bulk.frame(SOURCE, at, LOOK_MS, rolled, &frame::encode(&points)).await;
+            if at % MINUTE_MS == 0 {
+                bulk.snapshot(SOURCE, at, &ends::encode(self.partitions.iter().map(|id| (*id, 1_000_000 + look)))).await;
+            }
+        }
+        bulk.reached(SOURCE, self.begin + (self.now - self.begin).div_euclid(LOOK_MS) * LOOK_MS, self.until - 1).await;
+    }
+
+    /// What the looks of an hour add up to.
+    fn minutes(&self, hour: i64) -> Vec<(i64, Buckets)> {
+        let first = (hour * HOUR_MS - self.begin) / LOOK_MS;
+        let looks = 0..HOUR_MS / LOOK_MS;
+        let of_series = |(place, (id, figure)): (usize, &(i64, Figure))| {
+            let mut minutes = Buckets::default();
+            for look in looks.clone() {
+                let minute = (look * LOOK_MS / MINUTE_MS) as u32;
+                minutes.add(minute, Bucket::of(point(*figure, place, (first + look) as usize), LOOK_MS as u64));
+            }
+            (*id, minutes)
+        };
+        self.points.iter().enumerate().map(of_series).collect()
+    }
+
+    /// The real code rolls up the last hour that is over: the same minutes and hours as those in the store.
+    async fn check(&self, file: &Path, store: &Store) {
+        let mut reading = bulk::reading(file).await;
+        let (hour, day) = (self.until - 1, (self.until - 1).div_euclid(24));
+        let rows = async |reading: &mut SqliteConnection| (bulk::minutes_of(reading, hour).await, bulk::hours_of(reading, day).await);
+        let before = rows(&mut reading).await;
+        assert_eq!(before.0.len(), self.points.len());
+        assert!(store.roll_up_figures(Timestamp::now()).await.expect("rolled up"), "an hour is due");
+        assert!(before == rows(&mut reading).await, "the real code writes the same minutes and hours");
     }
 }
 

@@ -1,5 +1,6 @@
 //! How fast pages of figures answer over a month of history, from the first byte asked to the last received.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::Cost;
@@ -11,15 +12,21 @@ use crate::report::{self, judged, line};
 const AIM: Duration = Duration::from_millis(20);
 const ASKED: usize = 100;
 
+/// "A few GB" for a month.
+const MONTH_BYTES: u64 = 3_000_000_000;
+/// Consumer groups of that month.
+const MONTH_GROUPS: usize = 200;
+
 pub(crate) async fn measure(days: usize, groups: usize) {
-    report::head(&format!("Pages over {days} days of history, {TOPICS} topics, {groups} consumer groups; median / 99th percentile"));
+    report::head(&format!("{days} days of history of {TOPICS} topics; pages' median / 99th percentile"));
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let (bytes, what) = fill(&folder.path().join("month.db"), days, MONTH_GROUPS).await;
+    judged(&format!("on the disk, {MONTH_GROUPS} groups"), &format!("{} MB", bytes / 1_000_000), &what, "3 GB", bytes <= MONTH_BYTES);
+    drop(folder);
     // Nobody listens there: what is measured is what pages read.
     let mut redrive = Setup::new().without_login().bus(BUS, "127.0.0.1:9").prepare();
-    let file = redrive.folder().join("redrive.db");
-    let begun = Instant::now();
-    history::fill(&format!("sqlite:{}", file.display()), days, groups).await;
-    let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
-    line("history written", &format!("{:.0?}", begun.elapsed()), &format!("{} MB on the disk", bytes / 1_000_000));
+    let (bytes, what) = fill(&redrive.folder().join("redrive.db"), days, groups).await;
+    line(&format!("on the disk, {groups} groups"), &format!("{} MB", bytes / 1_000_000), &what);
     redrive.start().await;
     let client = reqwest::Client::new();
     let live = ask(&client, &redrive, "/health/live").await;
@@ -48,6 +55,17 @@ pub(crate) async fn measure(days: usize, groups: usize) {
     }
     line("memory afterwards", &format!("{} MiB", Cost::of(redrive.pid()).mib), "");
     redrive.stop().await;
+}
+
+/// Fills a store; its bytes on the disk, and those of its rows in words.
+async fn fill(file: &Path, days: usize, groups: usize) -> (u64, String) {
+    let begun = Instant::now();
+    history::fill(file, days, groups).await;
+    let took = begun.elapsed();
+    let bytes = std::fs::metadata(file).map_or(0, |file| file.len());
+    let rows = history::bulk::bytes_of(file).await;
+    println!("{groups} groups written in {took:.0?}");
+    (bytes, format!("{rows} MB"))
 }
 
 async fn ask(client: &reqwest::Client, redrive: &Redrive, path: &str) -> Vec<Duration> {

@@ -151,7 +151,11 @@ impl Sampler {
             return Err(Trouble::Refused(another_cluster(work.id(), &stored, found)));
         }
         self.read_configs(&metadata).await?;
-        let before = self.context.store.list_stored_topics(work.id()).await?;
+        // What the sweep before left is what the store had; the first one asks.
+        let before = match std::mem::take(&mut self.topics) {
+            topics if topics.is_empty() => self.context.store.list_stored_topics(work.id()).await?,
+            topics => topics,
+        };
         let seen = self.describe(&metadata);
         self.still_ours().await?;
         self.topics = self.context.store.record_topics(work.id(), &seen, now).await?;
@@ -176,7 +180,7 @@ impl Sampler {
         metrics.sampler_sweep_duration_seconds.with_label_values(&label).observe(begun.elapsed().as_secs_f64());
         counting::count(&work, &mut self.lags, to_count).await;
         self.context.changes.publish(Noun::Buses);
-        if before != self.topics {
+        if !same_topics(&before, &self.topics) {
             self.context.changes.publish(Noun::Topics);
         }
         if started || dead_letter_partitions(&before) != dead_letter_partitions(&self.topics) {
@@ -340,6 +344,15 @@ impl Sampler {
             }
         }
     }
+}
+
+/// Whether topics and who leads their partitions are the same; offsets move all the time.
+fn same_topics(before: &[StoredTopic], now: &[StoredTopic]) -> bool {
+    let same = |(before, now): (&StoredTopic, &StoredTopic)| {
+        let partitions = |topic: &StoredTopic| topic.partitions.iter().map(|p| (p.id, p.leader)).collect::<Vec<_>>();
+        before.generation == now.generation && partitions(before) == partitions(now)
+    };
+    before.len() == now.len() && before.iter().zip(now).all(same)
 }
 
 /// What the indexer reads: generations and partitions of dead-letter topics.

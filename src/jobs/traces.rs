@@ -27,8 +27,10 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 const BEARINGS_EVERY: Duration = Duration::from_secs(30);
 /// How soon it is read again for a span that could not be placed; twice that when it was of no use, and so on.
 const BEARINGS_SOON: Duration = Duration::from_secs(2);
-/// Producers that are looked for in the store in one run.
-const LOOK_UPS: usize = 300;
+/// Producers that are looked for in the store before each frame.
+const LOOK_UPS: usize = 3_000;
+/// Deliveries that are remembered for that.
+const UNKNOWN: usize = 20_000;
 /// Dead letters looked at in one run.
 const LETTERS: u32 = 1_000;
 /// A dead letter's spans come a while after it: SDKs send every few seconds.
@@ -38,6 +40,8 @@ const LETTER_DELAY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Deriver {
     derivation: Derivation,
+    /// Deliveries whose producer had not been seen when they came. Most come within seconds: the store is asked for the others.
+    unknown: Vec<Delivery>,
     /// Chunks up to this one were taken.
     cursor: i64,
     /// When the last frame was taken; `None` before the first.
@@ -77,11 +81,18 @@ impl Deriver {
             None => (None, 0),
         };
         let letter = store.newest_letter_number().await?.saturating_sub(i64::from(LETTERS));
-        let mut deriver =
-            Self { derivation: Derivation::default(), cursor, framed_at, bearings_at: None, bearings_soon: BEARINGS_SOON, letter };
-        deriver.take_bearings(context, now).await?;
+        let mut deriver = Self {
+            derivation: Derivation::default(),
+            unknown: Vec::new(),
+            cursor,
+            framed_at,
+            bearings_at: None,
+            bearings_soon: BEARINGS_SOON,
+            letter,
+        };
         let first = store.first_span_chunk_since(now.minus(REMEMBERED)).await?;
         if first > 0 && first <= cursor {
+            deriver.take_bearings(context, now).await?;
             deriver.remember(context, first - 1).await?;
         }
         Ok(deriver)
@@ -90,7 +101,7 @@ impl Deriver {
     /// Reads spans again that are counted already.
     async fn remember(&mut self, context: &Context, mut after: i64) -> Result<(), StoreError> {
         loop {
-            let mut chunks = context.store.list_span_chunks(after, CHUNKS).await?;
+            let mut chunks = context.store.list_span_outlines(after, CHUNKS).await?;
             chunks.retain(|chunk| chunk.id <= self.cursor);
             let Some(last) = chunks.last() else { break };
             after = last.id;
@@ -105,18 +116,19 @@ impl Deriver {
     /// `false`: another instance has gone on meanwhile, and this memory is worth nothing.
     async fn run(&mut self, context: &Context) -> Result<bool, StoreError> {
         let now = Timestamp::now();
-        self.renew_bearings(context, now).await?;
         // The first frame covers no time yet: what is counted from then on has a rate.
         if self.framed_at.is_none() && !self.frame_when_due(context).await? {
             return Ok(false);
         }
         loop {
-            let chunks = context.store.list_span_chunks(self.cursor, CHUNKS).await?;
+            let chunks = context.store.list_span_outlines(self.cursor, CHUNKS).await?;
             let Some(last) = chunks.last().map(|chunk| chunk.id) else { break };
+            // A bus may have thousands of groups: nobody reads them while no spans come.
+            self.renew_bearings(context, now).await?;
             let linking: Vec<i64> = chunks.iter().filter(|chunk| has_links(chunk)).map(|chunk| chunk.id).collect();
             self.take(chunks).await?;
             self.keep(context, &linking, now).await?;
-            self.look_up(context).await?;
+            self.note_unknown();
             self.cursor = last;
             if !self.frame_when_due(context).await? {
                 return Ok(false);
@@ -172,12 +184,23 @@ impl Deriver {
         Ok(())
     }
 
+    /// Remembers deliveries for [`Self::look_up`].
+    fn note_unknown(&mut self) {
+        self.unknown.extend(self.derivation.take_unknown());
+        if self.unknown.len() > UNKNOWN {
+            let derivation = &self.derivation;
+            self.unknown.retain(|delivery| derivation.is_waiting(delivery));
+            self.unknown.truncate(UNKNOWN);
+        }
+    }
+
     /// Looks in the store for producers that came before the memory's time, or that another instance received.
     async fn look_up(&mut self, context: &Context) -> Result<(), StoreError> {
-        let unknown = self.derivation.take_unknown();
-        for delivery in unknown.iter().take(LOOK_UPS) {
-            if let Some(producer) = producer_of(context, delivery).await? {
-                self.derivation.pair_with(delivery, &producer);
+        let unknown = std::mem::take(&mut self.unknown);
+        let waiting: Vec<Delivery> = unknown.into_iter().filter(|delivery| self.derivation.is_waiting(delivery)).take(LOOK_UPS).collect();
+        for delivery in waiting {
+            if let Some(producer) = producer_of(context, &delivery).await? {
+                self.derivation.pair_with(&delivery, &producer);
             }
         }
         Ok(())
@@ -218,6 +241,7 @@ impl Deriver {
         if self.framed_at.is_some_and(|at| at.age_at(now) < FRAME_EVERY) {
             return Ok(true);
         }
+        self.look_up(context).await?;
         let counts = self.derivation.take_counts();
         let frame = NewFrame {
             source: SOURCE,

@@ -24,6 +24,13 @@ static INDEX: LazyLock<HashMap<&'static str, (Field, usize)>> = LazyLock::new(||
     ALIASES.iter().flat_map(names).collect()
 });
 
+/// First letters of the table's names: most attributes are told apart by theirs, without a look into the index.
+static FIRST: LazyLock<[bool; 256]> = LazyLock::new(|| {
+    let mut first = [false; 256];
+    INDEX.keys().filter_map(|name| name.bytes().next()).for_each(|byte| first[usize::from(byte)] = true);
+    first
+});
+
 /// The attributes that the table knows, each by the best of its names.
 pub(super) struct Known<'a> {
     found: [Option<(usize, &'a Value)>; Field::COUNT],
@@ -34,7 +41,8 @@ impl<'a> Known<'a> {
     pub(super) fn of(attributes: &'a [(String, Value)]) -> Self {
         let mut known = Self { found: [None; Field::COUNT], kafka: false };
         for (name, value) in attributes {
-            let Some(&(field, rank)) = INDEX.get(name.as_str()) else { continue };
+            let may_be_known = name.bytes().next().is_some_and(|byte| FIRST[usize::from(byte)]);
+            let Some(&(field, rank)) = may_be_known.then(|| INDEX.get(name.as_str())).flatten() else { continue };
             if !has_value(field, value) {
                 continue;
             }

@@ -3,8 +3,6 @@
 //!
 //! A chunk's id counts commits over all instances, so that whoever works through chunks by id misses none ([`Store::list_span_chunks`]).
 
-use std::collections::BTreeSet;
-
 use super::dialect::bulk::Bulk as _;
 use super::{Store, StoreError};
 use crate::lifecycle::failpoint;
@@ -60,7 +58,8 @@ pub struct SpanChunk {
 impl EncodedSpans {
     /// Groups spans by trace, packs them, and notes what is searched for. Busy for some microseconds a span: not for an async thread.
     pub fn new(mut spans: Vec<Span>) -> Result<Self, StoreError> {
-        spans.sort_by_key(|span| span.trace_id);
+        // Cached: a span is too large to be moved with every step of a sort.
+        spans.sort_by_cached_key(|span| span.trace_id);
         let mut chunks = Vec::with_capacity(spans.len().div_ceil(CHUNK));
         let mut raw = Vec::new();
         for some in spans.chunks(CHUNK) {
@@ -69,7 +68,7 @@ impl EncodedSpans {
             chunks.push(EncodedChunk {
                 spans: i32::try_from(some.len()).unwrap_or(i32::MAX),
                 bytes: pack(&raw)?,
-                traces: some.iter().map(|span| span.trace_id).collect::<BTreeSet<_>>().into_iter().collect(),
+                traces: some.chunk_by(|one, other| one.trace_id == other.trace_id).map(|of_trace| of_trace[0].trace_id).collect(),
                 noted: some.iter().filter_map(NotedSpan::of).collect(),
                 links: links_of(some),
             });
@@ -105,22 +104,28 @@ fn pack(raw: &[u8]) -> Result<Vec<u8>, StoreError> {
         .map_err(|error| StoreError::Broken(format!("compressor: {error}")))
 }
 
+type Decode = fn(&[u8]) -> Result<Vec<Span>, wire::DamagedSpans>;
+
 /// The spans of [`pack`]ed bytes.
 fn unpack(bytes: &[u8]) -> Result<Vec<Span>, StoreError> {
+    unpack_with(bytes, wire::decode)
+}
+
+fn unpack_with(bytes: &[u8], decode: Decode) -> Result<Vec<Span>, StoreError> {
     let damaged = || StoreError::Broken("stored spans are damaged".to_owned());
     let (length, packed) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= MOST_BYTES).ok_or_else(damaged)?;
     let raw = zstd::bulk::decompress(packed, length).map_err(|_| damaged())?;
-    wire::decode(&raw).map_err(|_| damaged())
+    decode(&raw).map_err(|_| damaged())
 }
 
 type ChunkRow = (i64, i64, Vec<u8>);
 
 /// Unpacks rows on a thread that may be busy for a while.
-async fn unpack_all(rows: Vec<ChunkRow>) -> Result<Vec<SpanChunk>, StoreError> {
+async fn unpack_all(rows: Vec<ChunkRow>, decode: Decode) -> Result<Vec<SpanChunk>, StoreError> {
     let unpack = move || {
         let chunk = |(id, received_at, bytes): ChunkRow| {
-            Ok(SpanChunk { id, received_at: Timestamp::from_millis(received_at), spans: unpack(&bytes)? })
+            Ok(SpanChunk { id, received_at: Timestamp::from_millis(received_at), spans: unpack_with(&bytes, decode)? })
         };
         rows.into_iter().map(chunk).collect()
     };
@@ -142,7 +147,13 @@ impl Store {
     /// The next chunks after one, in the order of their commits, at most `limit`.
     pub async fn list_span_chunks(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
         let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
-        unpack_all(rows).await
+        unpack_all(rows, wire::decode).await
+    }
+
+    /// The same without any attributes, for those who count: reading them would be most of the work.
+    pub async fn list_span_outlines(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
+        let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
+        unpack_all(rows, wire::decode_outline).await
     }
 
     /// The newest chunk's id; 0 before the first.

@@ -238,6 +238,12 @@ impl Derivation {
         std::mem::take(&mut self.unknown)
     }
 
+    /// Whether a delivery's producer has not come yet.
+    #[must_use]
+    pub fn is_waiting(&self, delivery: &Delivery) -> bool {
+        self.waiting.has(delivery)
+    }
+
     /// Pairs a delivery with a producer that was found in the store, unless it came meanwhile.
     pub fn pair_with(&mut self, delivery: &Delivery, producer: &NotedSpan) {
         if producer.operation != Operation::Send || !self.waiting.give_up(delivery) {

@@ -19,6 +19,8 @@ use crate::model::{GroupName, Timestamp};
 
 /// Committed offsets asked for at the same time; each takes a blocking thread for some milliseconds.
 const IN_FLIGHT: usize = 16;
+/// State of a group that has committed offsets and no members.
+const EMPTY: &str = "Empty";
 /// Groups described with one call.
 const DESCRIBED: usize = 100;
 /// Groups that a glance looks at.
@@ -74,7 +76,7 @@ struct Known {
 impl Known {
     fn due(&self, listed_state: Option<&str>) -> bool {
         let changed = listed_state.is_some_and(|state| state != self.state);
-        let nobody = self.state == "Empty" || self.state == "Dead";
+        let nobody = self.state == EMPTY || self.state == "Dead";
         let moving = self.moved.elapsed() < MOVING;
         let pause = if moving || (self.behind && !nobody) {
             Duration::ZERO
@@ -151,7 +153,13 @@ async fn look(
 ) -> Result<Vec<LookedGroup>, Trouble> {
     let mut groups = Vec::with_capacity(names.len());
     for names in names.chunks(DESCRIBED) {
-        let mut described = describe(work, names).await?;
+        // Who is listed as empty has no members that could be told.
+        let empty = |name: &GroupName| listings.and_then(|all| all.get(name)).filter(|group| group.state == EMPTY);
+        let with_members: Vec<GroupName> = names.iter().filter(|name| empty(name).is_none()).cloned().collect();
+        let mut described = if with_members.is_empty() { HashMap::new() } else { describe(work, &with_members).await? };
+        let without = names.iter().filter_map(empty);
+        described
+            .extend(without.map(|listing| (listing.name.clone(), GroupDescription { listing: listing.clone(), members: Ok(Vec::new()) })));
         let committed: Vec<_> = futures::stream::iter(names.to_vec())
             .map(|name| async move {
                 let committed = work.bus.committed_offsets(&name).await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::wire::{DamagedSpans, decode, encode};
+use super::wire::{DamagedSpans, decode, decode_outline, encode};
 use super::*;
 
 /// A span with nothing but what every span has.
@@ -139,6 +139,26 @@ proptest! {
     #[test]
     fn every_span_comes_back_as_it_was(spans in proptest::collection::vec(samples::span(), 0..5)) {
         prop_assert_eq!(decode(&bytes_of(&spans)), Ok(spans));
+    }
+
+    #[test]
+    fn an_outline_is_the_span_without_attributes(mut spans in proptest::collection::vec(samples::span(), 0..5)) {
+        let bytes = bytes_of(&spans);
+        for span in &mut spans {
+            span.attributes.clear();
+            span.resource = Vec::new().into();
+            span.events.iter_mut().for_each(|event| event.attributes.clear());
+            span.links.iter_mut().for_each(|link| link.attributes.clear());
+        }
+        prop_assert_eq!(decode_outline(&bytes), Ok(spans));
+    }
+
+    #[test]
+    fn an_outline_refuses_what_the_whole_refuses(span in samples::span(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = bytes_of(&[span]);
+        let index = at.index(bytes.len());
+        bytes[index] = byte;
+        prop_assert_eq!(decode_outline(&bytes).is_ok(), decode(&bytes).is_ok());
     }
 
     #[test]

@@ -28,7 +28,15 @@ pub fn encode(spans: &[Span], out: &mut Vec<u8>) {
 
 /// Reads what [`encode()`] wrote, and nothing after it.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Span>, DamagedSpans> {
-    let mut reader = read::Reader::new(bytes);
+    decode_with(read::Reader::new(bytes))
+}
+
+/// The same without any attributes, which are most of the work: those of spans, their processes, events and links stay empty.
+pub fn decode_outline(bytes: &[u8]) -> Result<Vec<Span>, DamagedSpans> {
+    decode_with(read::Reader::of_outline(bytes))
+}
+
+fn decode_with(mut reader: read::Reader<'_>) -> Result<Vec<Span>, DamagedSpans> {
     if reader.byte()? != VERSION {
         return Err(DamagedSpans);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{ChunkRow, unpack_all};
-use crate::model::span::{Operation, Span, SpanId, TraceId};
+use crate::model::span::{Operation, Span, SpanId, TraceId, wire};
 use crate::model::trace::{KeepReasons, NotedSpan, TraceFilter, TraceLink};
 use crate::model::{Cursor, Timestamp};
 use crate::store::rows::clean;
@@ -114,7 +114,7 @@ impl Store {
         let kept: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(KEPT_OF_TRACE).bind(id).fetch_all(pool).await?)?;
         rows.extend(kept);
         let mut seen = HashSet::new();
-        let chunks = unpack_all(rows).await?;
+        let chunks = unpack_all(rows, wire::decode).await?;
         let mut spans: Vec<Span> =
             chunks.into_iter().flat_map(|chunk| chunk.spans).filter(|span| span.trace_id == trace && seen.insert(span.span_id)).collect();
         spans.sort_by_key(|span| (span.start, span.end, span.span_id));

@@ -96,23 +96,37 @@ impl Delivery {
 #[derive(Debug)]
 pub(super) struct Waiting {
     by_source: HashMap<Source, Vec<Delivery>>,
+    /// In the order of time; those that wait no longer are left in it for a while.
     order: VecDeque<(Source, Timestamp)>,
+    count: usize,
     most: usize,
 }
 
 impl Waiting {
     pub(super) fn new(most: usize) -> Self {
-        Self { by_source: HashMap::new(), order: VecDeque::new(), most }
+        Self { by_source: HashMap::new(), order: VecDeque::new(), count: 0, most }
     }
 
     /// `false`: too many wait already.
     pub(super) fn add(&mut self, delivery: Delivery) -> bool {
-        if self.order.len() >= self.most {
+        if self.count >= self.most {
             return false;
         }
+        if self.order.len() >= 2 * self.most {
+            self.tidy();
+        }
+        self.count += 1;
         self.order.push_back((delivery.source.clone(), delivery.at));
         self.by_source.entry(delivery.source.clone()).or_default().push(delivery);
         true
+    }
+
+    /// Leaves in the order only those that wait.
+    fn tidy(&mut self) {
+        let waiting = self.by_source.values().flatten();
+        let mut order: Vec<(Source, Timestamp)> = waiting.map(|delivery| (delivery.source.clone(), delivery.at)).collect();
+        order.sort_by_key(|(_, at)| *at);
+        self.order = order.into();
     }
 
     /// Those that waited for a producer.
@@ -122,7 +136,13 @@ impl Waiting {
         }
         let mut found = self.by_source.remove(&Source::Span(producer)).unwrap_or_default();
         found.extend(place.and_then(|place| self.by_source.remove(&Source::Place(place.clone()))).unwrap_or_default());
+        self.count -= found.len();
         found
+    }
+
+    /// Whether one still waits.
+    pub(super) fn has(&self, delivery: &Delivery) -> bool {
+        self.by_source.get(&delivery.source).is_some_and(|waiting| waiting.iter().any(|other| other.consumer == delivery.consumer))
     }
 
     /// Takes one out; `false` when it waits no longer.
@@ -130,6 +150,7 @@ impl Waiting {
         let Some(waiting) = self.by_source.get_mut(&delivery.source) else { return false };
         let Some(at) = waiting.iter().position(|other| other.consumer == delivery.consumer) else { return false };
         waiting.swap_remove(at);
+        self.count -= 1;
         if waiting.is_empty() {
             self.by_source.remove(&delivery.source);
         }
@@ -141,11 +162,52 @@ impl Waiting {
         while let Some((source, _)) = self.order.front().filter(|(_, at)| at.age_at(now) > REMEMBERED).cloned() {
             self.order.pop_front();
             if let Some(waiting) = self.by_source.get_mut(&source) {
+                let before = waiting.len();
                 waiting.retain(|delivery| delivery.at.age_at(now) <= REMEMBERED);
+                self.count -= before - waiting.len();
                 if waiting.is_empty() {
                     self.by_source.remove(&source);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::span::{SpanId, TraceId};
+
+    fn delivery(number: u8, at: i64) -> Delivery {
+        Delivery {
+            consumer: (TraceId([number; 16]), SpanId([2; 8])),
+            source: Source::Span((TraceId([number; 16]), SpanId([1; 8]))),
+            place: None,
+            start: 0,
+            end: 0,
+            processed: true,
+            bus: None,
+            topic: None,
+            group: None,
+            service: "billing".to_owned(),
+            operation: Operation::Process,
+            at: Timestamp::from_millis(at),
+        }
+    }
+
+    #[test]
+    fn those_that_were_paired_make_room_for_others() {
+        let mut waiting = Waiting::new(2);
+        for number in 1..100 {
+            assert!(waiting.add(delivery(number, i64::from(number))), "{number} finds room");
+            assert_eq!(waiting.take((TraceId([number; 16]), SpanId([1; 8])), None).len(), 1);
+        }
+        assert!(waiting.order.len() <= 4);
+        assert!(waiting.add(delivery(1, 100)) && waiting.add(delivery(2, 101)));
+        assert!(!waiting.add(delivery(3, 102)), "two wait");
+        assert!(waiting.has(&delivery(1, 100)) && !waiting.has(&delivery(3, 102)));
+        assert!(waiting.give_up(&delivery(1, 100)) && waiting.add(delivery(3, 102)));
+        waiting.forget(Timestamp::from_millis(103 + 700_000));
+        assert_eq!((waiting.count, waiting.by_source.len(), waiting.order.len()), (0, 0, 0));
     }
 }

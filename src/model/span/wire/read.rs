@@ -9,11 +9,22 @@ pub(super) struct Reader<'a> {
     rest: &'a [u8],
     names: Vec<(&'a str, Option<Arc<str>>)>,
     resources: Vec<Resource>,
+    outline: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, names: Vec::new(), resources: Vec::new() }
+        Self { rest: bytes, names: Vec::new(), resources: Vec::new(), outline: false }
+    }
+
+    /// One that passes over attributes.
+    pub(super) const fn of_outline(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, names: Vec::new(), resources: Vec::new(), outline: true }
+    }
+
+    /// Whether attributes are passed over.
+    pub(super) const fn is_outline(&self) -> bool {
+        self.outline
     }
 
     pub(super) const fn end(&self) -> Result<(), DamagedSpans> {

@@ -24,6 +24,9 @@ pub(super) fn write_all<'a>(writer: &mut Writer<'a, '_>, attributes: &'a [(Strin
 }
 
 pub(super) fn read_all(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<(String, Value)>, DamagedSpans> {
+    if reader.is_outline() {
+        return pass_all(reader, depth);
+    }
     reader.many(|reader| Ok((reader.name()?.to_owned(), read(reader, depth)?)))
 }
 
@@ -78,4 +81,44 @@ fn read(reader: &mut Reader<'_>, depth: usize) -> Result<Value, DamagedSpans> {
         MAP => Value::Map(read_all(reader, depth + 1)?),
         _ => return Err(DamagedSpans),
     })
+}
+
+fn pass_all(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<(String, Value)>, DamagedSpans> {
+    for _ in 0..reader.count()? {
+        reader.name()?;
+        pass(reader, depth)?;
+    }
+    Ok(Vec::new())
+}
+
+/// Passes over a value; what [`read`] refuses is refused here too.
+fn pass(reader: &mut Reader<'_>, depth: usize) -> Result<(), DamagedSpans> {
+    if depth > Value::MAX_DEPTH {
+        return Err(DamagedSpans);
+    }
+    match reader.byte()? {
+        EMPTY | FALSE | TRUE => {}
+        STRING => {
+            reader.text()?;
+        }
+        INT => {
+            reader.signed()?;
+        }
+        DOUBLE => {
+            reader.array::<8>()?;
+        }
+        BYTES => {
+            reader.bytes()?;
+        }
+        LIST => {
+            for _ in 0..reader.count()? {
+                pass(reader, depth + 1)?;
+            }
+        }
+        MAP => {
+            pass_all(reader, depth + 1)?;
+        }
+        _ => return Err(DamagedSpans),
+    }
+    Ok(())
 }

@@ -8,13 +8,17 @@ use super::{Resource, values};
 /// Appends to a buffer and remembers which names and resources it has written.
 pub(super) struct Writer<'a, 'o> {
     out: &'o mut Vec<u8>,
-    names: HashMap<&'a str, u64>,
+    names: HashMap<&'a str, usize>,
+    /// Names by number, each with the number of the one that came after it the last time: spans of a kind repeat each other's names in
+    /// the same order, and comparing with one is cheaper than looking among all.
+    order: Vec<(&'a str, usize)>,
+    last: usize,
     resources: Vec<&'a Resource>,
 }
 
 impl<'a, 'o> Writer<'a, 'o> {
     pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
-        Self { out, names: HashMap::new(), resources: Vec::new() }
+        Self { out, names: HashMap::new(), order: vec![("", 0)], last: 0, resources: Vec::new() }
     }
 
     pub(super) fn byte(&mut self, byte: u8) {
@@ -52,11 +56,17 @@ impl<'a, 'o> Writer<'a, 'o> {
 
     /// A text that returns: its number, or 0 and the text the first time.
     pub(super) fn name(&mut self, name: &'a str) {
-        if let Some(&number) = self.names.get(name) {
-            return self.unsigned(number);
+        let likely = self.order[self.last].1;
+        let known = if likely > 0 && self.order[likely].0 == name { Some(likely) } else { self.names.get(name).copied() };
+        let number = known.unwrap_or(self.order.len());
+        self.order[self.last].1 = number;
+        self.last = number;
+        if known.is_some() {
+            return self.count(number);
         }
-        self.names.insert(name, self.names.len() as u64 + 1);
-        self.unsigned(0);
+        self.names.insert(name, number);
+        self.order.push((name, 0));
+        self.count(0);
         self.text(name);
     }
 

@@ -30,13 +30,16 @@ const LINKS_COLUMNS: usize = 5;
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 3] = [64, 8, 1];
+/// Of spans there are so many that each statement's way to the engine and back counts.
+const SPAN_SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
 static LETTERS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(LETTERS_HEAD, LETTERS_COLUMNS, rows)));
 static CUSTODY: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(CUSTODY_HEAD, CUSTODY_COLUMNS, rows)));
 static ITEMS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(ITEMS_HEAD, ITEMS_COLUMNS, rows)));
-static SPAN_TRACES: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(SPAN_TRACES_HEAD, SPAN_TRACES_COLUMNS, rows)));
-static NOTED: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(NOTED_HEAD, NOTED_COLUMNS, rows)));
-static LINKS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(LINKS_HEAD, LINKS_COLUMNS, rows)));
+static SPAN_TRACES: LazyLock<[&'static str; 5]> =
+    LazyLock::new(|| SPAN_SIZES.map(|rows| text(SPAN_TRACES_HEAD, SPAN_TRACES_COLUMNS, rows)));
+static NOTED: LazyLock<[&'static str; 5]> = LazyLock::new(|| SPAN_SIZES.map(|rows| text(NOTED_HEAD, NOTED_COLUMNS, rows)));
+static LINKS: LazyLock<[&'static str; 5]> = LazyLock::new(|| SPAN_SIZES.map(|rows| text(LINKS_HEAD, LINKS_COLUMNS, rows)));
 
 fn text(head: &str, columns: usize, rows: usize) -> &'static str {
     let row = format!("({})", vec!["?"; columns].join(", "));
@@ -45,15 +48,19 @@ fn text(head: &str, columns: usize, rows: usize) -> &'static str {
 
 /// Statements that only this engine prepares.
 pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
-    let named = |name, texts: &[&'static str; 3]| texts.map(|text| (name, text));
-    let spans = [named("span traces", &SPAN_TRACES), named("noted spans", &NOTED), named("span links", &LINKS)];
-    let many = [named("letters", &LETTERS), named("custody", &CUSTODY), named("items", &ITEMS)].into_iter().chain(spans).flatten();
-    [("allocate", ALLOCATE), ("block", BLOCK)].into_iter().chain(many).collect()
+    let mut all = vec![("allocate", ALLOCATE), ("block", BLOCK)];
+    for (name, texts) in [("letters", &LETTERS), ("custody", &CUSTODY), ("items", &ITEMS)] {
+        all.extend(texts.iter().map(|text| (name, *text)));
+    }
+    for (name, texts) in [("span traces", &SPAN_TRACES), ("noted spans", &NOTED), ("span links", &LINKS)] {
+        all.extend(texts.iter().map(|text| (name, *text)));
+    }
+    all
 }
 
-/// Which of [`SIZES`] fits so many rows.
-fn fitting(rows: usize) -> usize {
-    SIZES.iter().position(|size| *size <= rows).unwrap_or(SIZES.len() - 1)
+/// Which of the sizes fits so many rows.
+fn fitting(sizes: &[usize], rows: usize) -> usize {
+    sizes.iter().position(|size| *size <= rows).unwrap_or(sizes.len() - 1)
 }
 
 impl Bulk for SqliteConnection {
@@ -67,7 +74,7 @@ impl Bulk for SqliteConnection {
         let mut rows = rows;
         let mut rest = rows.as_mut_slice();
         while !rest.is_empty() {
-            let size = fitting(rest.len());
+            let size = fitting(&SIZES, rest.len());
             let (some, others) = rest.split_at_mut(SIZES[size]);
             rest = others;
             let mut letters = sqlx::query(LETTERS[size]);
@@ -122,7 +129,7 @@ impl Bulk for SqliteConnection {
     async fn insert_items(&mut self, replay: i64, items: Vec<Item>) -> Result<(), StoreError> {
         let mut rest = items.as_slice();
         while !rest.is_empty() {
-            let size = fitting(rest.len());
+            let size = fitting(&SIZES, rest.len());
             let (some, others) = rest.split_at(SIZES[size]);
             rest = others;
             let mut query = sqlx::query(ITEMS[size]);
@@ -146,8 +153,8 @@ impl Bulk for SqliteConnection {
     async fn insert_span_traces(&mut self, chunk: i64, traces: Vec<TraceId>) -> Result<(), StoreError> {
         let mut rest = traces.as_slice();
         while !rest.is_empty() {
-            let size = fitting(rest.len());
-            let (some, others) = rest.split_at(SIZES[size]);
+            let size = fitting(&SPAN_SIZES, rest.len());
+            let (some, others) = rest.split_at(SPAN_SIZES[size]);
             rest = others;
             let mut query = sqlx::query(SPAN_TRACES[size]);
             for trace in some {
@@ -161,8 +168,8 @@ impl Bulk for SqliteConnection {
     async fn insert_noted_spans(&mut self, chunk: i64, spans: Vec<NotedSpan>) -> Result<(), StoreError> {
         let mut rest = spans.as_slice();
         while !rest.is_empty() {
-            let size = fitting(rest.len());
-            let (some, others) = rest.split_at(SIZES[size]);
+            let size = fitting(&SPAN_SIZES, rest.len());
+            let (some, others) = rest.split_at(SPAN_SIZES[size]);
             rest = others;
             let mut query = sqlx::query(NOTED[size]);
             for span in some {
@@ -190,8 +197,8 @@ impl Bulk for SqliteConnection {
     async fn insert_span_links(&mut self, chunk: i64, links: Vec<TraceLink>) -> Result<(), StoreError> {
         let mut rest = links.as_slice();
         while !rest.is_empty() {
-            let size = fitting(rest.len());
-            let (some, others) = rest.split_at(SIZES[size]);
+            let size = fitting(&SPAN_SIZES, rest.len());
+            let (some, others) = rest.split_at(SPAN_SIZES[size]);
             rest = others;
             let mut query = sqlx::query(LINKS[size]);
             for TraceLink { from, to } in some {

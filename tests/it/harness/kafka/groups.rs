@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::acts::blocking;
@@ -34,7 +35,19 @@ impl Kafka {
         for (topic, partition, offset) in offsets {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("a valid offset");
         }
-        blocking(move || consumer.commit(&list, CommitMode::Sync).expect("offsets are committed")).await;
+        blocking(move || {
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                match consumer.commit(&list, CommitMode::Sync) {
+                    // The broker makes its topic of offsets with the first group, and needs a moment for it.
+                    Err(error) if error.rdkafka_error_code().is_some_and(is_coming) && Instant::now() < deadline => {
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                    committed => return committed.expect("offsets are committed"),
+                }
+            }
+        })
+        .await;
     }
 
     /// Joins a group (`protocol` is `classic` or `consumer`) with one member and waits until it has partitions.
@@ -106,4 +119,11 @@ impl Kafka {
         };
         lines.map(lag).collect()
     }
+}
+
+const fn is_coming(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotCoordinator | RDKafkaErrorCode::CoordinatorNotAvailable | RDKafkaErrorCode::CoordinatorLoadInProgress
+    )
 }

@@ -2,6 +2,7 @@
 //! nothing here may name a database, a client library or a web framework.
 
 pub mod access;
+pub mod alert;
 pub mod bus;
 pub mod dead_letter;
 pub mod discard;
@@ -12,10 +13,12 @@ pub mod group_event;
 pub mod happening;
 pub mod lag;
 pub mod names;
+pub mod notification;
 pub mod page;
 pub mod partition_problem;
 pub mod policy;
 pub mod purge;
+pub mod receiver;
 pub mod record;
 pub mod replay;
 pub mod selection;

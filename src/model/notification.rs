@@ -1,0 +1,130 @@
+//! Notifications: what receivers are told of alerts, whatever their format. Kept in the outbox as JSON.
+
+use std::collections::BTreeMap;
+
+use super::Timestamp;
+use super::alert::Severity;
+
+/// What receivers are told at one moment about one group of alerts.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Notification {
+    /// Which group: the same text for every notification about it.
+    pub group_key: String,
+    /// Why it is told now.
+    pub reason: Reason,
+    /// When this was decided.
+    pub at: Timestamp,
+    /// Labels by which the alerts were grouped.
+    pub group_labels: BTreeMap<String, String>,
+    /// The alerts, the worst first.
+    pub alerts: Vec<NotifiedAlert>,
+}
+
+/// Why a notification is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The group's first alert fires.
+    First,
+    /// Further alerts of the group fire.
+    NewAlerts,
+    /// Some of its alerts have ended.
+    SomeResolved,
+    /// All of its alerts have ended.
+    AllResolved,
+    /// Nothing is new, and it still fires.
+    Repeat,
+    /// A person has taken it.
+    Acknowledged,
+    /// A person tries the receiver.
+    Test,
+}
+
+/// How an alert stands in a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifiedStatus {
+    /// Its condition is true.
+    Firing,
+    /// It has ended.
+    Resolved,
+    /// A person has taken it; its condition is true.
+    Acknowledged,
+}
+
+/// One alert of a notification.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct NotifiedAlert {
+    /// 16 hexadecimal digits, the same for one rule and one set of labels over restarts.
+    pub fingerprint: String,
+    /// How it stands.
+    pub status: NotifiedStatus,
+    /// Name of the rule.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about, and what the rule adds.
+    pub labels: BTreeMap<String, String>,
+    /// The figure's value when this was decided; `None` when there is no data.
+    pub value: Option<f64>,
+    /// What it was compared with.
+    pub threshold: f64,
+    /// Unit of value and threshold, such as `messages`; may be empty.
+    pub unit: String,
+    /// What happened, in a sentence.
+    pub summary: String,
+    /// Since when it fires.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The page that explains it.
+    pub url: String,
+    /// What to do about it.
+    pub runbook_url: Option<String>,
+    /// Whose it is.
+    pub owner: Option<String>,
+}
+
+impl Reason {
+    /// The word of the API and of the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::NewAlerts => "new_alerts",
+            Self::SomeResolved => "some_resolved",
+            Self::AllResolved => "all_resolved",
+            Self::Repeat => "repeat",
+            Self::Acknowledged => "acknowledged",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl NotifiedStatus {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+            Self::Acknowledged => "acknowledged",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotifiedStatus, Reason};
+
+    #[test]
+    fn words_are_those_of_the_json() {
+        use Reason::{Acknowledged, AllResolved, First, NewAlerts, Repeat, SomeResolved, Test};
+        for reason in [First, NewAlerts, SomeResolved, AllResolved, Repeat, Acknowledged, Test] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+        for status in [NotifiedStatus::Firing, NotifiedStatus::Resolved, NotifiedStatus::Acknowledged] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
+}

@@ -21,6 +21,7 @@ mod secret;
 mod sessions;
 mod tokens;
 mod users;
+mod vault;
 
 pub use first_start::FirstStartError;
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, PasswordProblem};
@@ -28,6 +29,7 @@ pub use secret::Secret;
 pub use sessions::{LoggedIn, LoginError};
 pub use tokens::NewToken;
 pub use users::UserChange;
+pub use vault::{Vault, VaultError};
 
 /// A session ends after this long without a request.
 pub const SESSION_IDLE: Duration = Duration::from_hours(12);

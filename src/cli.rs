@@ -11,6 +11,7 @@ use crate::app::{self, DemoOptions};
 use crate::config::Problems;
 
 mod check_config;
+mod forget_secrets;
 mod keeping;
 mod migrate;
 mod token;
@@ -52,6 +53,8 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Remove every receiver of notifications with its secrets: when the key that sealed them (secrets.key_file) is lost.
+    ForgetSecrets,
     /// Keep local users.
     User {
         #[command(subcommand)]
@@ -73,6 +76,7 @@ impl Cli {
             Command::Demo { bus, listen } => app::demo(DemoOptions { bus, listen }).await,
             Command::Migrate => migrate::run(&load()?).await,
             Command::CheckConfig { connect } => check_config::run(self.config.as_deref(), &load()?, connect).await,
+            Command::ForgetSecrets => forget_secrets::run(&load()?).await,
             Command::User { command } => {
                 let keeping = Keeping::open(&load()?).await?;
                 let done = command.run(&keeping).await;

@@ -25,7 +25,7 @@ pub mod telemetry;
 mod tests;
 pub mod values;
 
-pub use access::{AuthConfig, AuthMode, NotificationsConfig, SecretsConfig};
+pub use access::{AllowedAddress, AuthConfig, AuthMode, NotificationsConfig, SecretsConfig};
 pub use bus::BusConfig;
 pub use http::HttpConfig;
 pub use otlp::OtlpConfig;

@@ -9,12 +9,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::alerts::delivery::Deliveries;
 use crate::dead_letters::indexer::work::{self, Said};
 use crate::dead_letters::indexer::{self, BusWork};
 use crate::lifecycle::failpoint;
 use crate::operations::Operations;
 use crate::operations::policy::Policies;
 
+mod deliveries;
 mod discards;
 mod figures;
 mod instances;
@@ -162,6 +164,20 @@ pub const TABLE: &[Job] = &[
         run: |run| Box::pin(policies::go_on(run)),
     },
     Job {
+        name: "deliveries",
+        period: Duration::from_millis(250),
+        touches: "posts notifications of the outbox to their receivers; writes attempts and what came of them",
+        by: By::Each,
+        run: |run| Box::pin(deliveries::send(run)),
+    },
+    Job {
+        name: "late deliveries",
+        period: Duration::from_mins(1),
+        touches: "gives up deliveries after a day; pushes firing alerts to Alertmanagers again",
+        by: By::One,
+        run: |run| Box::pin(deliveries::tend(run)),
+    },
+    Job {
         name: "space",
         period: Duration::from_secs(15),
         touches: "removes resolved and discarded dead letters while the store is over its limit",
@@ -179,6 +195,8 @@ struct Run {
     operations: Operations,
     /// Automatic replay policies.
     policies: Policies,
+    /// Notifications on their way.
+    deliveries: Deliveries,
     /// Revisions seen so far; of the `revisions` job alone.
     revisions: Arc<Mutex<Option<BTreeMap<String, i64>>>>,
     /// Where deriving figures from spans stands; of the `traces` job alone.
@@ -189,13 +207,14 @@ struct Run {
 
 /// Starts everything: the table's jobs, and a sampler and an indexer for each bus. Returns at once; nothing waits for a bus.
 /// Where instances share a store, this one is registered in it first, so that no other takes it for a stranger.
-pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention, policies: Policies) {
+pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention, policies: Policies, deliveries: Deliveries) {
     let operations = Operations::new(buses.iter().map(|work| (work.id().clone(), Arc::clone(&work.bus))).collect());
     let run = Run {
         context: context.clone(),
         retention,
         operations,
         policies,
+        deliveries,
         revisions: Arc::default(),
         deriver: Arc::default(),
         letters: Arc::default(),

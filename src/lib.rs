@@ -14,6 +14,7 @@
 //! | [`store`] | the only room that names a database |
 //! | [`metrics`] | figures: histograms, lag, consumer-group status (pure) |
 //! | [`jobs`] | background tasks: sampling, retention |
+//! | [`alerts`] | notifications: formats of receivers, the outbox's way to them |
 //! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, replay |
 //! | [`access`] | passwords, sessions, roles, tokens |
 //! | [`traces`] | spans to figures and journeys (pure) |
@@ -25,6 +26,7 @@
 //! `tests/it/architecture.rs` checks which room may use which.
 
 pub mod access;
+pub mod alerts;
 pub mod app;
 pub mod bus;
 pub mod cli;

@@ -5,6 +5,7 @@ pub mod access;
 pub mod alert;
 pub mod bus;
 pub mod dead_letter;
+pub mod delivery;
 pub mod discard;
 pub mod failure;
 pub mod failure_group;

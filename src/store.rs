@@ -16,6 +16,7 @@ mod caches;
 pub mod consumer_groups;
 mod custody;
 pub mod dead_letters;
+pub mod deliveries;
 pub mod discards;
 mod error;
 mod facets;
@@ -32,6 +33,7 @@ pub mod partition_problems;
 pub mod policies;
 mod presence;
 pub mod purges;
+pub mod receivers;
 pub mod replays;
 pub mod retention;
 mod rows;
@@ -163,6 +165,8 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         dead_letters::count::STATEMENTS,
         dead_letters::detail::STATEMENTS,
         dead_letters::select::STATEMENTS,
+        deliveries::STATEMENTS,
+        deliveries::work::STATEMENTS,
         discards::STATEMENTS,
         discards::steps::STATEMENTS,
         facets::STATEMENTS,
@@ -185,6 +189,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         partition_problems::STATEMENTS,
         policies::STATEMENTS,
         purges::STATEMENTS,
+        receivers::STATEMENTS,
         replays::STATEMENTS,
         replays::outcome::STATEMENTS,
         replays::planning::STATEMENTS,

@@ -59,6 +59,7 @@
 use std::sync::Arc;
 
 use crate::access::Access;
+use crate::alerts::delivery::Deliveries;
 use crate::config::Config;
 use crate::config::values::PublicUrl;
 use crate::lifecycle::Lifecycle;
@@ -109,6 +110,8 @@ pub struct WebParts {
     pub replays: Replays,
     /// Automatic replay policies.
     pub policies: Policies,
+    /// Receivers, and notifications on their way to them.
+    pub deliveries: Deliveries,
     /// Deploys the fix of the simulated shop; only in the demo.
     pub demo: Option<Switch>,
     /// What changed, for live pages.
@@ -185,6 +188,12 @@ impl WebState {
     #[must_use]
     pub fn policies(&self) -> &Policies {
         &self.inner.parts.policies
+    }
+
+    /// Receivers, and notifications on their way to them.
+    #[must_use]
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.inner.parts.deliveries
     }
 
     /// The simulated shop's fix; only in the demo.

@@ -6,7 +6,11 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{first_start, watching};
-use crate::access::Access;
+use crate::access::{Access, Vault};
+use crate::alerts::delivery::{Deliveries, DeliveryParts};
+use crate::alerts::notify::courier::{self, Courier};
+use crate::alerts::notify::guard::{Guard, SystemLookup};
+use crate::alerts::receivers::Receivers;
 use crate::config::Config;
 use crate::jobs;
 use crate::lifecycle::Lifecycle;
@@ -49,6 +53,7 @@ pub(super) async fn start(
         shared: context.instance.shared,
     });
     let policies = Policies::new(store.clone(), replays.clone(), context.changes.clone());
+    let deliveries = deliveries(&config, &context).await?;
     let config = Arc::new(config);
     let state = WebState::new(WebParts {
         store,
@@ -56,6 +61,7 @@ pub(super) async fn start(
         operations: Operations::new(buses.clone()),
         replays: replays.clone(),
         policies: policies.clone(),
+        deliveries: deliveries.clone(),
         demo,
         changes: context.changes.clone(),
         config: Arc::clone(&config),
@@ -65,8 +71,25 @@ pub(super) async fn start(
     lifecycle.spawn("web", web::serve(listener, state));
     let intake: SharedIntake = Arc::new(StoreIntake::spawn(context.store.clone(), lifecycle));
     listeners.serve(Arc::clone(&intake), context.metrics.clone(), lifecycle);
-    watching::start(&config, &context, &buses, policies).await?;
+    watching::start(&config, &context, &buses, policies, deliveries).await?;
     watching::read_spans(&config, &context, &buses, intake);
     replays.spawn();
     Ok(())
+}
+
+/// What brings notifications to their receivers.
+async fn deliveries(config: &Config, context: &jobs::Context) -> anyhow::Result<Deliveries> {
+    let vault = Vault::open(&config.secrets.key_file, &context.store).await?;
+    let guard = Guard::new(config.notifications.allow_addresses.clone(), Arc::new(SystemLookup));
+    let courier = Courier::new(guard.clone(), courier::DEADLINE).context("preparing the client for notifications")?;
+    let receivers = Receivers::new(context.store.clone(), vault, guard, context.changes.clone());
+    Ok(Deliveries::new(DeliveryParts {
+        store: context.store.clone(),
+        receivers,
+        courier,
+        changes: context.changes.clone(),
+        life: context.life.clone(),
+        external_url: config.http.public_url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        shared: context.instance.shared,
+    }))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::access::{SESSION_ABSOLUTE, SESSION_IDLE};
+use crate::alerts::delivery::Deliveries;
 use crate::bus::kafka::KafkaBus;
 use crate::bus::{Bus, BusSettings};
 use crate::config::{BusConfig, Config};
@@ -60,6 +61,7 @@ pub(super) async fn start(
     context: &jobs::Context,
     buses: &HashMap<BusId, Arc<dyn Bus>>,
     policies: Policies,
+    deliveries: Deliveries,
 ) -> anyhow::Result<()> {
     register(config, context).await?;
     let mut work = Vec::new();
@@ -79,7 +81,7 @@ pub(super) async fn start(
         session_absolute: SESSION_ABSOLUTE,
         session_idle: SESSION_IDLE,
     };
-    jobs::spawn_all(context, work, retention, policies).await;
+    jobs::spawn_all(context, work, retention, policies, deliveries).await;
     Ok(())
 }
 

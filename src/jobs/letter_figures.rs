@@ -48,6 +48,7 @@ pub(super) async fn sample(run: &Run) -> anyhow::Result<()> {
     let store = &run.context.store;
     let buses = store.list_buses().await?;
     let mut points = own(&buses, &store.usage().await?, now);
+    points.push((key(Figure::DeliveriesFailing, Labels::default()), Point::Level(number(store.count_failing_receivers().await?))));
     for bus in &buses {
         points.extend(open(run, &mut memory, &bus.id, now).await?);
         points.extend(delay(run, &mut memory, &bus.id, now).await?);

@@ -34,6 +34,7 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     in_steps(run, "figure_snapshots", || store.prune_snapshots(raw, STEP)).await?;
     in_steps(run, "figure_minutes", || store.prune_figure_minutes(minutes, STEP)).await?;
     in_steps(run, "figure_hours", || store.prune_figure_hours(hours, STEP)).await?;
+    in_steps(run, "deliveries", || store.prune_deliveries(minutes, STEP)).await?;
     in_steps(run, "group_events", || store.prune_group_events(minutes, STEP)).await?;
     in_steps(run, "search_blocks", || store.compact_search_blocks(STEP)).await?;
     store.prune_sessions(now.minus(kept.session_absolute), now.minus(kept.session_idle)).await?;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::sync::broadcast;
 
@@ -29,12 +29,14 @@ pub enum Noun {
     Replays,
     /// Purges and their partitions.
     Purges,
+    /// Receivers and deliveries of notifications.
+    Deliveries,
 }
 
 impl Noun {
     /// Every noun.
     pub const ALL: &'static [Self] =
-        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges];
+        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges, Self::Deliveries];
 
     /// The word used in the event stream and in the store's revisions.
     #[must_use]
@@ -47,10 +49,11 @@ impl Noun {
             Self::Audit => "audit",
             Self::Replays => "replays",
             Self::Purges => "purges",
+            Self::Deliveries => "deliveries",
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -65,7 +68,7 @@ impl fmt::Display for Noun {
 #[derive(Debug, Clone)]
 pub struct Changes {
     sender: broadcast::Sender<Noun>,
-    unsent: Arc<AtomicU8>,
+    unsent: Arc<AtomicU16>,
 }
 
 impl Default for Changes {
@@ -78,7 +81,7 @@ impl Changes {
     /// Nothing has changed yet and nobody listens.
     #[must_use]
     pub fn new() -> Self {
-        Self { sender: broadcast::Sender::new(CAPACITY), unsent: Arc::new(AtomicU8::new(0)) }
+        Self { sender: broadcast::Sender::new(CAPACITY), unsent: Arc::new(AtomicU16::new(0)) }
     }
 
     /// Says that this instance changed something of this noun. Never waits; nobody need be listening.

@@ -1,0 +1,49 @@
+//! Alertmanagers are told again and again: they end an alert of which they hear nothing for five minutes.
+
+use super::super::notify::courier::Verdict;
+use super::super::notify::{Parcel, Post};
+use super::super::receivers::ReceiverError;
+use super::{Deliveries, Timestamp, alertmanager};
+use crate::model::receiver::{ReceiverId, ReceiverKind};
+use crate::store::StoreError;
+
+/// Alerts of one request.
+const CHUNK: usize = 500;
+
+impl Deliveries {
+    /// Pushes what fires, and for five minutes what has ended, to every Alertmanager's API. Once a minute.
+    pub async fn push_again(&self, now: Timestamp) -> Result<(), StoreError> {
+        let store = &self.parts.store;
+        store.forget_pushed(now.minus(alertmanager::HELD_FOR)).await?;
+        let receivers = store.list_pushed_receivers().await?;
+        let pushing = receivers.into_iter().map(|receiver| self.push(receiver, now));
+        for pushed in futures::future::join_all(pushing).await {
+            match pushed {
+                Ok(()) => {}
+                Err(ReceiverError::Store(error)) => return Err(error),
+                Err(error) => tracing::debug!(%error, "an Alertmanager was not pushed to"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn push(&self, id: ReceiverId, now: Timestamp) -> Result<(), ReceiverError> {
+        let (receiver, endpoint) = self.parts.receivers.open(id).await?;
+        let Some(url) = endpoint.url.filter(|url| receiver.kind == ReceiverKind::Alertmanager && alertmanager::is_api(url.expose())) else {
+            return Ok(());
+        };
+        let headers: Vec<(String, String)> =
+            endpoint.headers.iter().map(|header| (header.name.clone(), header.value.expose().to_owned())).collect();
+        for alerts in self.parts.store.list_pushed(id).await?.chunks(CHUNK) {
+            let post = Post { url: url.expose().to_owned(), headers: headers.clone(), body: alertmanager::push(alerts.iter(), now) };
+            let outcome = self.parts.courier.send(&Parcel::Post(post)).await;
+            let arrived = outcome.verdict == Verdict::Delivered;
+            self.parts.store.note_receiver(id, arrived, Timestamp::now()).await?;
+            if !arrived {
+                tracing::debug!(receiver = receiver.name, error = outcome.error, "an Alertmanager did not take what fires");
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! Bodies at ordinary and at the largest inputs.
+
+use serde_json::Value;
+
+use super::fixture::{NOW, alert, notification};
+use super::*;
+use crate::model::receiver::{CustomHeader, Secret, Smtp, SmtpTls};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+
+/// Texts that grow when they are escaped, that count twice, or that hold markup.
+const TEXTS: &[&str] = &["a", "é", "\u{1F600}", "&", "<", "\"", "\\", "\n", "*", "`", "\u{1}", "<@everyone>[x](https://evil) ", "日本"];
+
+fn endpoint(kind: ReceiverKind) -> Endpoint {
+    Endpoint {
+        url: (kind != ReceiverKind::Email).then(|| Secret::new("https://hooks.example.com/services/T/B/x")),
+        secret: (kind == ReceiverKind::Webhook).then(|| Secret::new(SECRET)),
+        routing_key: (kind == ReceiverKind::Pagerduty).then(|| Secret::new("0123456789abcdef0123456789abcdef")),
+        smtp: (kind == ReceiverKind::Email).then(|| Smtp {
+            host: "mail.example.com".to_owned(),
+            port: 587,
+            tls: SmtpTls::Starttls,
+            username: None,
+            password: None,
+            from: "Redrive <redrive@example.com>".to_owned(),
+            to: vec!["oncall@example.com".to_owned()],
+        }),
+        headers: vec![CustomHeader { name: "x-team".to_owned(), value: Secret::new("payments") }],
+        ..Endpoint::default()
+    }
+}
+
+fn packed(kind: ReceiverKind, notification: &Notification, may_be_repeat: bool) -> Parcel {
+    let shipment =
+        Shipment { id: "0198", notification, may_be_repeat, at: NOW, receiver: "on call", external_url: "https://redrive.example.com" };
+    pack(kind, &endpoint(kind), &shipment).expect("the receiver is complete")
+}
+
+fn body(kind: ReceiverKind, notification: &Notification) -> (String, Value) {
+    let Parcel::Post(post) = packed(kind, notification, true) else { panic!("{kind} is posted") };
+    let value = serde_json::from_str(&post.body).unwrap_or_else(|error| panic!("{kind}: {error}: {}", post.body));
+    (post.body, value)
+}
+
+fn units(value: &Value) -> usize {
+    value.as_str().map_or(0, |text| text.encode_utf16().count())
+}
+
+/// Every text repeated to a size that nobody needs, in one alert and in many.
+fn largest() -> Vec<Notification> {
+    let texts = TEXTS.iter().map(|text| text.repeat(5_000 / text.len() + 1)).collect::<Vec<_>>();
+    texts
+        .iter()
+        .flat_map(|text| [notification(1, text), notification(60, text)])
+        .chain([notification(2_000, ""), notification(1, "")])
+        .collect()
+}
+
+#[test]
+fn slack_messages_stay_within_their_limits() {
+    for notification in largest() {
+        let (text, message) = body(ReceiverKind::Slack, &notification);
+        assert!(text.chars().count() < 13_000, "{}", text.chars().count());
+        let blocks = message["blocks"].as_array().unwrap();
+        assert!(blocks.len() <= slack::MAX_BLOCKS && units(&blocks[0]["text"]["text"]) <= slack::MAX_HEADER);
+        let sections: Vec<&Value> = blocks.iter().filter(|block| block["type"] == "section").collect();
+        assert!(!sections.is_empty() && sections.iter().all(|block| (1..=slack::MAX_SECTION).contains(&units(&block["text"]["text"]))));
+        let left_out = notification.alerts.len() - sections.len();
+        assert_eq!(text.contains(&format!("{left_out} more alerts")), left_out > 0);
+        let foreign = sections.iter().map(|block| &block["text"]["text"]).chain([&message["text"]]);
+        assert!(foreign.into_iter().all(|text| !text.as_str().unwrap().contains('<')), "no mention gets through");
+    }
+}
+
+#[test]
+fn teams_messages_stay_within_their_limits() {
+    for notification in largest() {
+        let (text, message) = body(ReceiverKind::Teams, &notification);
+        assert!(text.len() <= 21_000, "{}", text.len());
+        let card = &message["attachments"][0]["content"];
+        let shown = card["body"].as_array().unwrap().iter().filter(|part| part["type"] == "Container").count();
+        let left_out = notification.alerts.len() - shown;
+        assert!(shown > 0);
+        assert_eq!(text.contains(&format!("{left_out} more alerts")), left_out > 0);
+        assert!(!text.contains("\"TextBlock\""), "foreign text is never read as markdown");
+    }
+}
+
+#[test]
+fn discord_messages_stay_within_their_limits() {
+    for notification in largest() {
+        let (text, message) = body(ReceiverKind::Discord, &notification);
+        let embeds = message["embeds"].as_array().unwrap();
+        assert!((1..=discord::MAX_EMBEDS).contains(&embeds.len()) && units(&message["content"]) <= discord::MAX_CONTENT);
+        let mut total = 0;
+        for embed in embeds {
+            assert!(units(&embed["title"]) <= discord::MAX_TITLE && units(&embed["description"]) <= 4_096);
+            total += units(&embed["title"]) + units(&embed["description"]);
+            for field in embed["fields"].as_array().unwrap() {
+                assert!((1..=discord::MAX_FIELD).contains(&units(&field["value"])), "{field}");
+                total += units(&field["name"]) + units(&field["value"]);
+            }
+        }
+        assert!(total <= discord::MAX_TOTAL, "{total}");
+        let left_out = notification.alerts.len() - embeds.len();
+        assert_eq!(text.contains(&format!("{left_out} more alerts")), left_out > 0);
+        assert_eq!(message["allowed_mentions"]["parse"], serde_json::json!([]));
+        assert!(!text.contains("<@"), "no mention gets through");
+    }
+}
+
+#[test]
+fn pagerduty_events_stay_within_their_limits() {
+    for mut notification in largest() {
+        // Labels of a megabyte: details go first.
+        for (name, value) in &mut notification.alerts[0].labels {
+            if name.starts_with("label 1") {
+                *value = value.repeat(4);
+            }
+        }
+        let (text, event) = body(ReceiverKind::Pagerduty, &notification);
+        assert!(text.len() <= pagerduty::MAX_BYTES, "{}", text.len());
+        assert!((1..=pagerduty::MAX_SUMMARY).contains(&units(&event["payload"]["summary"])));
+        assert_eq!(event["dedup_key"], notification.alerts[0].fingerprint.as_str());
+        assert_eq!((&event["event_action"], &event["payload"]["severity"]), (&"trigger".into(), &"critical".into()));
+    }
+}
+
+#[test]
+fn one_incident_is_triggered_acknowledged_and_resolved_by_one_key() {
+    let mut told = notification(1, "");
+    let mut events = Vec::new();
+    for status in [NotifiedStatus::Firing, NotifiedStatus::Acknowledged, NotifiedStatus::Resolved] {
+        told.alerts[0].status = status;
+        events.push(body(ReceiverKind::Pagerduty, &told).1);
+    }
+    let of = |name: &str| events.iter().map(|event| event[name].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(of("event_action"), ["trigger", "acknowledge", "resolve"]);
+    assert_eq!(
+        of("dedup_key"),
+        [told.alerts[0].fingerprint.clone(), told.alerts[0].fingerprint.clone(), told.alerts[0].fingerprint.clone()]
+    );
+    assert_eq!(of("routing_key")[2], "0123456789abcdef0123456789abcdef");
+}
+
+#[test]
+fn the_generic_webhook_has_the_documented_body_below_20_kilobytes() {
+    for notification in largest() {
+        let (text, event) = body(ReceiverKind::Webhook, &notification);
+        assert!(!text.is_empty() && text.len() <= webhook::MAX_BYTES, "{}", text.len());
+        assert_eq!(event["type"], "alert.firing");
+        let kept = event["data"]["labels"].as_object().unwrap().len();
+        let left_out = event["data"]["labels_left_out"].as_u64().unwrap_or(0);
+        assert!(kept + usize::try_from(left_out).unwrap() >= notification.alerts[0].labels.len() || kept > 0, "{event}");
+    }
+    let (_, event) = body(ReceiverKind::Webhook, &notification(1, ""));
+    let expected = serde_json::json!({
+        "type": "alert.firing",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+        "data": {
+            "status": "firing", "reason": "first", "fingerprint": "0000000000000000", "rule": "Consumer group stalled", "severity": "critical",
+            "labels": { "bus": "prod", "consumer_group": "billing", "topic": "orders" },
+            "value": 12345.0, "threshold": 10000.0, "unit": "messages", "summary": "billing has not committed on orders for 5 minutes",
+            "started_at": "2026-01-01T00:00:00.000Z", "ended_at": null,
+            "url": "https://redrive.example.com/buses/prod/consumer-groups/billing", "runbook_url": "https://runbooks.example.com/lag",
+            "owner": "payments",
+        },
+    });
+    assert_eq!(event, expected);
+}
+
+#[test]
+fn an_alertmanager_is_told_by_both_of_its_ways() {
+    let mut told = notification(alertmanager::MAX_ALERTS + 7, "");
+    told.alerts[1].status = NotifiedStatus::Resolved;
+    told.alerts[1].ended_at = Some(NOW);
+    told.alerts[2].labels.insert("group.name/1".to_owned(), "x".to_owned());
+    let (_, hook) = body(ReceiverKind::Alertmanager, &told);
+    assert_eq!((&hook["version"], &hook["status"], &hook["truncatedAlerts"]), (&"4".into(), &"firing".into(), &7.into()));
+    assert_eq!(hook["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
+    assert_eq!((&hook["alerts"][1]["status"], &hook["alerts"][1]["endsAt"]), (&"resolved".into(), &"2026-01-01T00:00:00.000Z".into()));
+    assert_eq!(hook["commonLabels"]["alertname"], "Consumer group stalled");
+    assert_eq!(hook["alerts"][2]["labels"]["group_name_1"], "x", "names that every version takes");
+    let pushed: Value = serde_json::from_str(&alertmanager::push(told.alerts.iter().take(2), NOW)).unwrap();
+    assert_eq!((&pushed[0]["endsAt"], &pushed[1]["endsAt"]), (&"2026-01-01T00:05:00.000Z".into(), &"2026-01-01T00:00:00.000Z".into()));
+    assert!(alertmanager::is_api("http://am:9093/api/v2/alerts") && alertmanager::is_api("http://am/prefix/api/v2/alerts/?x=1"));
+    assert!(!alertmanager::is_api("http://am:9093/hook") && !alertmanager::is_api("http://am:9093/hook?x=/api/v2/alerts"));
+    let empty: Value = serde_json::from_str(&body(ReceiverKind::Alertmanager, &notification(0, "")).0).unwrap();
+    assert_eq!(empty["alerts"], serde_json::json!([]));
+}
+
+#[test]
+fn mails_have_a_subject_of_one_line_and_a_bounded_text() {
+    for notification in largest() {
+        let Parcel::Mail(mail) = packed(ReceiverKind::Email, &notification, true) else { panic!("a mail") };
+        assert!(mail.text.len() <= email::MAX_TEXT + 1_000 && mail.subject.encode_utf16().count() <= email::MAX_SUBJECT);
+        assert!(!mail.subject.contains(['\n', '\r']), "a header cannot be added");
+        assert_eq!(mail.message_id, "<0198@example.com>");
+    }
+}
+
+#[test]
+fn receivers_that_cannot_tell_are_told_of_a_possible_repeat() {
+    let told = notification(1, "");
+    for kind in ReceiverKind::ALL {
+        let said = |may_be_repeat| match packed(*kind, &told, may_be_repeat) {
+            Parcel::Post(post) => post.body.contains(REPEAT),
+            Parcel::Mail(mail) => mail.text.contains(REPEAT),
+        };
+        assert_eq!((said(true), said(false)), (!kind.knows_repeats(), false), "{kind}");
+    }
+}
+
+#[test]
+fn a_post_carries_both_signatures_while_secrets_are_changed_over() {
+    let told = notification(1, "");
+    let shipment = Shipment { id: "0198", notification: &told, may_be_repeat: false, at: NOW, receiver: "", external_url: "" };
+    let old = webhook::new_secret([7; 32]);
+    let both = Endpoint { previous_secret: Some(old), ..endpoint(ReceiverKind::Webhook) };
+    let Ok(Parcel::Post(post)) = pack(ReceiverKind::Webhook, &both, &shipment) else { panic!("a post") };
+    let header = |name: &str| post.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    assert_eq!((header("webhook-id"), header("webhook-timestamp"), header("x-team")), (Some("0198"), Some("1767225600"), Some("payments")));
+    let signatures: Vec<&str> = header("webhook-signature").unwrap().split(' ').collect();
+    assert!(signatures.len() == 2 && signatures[0] != signatures[1] && signatures.iter().all(|one| one.starts_with("v1,")));
+    let broken = Endpoint { secret: Some(Secret::new("whsec_short")), ..endpoint(ReceiverKind::Webhook) };
+    assert!(pack(ReceiverKind::Webhook, &broken, &shipment).is_err());
+}
+
+#[test]
+fn links_are_only_those_that_a_browser_opens() {
+    assert!(link("https://a.example/x").is_some());
+    for url in ["", "/alerts/1", "javascript:alert(1)", "https://a|b", "https://a b", "https://a>"] {
+        assert!(link(url).is_none(), "{url}");
+    }
+    let mut told = notification(1, "");
+    told.alerts = vec![NotifiedAlert { url: "/alerts/1".to_owned(), runbook_url: None, ..alert(1, "") }];
+    assert!(!body(ReceiverKind::Slack, &told).0.contains("button"), "Slack refuses a message with a relative address");
+}

@@ -97,8 +97,9 @@ impl Vault {
         Ok(vault)
     }
 
-    /// A vault of this key.
-    fn of(key: &[u8; KEY_BYTES]) -> Self {
+    /// A vault of this key, whoever keeps it.
+    #[must_use]
+    pub fn of(key: &[u8; KEY_BYTES]) -> Self {
         let digest = Sha256::new().chain_update(b"redrive key 1").chain_update(key).finalize();
         Self { cipher: Arc::new(XChaCha20Poly1305::new(key.into())), key_id: STANDARD.encode(&digest[..12]).into() }
     }

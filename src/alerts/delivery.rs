@@ -115,7 +115,7 @@ impl Deliveries {
                 let this = self.clone();
                 self.parts.life.spawn_short(async move {
                     let ended = Busy { of: &this, receiver };
-                    if let Err(error) = this.serve(receiver).await {
+                    if let Err(error) = this.serve(receiver, now).await {
                         tracing::warn!(receiver = receiver.0, %error, "deliveries to a receiver pause and go on soon");
                     }
                     drop(ended);
@@ -134,7 +134,7 @@ impl Deliveries {
     }
 
     /// Sends what is due for one receiver, until nothing is, or something failed.
-    async fn serve(&self, id: ReceiverId) -> Result<(), ReceiverError> {
+    async fn serve(&self, id: ReceiverId, due_at: Timestamp) -> Result<(), ReceiverError> {
         while !self.parts.life.soft().is_cancelled() {
             // What a receiver is changed to counts from the next delivery on.
             let opened = self.parts.receivers.open(id).await;
@@ -145,7 +145,7 @@ impl Deliveries {
                 Err(_) => ReceiverKind::Webhook,
             };
             let now = Timestamp::now();
-            let claimed = self.parts.store.claim_deliveries(id, at_once(kind), LEASE, now).await?;
+            let claimed = self.parts.store.claim_deliveries(id, at_once(kind), LEASE, due_at.max(now)).await?;
             if claimed.is_empty() {
                 return Ok(());
             }

@@ -11,11 +11,13 @@ mod audit;
 mod buses;
 mod consumer_groups;
 mod dead_letters;
+pub(super) mod deliveries;
 pub(super) mod discards;
 mod failure_groups;
 pub(super) mod journeys;
 mod overview;
 pub(super) mod purges;
+pub(super) mod receivers;
 mod records;
 pub(super) mod replay_policies;
 pub(super) mod replays;
@@ -41,6 +43,8 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(consumer_groups::routes())
         .merge(replays::routes())
         .merge(replay_policies::routes())
+        .merge(receivers::routes())
+        .merge(deliveries::routes())
         .merge(purges::routes())
         .merge(traces::routes())
         .merge(journeys::routes())

@@ -16,6 +16,7 @@ use super::view::freshness::Look;
 use super::view::text::visible_text;
 use super::{WebState, view};
 use crate::access::Via;
+use crate::model::receiver::FLAGGED_AFTER;
 use crate::model::{BusId, BusState, DeadLetterFilter, Role, Status, Timestamp};
 
 /// How long what the frame shows may be reused, so that every page does not count again.
@@ -41,6 +42,8 @@ pub enum Section {
     ConsumerGroups,
     /// Traces and journeys.
     Traces,
+    /// Alerts, receivers, deliveries.
+    Alerts,
     /// Who did what.
     Audit,
     /// Users and tokens.
@@ -64,6 +67,7 @@ impl Section {
             Self::Topics => "topics",
             Self::ConsumerGroups => "consumer_groups",
             Self::Traces => "traces",
+            Self::Alerts => "alerts",
             Self::Audit => "audit",
             Self::Settings => "settings",
             Self::Demo => "demo",
@@ -137,6 +141,8 @@ pub struct Layout {
     pub(super) buses: Vec<BusItem>,
     pub(super) fresh: Freshness,
     pub(super) flash: Option<Flash>,
+    /// Receivers that have not been reached for a day, or are gone.
+    pub(super) flagged: u64,
     /// Whether parts are sent beside what was asked for.
     pub(super) oob: bool,
 }
@@ -256,6 +262,7 @@ impl FromRequestParts<WebState> for Layout {
             buses: shell.buses.iter().map(|state| bus_item(state, bus.as_ref(), path, context.now())).collect(),
             fresh: freshness(&shell, bus.as_ref(), context.now()),
             flash: state.cookies().flash(&parts.headers),
+            flagged: shell.flagged,
             oob: false,
             bus,
         })
@@ -292,6 +299,7 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<Na
         list(Section::ConsumerGroups, "consumer-groups", "Consumer groups", "users", "C"),
         item(Section::Traces, "/traces", "Traces", "waypoints", "J"),
         NavItem { address: "/buses".to_owned(), ..item(Section::Buses, "", "Buses", "plug-zap", "B") },
+        NavItem { address: "/receivers".to_owned(), ..item(Section::Alerts, "", "Alerts", "bell", "A") },
         NavItem { address: "/audit".to_owned(), ..item(Section::Audit, "", "Audit", "scroll-text", "U") },
     ];
     if role == Role::Admin {
@@ -350,6 +358,7 @@ fn freshness(shell: &Shell, bus: Option<&BusId>, now: Timestamp) -> Freshness {
 struct Shell {
     buses: Vec<BusState>,
     open: Option<u64>,
+    flagged: u64,
     store_failed: bool,
 }
 
@@ -393,7 +402,8 @@ async fn load(state: &WebState, bus: Option<&BusId>) -> Result<Shell, crate::sto
     let filter = DeadLetterFilter { bus: bus.cloned().into_iter().collect(), status: vec![Status::Open], ..DeadLetterFilter::default() };
     let buses = state.store().list_buses().await?;
     let open = state.store().count_by_status(&filter).await?.open;
-    Ok(Shell { buses, open: Some(open), store_failed: false })
+    let flagged = state.store().count_flagged_receivers(Timestamp::now().minus(FLAGGED_AFTER)).await?;
+    Ok(Shell { buses, open: Some(open), flagged, store_failed: false })
 }
 
 #[cfg(test)]

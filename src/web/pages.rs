@@ -8,6 +8,7 @@ mod consumer_group;
 mod consumer_groups;
 mod dead_letter;
 mod dead_letters;
+mod deliveries;
 mod demo;
 mod discard;
 pub(super) mod error;
@@ -20,6 +21,7 @@ pub(super) mod overview;
 mod problem;
 mod purge;
 mod purges;
+mod receivers;
 mod replay;
 mod replay_policies;
 mod replay_policy;
@@ -50,6 +52,8 @@ pub(super) fn routes() -> Routes {
         .and(buses::routes())
         .and(help::routes())
         .and(audit::routes())
+        .and(receivers::routes())
+        .and(deliveries::routes())
         .and(settings::routes())
         .and(traces::routes())
         .and(trace::routes())

@@ -4,6 +4,7 @@ pub mod address;
 pub mod axis;
 pub mod bytes;
 pub mod chart;
+pub mod delivery;
 pub mod filter;
 pub mod filter_bar;
 pub mod freshness;

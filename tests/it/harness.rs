@@ -6,6 +6,7 @@ pub(crate) mod kafka;
 pub(crate) mod letters;
 pub(crate) mod log_bus;
 pub(crate) mod memory_bus;
+pub(crate) mod notify;
 pub(crate) mod postgres;
 pub(crate) mod redrive;
 pub(crate) mod sdk;

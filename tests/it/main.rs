@@ -10,6 +10,7 @@ mod demo;
 mod figures;
 mod harness;
 mod letters;
+mod notify;
 mod operations;
 mod otlp;
 mod process;

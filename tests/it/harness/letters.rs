@@ -310,6 +310,7 @@ impl Seeded {
         let replays = without_buses(&self.store, &changes, &self.lifecycle);
         WebState::new(WebParts {
             policies: Policies::new(self.store.clone(), replays.clone(), changes.clone()),
+            deliveries: super::notify::deliveries(&self.store, &config, &changes, &self.lifecycle),
             store: self.store.clone(),
             access: Access::new(self.store.clone(), config.auth.mode, changes.clone()),
             operations: self.operations.clone(),

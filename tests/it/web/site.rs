@@ -56,9 +56,11 @@ impl Site {
         let store = Store::open(&settings).await.expect("a store in a scratch folder opens");
         let (changes, lifecycle) = (Changes::new(), Lifecycle::new());
         let access = Access::new(store.clone(), config.auth.mode, changes.clone());
+        store.claim_sealing_key(super::super::harness::notify::vault().key_id()).await.expect("the key is known");
         let replays = without_buses(&store, &changes, &lifecycle);
         let state = WebState::new(WebParts {
             policies: Policies::new(store.clone(), replays.clone(), changes.clone()),
+            deliveries: super::super::harness::notify::deliveries(&store, &config, &changes, &lifecycle),
             store: store.clone(),
             access: access.clone(),
             operations,

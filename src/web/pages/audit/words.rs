@@ -58,6 +58,12 @@ pub(super) fn act(action: &str) -> String {
         "replay_policies.open" => "Stop a replay policy for a while",
         "replay_policies.close" => "Let a replay policy go on",
         "replay_policies.give_up" => "Give a replay policy up",
+        "receivers.add" => "Add a receiver",
+        "receivers.change" => "Change a receiver",
+        "receivers.delete" => "Delete a receiver",
+        "receivers.test" => "Send a test to a receiver",
+        "receivers.forget" => "Remove receivers whose key is lost",
+        "deliveries.redeliver" => "Send a delivery again",
         "purges.plan" => "Plan a purge",
         "purges.start" => "Start a purge",
         "purges.cancel" => "Cancel a purge",
@@ -76,7 +82,7 @@ pub(super) fn target(action: &str, target: &str) -> (String, Option<String>) {
         return (target.to_owned(), Some(format!("/dead-letters{target}")));
     }
     let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    for list in ["/replays/", "/replay-policies/"] {
+    for list in ["/replays/", "/replay-policies/", "/receivers/", "/deliveries/"] {
         let named = target.strip_prefix(list).and_then(|rest| rest.strip_suffix(')')?.split_once(" ("));
         if let Some((id, name)) = named.filter(|(id, _)| is_id(id)) {
             return (name.to_owned(), Some(format!("{list}{id}")));

@@ -1,0 +1,147 @@
+//! The outbox, on both engines: what is written, who may claim it, and what comes too late.
+
+use std::time::Duration;
+
+use redrive::model::delivery::{Attempt, DeliveryState};
+use redrive::model::notification::{NotifiedStatus, Reason};
+use redrive::model::receiver::{ReceiverId, ReceiverKind};
+use redrive::model::{AuditEntry, Timestamp};
+use redrive::store::deliveries::work::Marked;
+
+use super::{Scene, actor, alert, firing, notification};
+use crate::store::{World, on_both_engines};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn marked(state: DeliveryState, at: Timestamp) -> Marked {
+    let attempt =
+        Attempt { number: 1, started_at: at, took: Duration::from_millis(5), status: Some(200), answer: None, error: None, next_at: None };
+    Marked { attempt, state, next_at: at, uncertain: false, gone: false, at }
+}
+
+async fn receivers(scene: &Scene) -> (ReceiverId, ReceiverId) {
+    let single = scene.add("hook", ReceiverKind::Webhook, "http://127.0.0.1:9/hook").await;
+    let whole = scene.add("chat", ReceiverKind::Slack, "http://127.0.0.1:9/chat").await;
+    (single, whole)
+}
+
+async fn alerts_are_told_singly_or_as_a_whole_and_each_state_once(world: World) {
+    let scene = Scene::on(world).await;
+    let (single, whole) = receivers(&scene).await;
+    let both = vec![alert(1, NotifiedStatus::Firing), alert(2, NotifiedStatus::Firing)];
+    let told = scene.tell(&notification(Reason::First, both.clone()), &[single, whole, ReceiverId(404)]).await;
+    assert_eq!(told.len(), 3, "one for each alert, one for the whole, none for a receiver that is not there");
+    let more = [both.clone(), vec![alert(3, NotifiedStatus::Firing)]].concat();
+    assert_eq!(scene.tell(&notification(Reason::NewAlerts, more), &[single]).await.len(), 1, "only what is new");
+    let some = vec![alert(1, NotifiedStatus::Resolved), alert(2, NotifiedStatus::Firing)];
+    assert_eq!(scene.tell(&notification(Reason::SomeResolved, some), &[single]).await.len(), 1, "only what was resolved");
+    let still = vec![alert(2, NotifiedStatus::Firing), alert(3, NotifiedStatus::Firing)];
+    assert_eq!(scene.tell(&notification(Reason::Repeat, still), &[single]).await.len(), 2, "a repeat repeats");
+    let all = scene.all().await;
+    assert_eq!(all.len(), 7);
+    let ids: std::collections::BTreeSet<&str> = all.iter().map(|delivery| delivery.id.as_str()).collect();
+    assert!(ids.len() == 7 && ids.iter().all(|id| !id.contains('.')), "ids are unique, and what signatures join them by is not in them");
+    let singles = all.iter().filter(|delivery| delivery.receiver == single);
+    assert!(singles.into_iter().all(|delivery| delivery.notification.alerts.len() == 1));
+}
+
+async fn a_claim_is_held_by_one_and_whoever_comes_too_late_writes_nothing_but_the_log(world: World) {
+    let scene = Scene::on(world).await;
+    let other = scene.world.beside().await;
+    let (single, _) = receivers(&scene).await;
+    let store = &scene.world.store;
+    let told = scene.tell(&firing(1), &[single]).await;
+    let now = Timestamp::now();
+    assert_eq!(store.list_due_receivers(now).await.unwrap(), [single]);
+    let first = store.claim_deliveries(single, 4, LEASE, now).await.unwrap();
+    assert_eq!((first.len(), first[0].attempts, first[0].uncertain), (1, 0, false));
+    assert!(other.claim_deliveries(single, 4, LEASE, now.plus(LEASE / 2)).await.unwrap().is_empty());
+    let late = now.plus(LEASE);
+    let second = other.claim_deliveries(single, 4, LEASE, late).await.unwrap();
+    assert_eq!(
+        (second.len(), second[0].attempts, second[0].uncertain),
+        (1, 1, true),
+        "an interrupted attempt counts, and may have arrived"
+    );
+    assert!(!store.mark_delivery(&first[0], &marked(DeliveryState::Failed, late)).await.unwrap(), "the first one comes too late");
+    assert_eq!(scene.find(&told[0]).await.state, DeliveryState::Sending);
+    assert!(other.mark_delivery(&second[0], &marked(DeliveryState::Delivered, late)).await.unwrap());
+    let ended = scene.find(&told[0]).await;
+    assert_eq!((ended.state, ended.attempts, ended.ended_at), (DeliveryState::Delivered, 2, Some(late)));
+    assert_eq!(store.list_attempts(ended.number).await.unwrap().len(), 3, "every attempt is in the log, the late one too");
+    assert!(store.claim_deliveries(single, 4, LEASE, late.plus(LEASE * 9)).await.unwrap().is_empty());
+}
+
+async fn of_one_subject_the_oldest_goes_first_and_new_before_old_failures(world: World) {
+    let scene = Scene::on(world).await;
+    let (single, whole) = receivers(&scene).await;
+    let store = &scene.world.store;
+    let first = scene.tell(&firing(1), &[single]).await;
+    let resolved = scene.tell(&notification(Reason::AllResolved, vec![alert(1, NotifiedStatus::Resolved)]), &[single]).await;
+    let other = scene.tell(&firing(2), &[single]).await;
+    let now = Timestamp::now();
+    let claimed = store.claim_deliveries(single, 9, LEASE, now).await.unwrap();
+    assert_eq!(claimed.iter().map(|delivery| &delivery.id).collect::<Vec<_>>(), [&first[0], &other[0]]);
+    assert!(store.mark_delivery(&claimed[0], &marked(DeliveryState::Delivered, now)).await.unwrap());
+    assert!(store.mark_delivery(&claimed[1], &marked(DeliveryState::Failed, now)).await.unwrap());
+    let claimed = store.claim_deliveries(single, 9, LEASE, now).await.unwrap();
+    assert_eq!(claimed.iter().map(|delivery| &delivery.id).collect::<Vec<_>>(), [&resolved[0], &other[0]]);
+    assert!(store.list_due_receivers(now).await.unwrap().is_empty());
+    scene.tell(&firing(1), &[whole]).await;
+    assert_eq!(store.list_due_receivers(Timestamp::now()).await.unwrap(), [whole]);
+}
+
+async fn a_removed_receiver_leaves_its_log_and_nothing_to_send(world: World) {
+    let scene = Scene::on(world).await;
+    let (single, whole) = receivers(&scene).await;
+    let told = scene.tell(&firing(1), &[single, whole]).await;
+    scene.deliveries.receivers().remove(single, &actor(), Timestamp::now()).await.unwrap();
+    assert_eq!(scene.find(&told[0]).await.state, DeliveryState::GivenUp);
+    assert_eq!(scene.find(&told[0]).await.last_error.as_deref(), Some("the receiver was removed"));
+    assert_eq!(scene.find(&told[1]).await.state, DeliveryState::Waiting);
+    let entry = AuditEntry {
+        id: 0,
+        at: Timestamp::now(),
+        actor: actor(),
+        action: "deliveries.redeliver".to_owned(),
+        target: String::new(),
+        count: None,
+        result: "done".to_owned(),
+    };
+    assert!(!scene.world.store.redeliver(&told[0], &entry).await.unwrap(), "there is nobody to send it to");
+    assert!(scene.tell(&firing(2), &[single]).await.is_empty());
+    let removed = scene.world.store.prune_deliveries(Timestamp::now().plus(LEASE), 100).await.unwrap();
+    assert_eq!((removed, scene.all().await.len()), (1, 1), "only what has ended is removed by age");
+}
+
+async fn the_only_instance_of_a_store_needs_not_wait_for_claims_of_its_former_life(world: World) {
+    let scene = Scene::on(world).await;
+    let (single, _) = receivers(&scene).await;
+    scene.tell(&firing(1), &[single]).await;
+    let now = Timestamp::now();
+    assert_eq!(scene.world.store.claim_deliveries(single, 4, LEASE, now).await.unwrap().len(), 1);
+    scene.world.store.release_deliveries(now).await.unwrap();
+    assert_eq!(scene.world.store.claim_deliveries(single, 4, LEASE, now).await.unwrap().len(), 1);
+}
+
+async fn an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end(world: World) {
+    let scene = Scene::on(world).await;
+    let id = scene.add("am", ReceiverKind::Alertmanager, "http://127.0.0.1:9/api/v2/alerts").await;
+    let store = &scene.world.store;
+    scene.tell(&notification(Reason::First, vec![alert(1, NotifiedStatus::Firing), alert(2, NotifiedStatus::Firing)]), &[id]).await;
+    scene.tell(&notification(Reason::SomeResolved, vec![alert(1, NotifiedStatus::Resolved)]), &[id]).await;
+    assert_eq!(store.list_pushed_receivers().await.unwrap(), [id]);
+    let statuses = |kept: Vec<redrive::model::notification::NotifiedAlert>| kept.into_iter().map(|alert| alert.status).collect::<Vec<_>>();
+    assert_eq!(statuses(store.list_pushed(id).await.unwrap()), [NotifiedStatus::Resolved, NotifiedStatus::Firing]);
+    store.forget_pushed(alert(1, NotifiedStatus::Resolved).ended_at.unwrap().plus(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(statuses(store.list_pushed(id).await.unwrap()), [NotifiedStatus::Firing]);
+}
+
+on_both_engines! {
+    alerts_are_told_singly_or_as_a_whole_and_each_state_once
+    a_claim_is_held_by_one_and_whoever_comes_too_late_writes_nothing_but_the_log
+    of_one_subject_the_oldest_goes_first_and_new_before_old_failures
+    a_removed_receiver_leaves_its_log_and_nothing_to_send
+    the_only_instance_of_a_store_needs_not_wait_for_claims_of_its_former_life
+    an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end
+}

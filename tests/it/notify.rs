@@ -20,6 +20,7 @@ use super::store::World;
 mod bodies;
 mod detours;
 mod kills;
+mod mail;
 mod outbox;
 mod pages;
 mod refused;

@@ -67,7 +67,7 @@ fn trial(external_url: &str, now: Timestamp) -> Notification {
         value: Some(1.0),
         threshold: 0.0,
         unit: String::new(),
-        summary: "Redrive can reach this receiver. This is a test: nothing is wrong.".to_owned(),
+        summary: "This is a test of a receiver of Redrive: nothing is wrong.".to_owned(),
         started_at: now,
         ended_at: None,
         url: if external_url.is_empty() { String::new() } else { format!("{external_url}/receivers") },

@@ -119,9 +119,10 @@ impl Courier {
             return Outcome::failed("a header or the url cannot be sent as it is; enter it again".to_owned());
         }
         if error.is_connect() {
-            let refused = refusal(error).map(ToString::to_string);
+            // The resolver knows no port; the guard names it when it is asked once more.
+            let refused = refusal(error).filter(|refused| !matches!(refused, Refused::Port(_)));
             let words = match refused {
-                Some(words) => words,
+                Some(refused) => refused.to_string(),
                 None => match self.guard.resolve(to).await {
                     Err(refused) => refused.to_string(),
                     Ok(_) if error.is_timeout() => "no connection within the deadline".to_owned(),
@@ -194,6 +195,9 @@ async fn read(mut response: reqwest::Response) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Parts of an address that are as long as this are taken for keys.
+const KEY_LENGTH: usize = 12;
+
 /// What must not be read in a log, of what was sent: addresses and headers hold keys.
 fn secrets(parcel: &Parcel) -> Vec<String> {
     match parcel {
@@ -201,7 +205,9 @@ fn secrets(parcel: &Parcel) -> Vec<String> {
             let after_host = post.url.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
             let key = post.body.split("\"routing_key\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned();
             let headers = post.headers.iter().filter(|(name, _)| !name.starts_with("webhook-")).map(|(_, value)| value.clone());
-            [post.url.clone(), after_host, key].into_iter().chain(headers).collect()
+            let parts: Vec<String> =
+                after_host.split(['/', '?', '&', '=']).filter(|part| part.len() >= KEY_LENGTH).map(str::to_owned).collect();
+            [post.url.clone(), after_host, key].into_iter().chain(parts).chain(headers).collect()
         }
         Parcel::Mail(mail) => mail.smtp.password.iter().map(|password| password.expose().to_owned()).collect(),
     }

@@ -135,7 +135,7 @@ async fn what_would_be_refused_when_sent_cannot_be_saved() {
     };
     let mail = |smtp: Smtp| Endpoint { smtp: Some(smtp), ..Endpoint::default() };
     assert_eq!(refused(ReceiverKind::Email, mail(smtp.clone())).await, "smtp.host");
-    assert_eq!(refused(ReceiverKind::Email, mail(Smtp { host: "2130706433".to_owned(), port: 22, ..smtp.clone() })).await, "smtp.host");
+    assert_eq!(refused(ReceiverKind::Email, mail(Smtp { host: "3232235777".to_owned(), ..smtp.clone() })).await, "smtp.host");
     assert_eq!(refused(ReceiverKind::Email, mail(Smtp { host: "127.0.0.1".to_owned(), to: Vec::new(), ..smtp })).await, "smtp.to");
     assert_eq!(refused(ReceiverKind::Pagerduty, Endpoint::default()).await, "routing_key");
     assert_eq!(refused(ReceiverKind::Slack, Endpoint::default()).await, "url");

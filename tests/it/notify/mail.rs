@@ -1,0 +1,95 @@
+//! Mail, by a real conversation with a mail server of the test's own.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redrive::alerts::receivers::ReceiverTerms;
+use redrive::model::delivery::DeliveryState;
+use redrive::model::receiver::{Endpoint, ReceiverId, ReceiverKind, Smtp, SmtpTls};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
+use super::{Scene, firing};
+
+/// Takes mails, the first of them with this answer; without TLS. Answers its port and what it was told, line by line.
+async fn mail_server(first: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&told);
+    tokio::spawn(async move {
+        let mut answer = first;
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let _ = stream.write_all(b"220 mail.example.com\r\n").await;
+            let (mut line, mut in_data) = (String::new(), false);
+            while stream.read_line(&mut line).await.is_ok_and(|count| count > 0) {
+                let text = line.trim_end().to_owned();
+                line.clear();
+                let reply = match (in_data, text.split(' ').next().unwrap_or_default()) {
+                    (true, ".") => {
+                        in_data = false;
+                        std::mem::replace(&mut answer, "250 taken")
+                    }
+                    (true, _) => "",
+                    (false, "EHLO") => "250 mail.example.com",
+                    (false, "DATA") => {
+                        in_data = true;
+                        "354 go on"
+                    }
+                    (false, "QUIT") => "221 bye",
+                    (false, _) => "250 ok",
+                };
+                lines.lock().unwrap().push(text);
+                if !reply.is_empty() && stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (port, told)
+}
+
+async fn add(scene: &Scene, port: u16, tls: SmtpTls) -> ReceiverId {
+    let smtp = Smtp {
+        host: "localhost".to_owned(),
+        port,
+        tls,
+        username: None,
+        password: None,
+        from: "Redrive <redrive@example.com>".to_owned(),
+        to: vec!["ann@example.com".to_owned(), "bob@example.com".to_owned()],
+    };
+    let endpoint = Endpoint { smtp: Some(smtp), ..Endpoint::default() };
+    scene.add_terms(ReceiverTerms { name: format!("mail {port}"), kind: ReceiverKind::Email, endpoint, remove: Vec::new() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_is_tried_again_under_the_same_message_id() {
+    let scene = Scene::new().await;
+    let (port, told) = mail_server("451 try later").await;
+    let id = add(&scene, port, SmtpTls::None).await;
+    let ids = scene.tell(&firing(1), &[id]).await;
+    let delivered = scene.until(&ids[0], DeliveryState::Delivered, Duration::from_hours(2)).await;
+    assert_eq!((delivered.attempts, delivered.last_status), (2, Some(250)));
+    let log = scene.world.store.list_attempts(delivered.number).await.unwrap();
+    assert_eq!(log[0].status, Some(451));
+    let lines = told.lock().unwrap().clone();
+    let message_id = format!("Message-ID: <{}@example.com>", ids[0]);
+    assert_eq!(lines.iter().filter(|line| **line == message_id).count(), 2, "{lines:#?}");
+    assert!(lines.iter().any(|line| line == "Subject: Firing: Consumer group stalled"));
+    assert!(lines.iter().any(|line| line == "RCPT TO:<bob@example.com>") && lines.iter().any(|line| line.contains("12,345 messages")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_protection_that_was_chosen_nothing_is_sent() {
+    let scene = Scene::new().await;
+    let (port, told) = mail_server("250 taken").await;
+    for tls in [SmtpTls::Starttls, SmtpTls::Tls] {
+        let id = add(&scene, port, tls).await;
+        let ids = scene.tell(&firing(1), &[id]).await;
+        scene.until(&ids[0], DeliveryState::Failed, Duration::ZERO).await;
+        scene.deliveries.receivers().remove(id, &super::actor(), redrive::model::Timestamp::now()).await.unwrap();
+    }
+    assert!(!told.lock().unwrap().iter().any(|line| line.starts_with("MAIL") || line.contains("billing")));
+}

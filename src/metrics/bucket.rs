@@ -173,12 +173,21 @@ impl Buckets {
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (mut read, mut buckets) = (Read(bytes), Self::default());
+        let mut buckets = Self::default();
+        Self::each(bytes, |number, bucket| {
+            buckets.0.insert(number, bucket);
+        })?;
+        Ok(buckets)
+    }
+
+    /// The same one by one, in the order of their numbers, for those who only add them up.
+    pub fn each(bytes: &[u8], mut each: impl FnMut(u32, Bucket)) -> Result<(), Damaged> {
+        let mut read = Read(bytes);
         while !read.is_empty() {
             let number = u32::try_from(read.unsigned()?).map_err(|_| Damaged)?;
-            buckets.0.insert(number, Bucket::decode(&mut read)?);
+            each(number, Bucket::decode(&mut read)?);
         }
-        Ok(buckets)
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Series over a range, from hours, minutes or frames, whichever is the coarsest that still shows the steps asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::rollup::{HOUR_MS, MINUTE_MS};
 use super::{SeriesRow, label};
@@ -235,33 +235,41 @@ fn matches(asked: &Labels, labels: &Labels) -> bool {
 
 /// Adds rows of `(series, number of the row's time, buckets)`.
 fn add_rows(
-    rows: Vec<(i64, i64, Vec<u8>)>,
+    mut rows: Vec<(i64, i64, Vec<u8>)>,
     row_ms: i64,
     bucket_ms: i64,
     query: &SeriesQuery,
     to: i64,
     sums: &mut Sums,
 ) -> Result<(), StoreError> {
-    let mut rows: BTreeMap<(i64, i64), Vec<u8>> = rows.into_iter().map(|(id, number, bytes)| ((number, id), bytes)).collect();
-    while let Some(((number, id), bytes)) = rows.pop_first() {
-        let buckets = Buckets::decode(&bytes).map_err(|error| contradiction(format!("buckets of a series: {error}")))?;
-        for (part, bucket) in buckets.0 {
+    // Of each series in the order of time: the newest level is the one that was added last.
+    rows.sort_unstable_by_key(|(id, number, _)| (*id, *number));
+    let from = query.from.as_millis();
+    for (id, number, bytes) in rows {
+        let mut steps = sums.remove(&id);
+        let added = Buckets::each(&bytes, |part, bucket| {
             let at = number * row_ms + i64::from(part) * bucket_ms;
             // A bucket counts where it begins; the first one may have begun before the range.
-            let shown = at.max(query.from.as_millis());
             if at < to
-                && at + bucket_ms > query.from.as_millis()
-                && let Some(step) = query.step_at(shown)
+                && at + bucket_ms > from
+                && let Some(step) = query.step_at(at.max(from))
             {
-                add(sums, query, id, step, bucket);
+                merge(steps.get_or_insert_with(|| vec![None; query.steps()]), step, bucket);
             }
+        });
+        added.map_err(|error| contradiction(format!("buckets of a series: {error}")))?;
+        if let Some(steps) = steps {
+            sums.insert(id, steps);
         }
     }
     Ok(())
 }
 
 fn add(sums: &mut Sums, query: &SeriesQuery, id: i64, step: usize, bucket: Bucket) {
-    let steps = sums.entry(id).or_insert_with(|| vec![None; query.steps()]);
+    merge(sums.entry(id).or_insert_with(|| vec![None; query.steps()]), step, bucket);
+}
+
+fn merge(steps: &mut [Option<Bucket>], step: usize, bucket: Bucket) {
     match &mut steps[step] {
         Some(sum) => sum.merge(bucket),
         empty => *empty = Some(bucket),

@@ -78,10 +78,12 @@ impl Store {
             .await?)?;
         let mut sums: HashMap<i64, Bucket> = HashMap::new();
         for (id, day, bytes) in rows {
-            let buckets = Buckets::decode(&bytes).map_err(|error| contradiction(format!("hours of a series: {error}")))?;
-            for (_, bucket) in buckets.0.into_iter().filter(|(hour, _)| (first..end).contains(&(day * 24 + i64::from(*hour)))) {
-                sum(&mut sums, id, bucket);
-            }
+            let added = Buckets::each(&bytes, |hour, bucket| {
+                if (first..end).contains(&(day * 24 + i64::from(hour))) {
+                    sum(&mut sums, id, bucket);
+                }
+            });
+            added.map_err(|error| contradiction(format!("hours of a series: {error}")))?;
         }
         let totals = Arc::new(sums);
         self.inner.caches.totals.extend([(key, Arc::clone(&totals))]);

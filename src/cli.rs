@@ -53,7 +53,7 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
-    /// Remove every receiver of notifications with its secrets: when the key that sealed them (secrets.key_file) is lost.
+    /// Remove every receiver of notifications with its secrets: when the key that sealed them is lost.
     ForgetSecrets,
     /// Keep local users.
     User {

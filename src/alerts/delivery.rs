@@ -25,8 +25,8 @@ mod trial;
 
 /// A claim outlives the deadline of an attempt, and the time to write what came of it.
 const LEASE: Duration = Duration::from_secs(30);
-/// So near to its end a claim is not used any more: whoever stood still in between may no longer be alone.
-const MARGIN: Duration = Duration::from_secs(16);
+/// A claim older than this is not used any more: an attempt takes up to 15 s, and whoever stood still may no longer be alone.
+const FRESH: Duration = Duration::from_secs(14);
 
 /// What deliveries are made with.
 #[derive(Debug, Clone)]
@@ -172,7 +172,7 @@ impl Deliveries {
         let began = Timestamp::now();
         let outcome = match opened {
             // Whoever stood still since the claim may no longer be alone with it.
-            _ if claimed_at.age_at(began) > LEASE - MARGIN => {
+            _ if claimed_at.age_at(began) > FRESH => {
                 tracing::warn!(delivery = delivery.id, "this instance stood still after a claim; the delivery is claimed again");
                 return Ok(false);
             }

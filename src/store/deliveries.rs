@@ -7,7 +7,7 @@ use super::replays::json;
 use super::rows::clean;
 use super::{Store, StoreError};
 use crate::lifecycle::failpoint;
-use crate::model::delivery::{Attempt, Delivery, DeliveryFilter};
+use crate::model::delivery::{Attempt, Delivery, DeliveryFilter, DeliveryState};
 use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus, Reason};
 use crate::model::receiver::{ReceiverId, ReceiverKind};
 use crate::model::replay::uuid_v7;
@@ -59,7 +59,7 @@ impl Store {
     /// Deliveries, newest first; the cursor's key is a number.
     pub async fn list_deliveries(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, StoreError> {
         let before = page.cursor.as_ref().map_or(i64::MAX, |cursor| cursor.id);
-        let (receiver, state) = (filter.receiver.map(|id| id.0), filter.state.map(|state| state.code()));
+        let (receiver, state) = (filter.receiver.map(|id| id.0), filter.state.map(DeliveryState::code));
         let rows: Vec<DeliveryRow> = read!(self, |pool| sqlx::query_as(LIST)
             .bind(before)
             .bind(receiver)

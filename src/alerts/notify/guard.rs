@@ -183,7 +183,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 /// Networks of IPv4 that are not global unicast.
 const SPECIAL_V4: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -203,7 +203,7 @@ const SPECIAL_V4: &[(Ipv4Addr, u32)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// Networks within 2000::/3 that are not for receivers: protocol assignments with Teredo and ORCHID, documentation, 6to4, AS112.
+/// Networks within `2000::/3` that are not for receivers: protocol assignments with Teredo and ORCHID, documentation, 6to4, AS112.
 const SPECIAL_V6: &[(Ipv6Addr, u32)] = &[
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),

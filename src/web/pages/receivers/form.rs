@@ -50,7 +50,7 @@ impl Fields {
         if let Some(smtp) = smtp {
             fields.smtp_host = smtp.host;
             fields.smtp_port = smtp.port.to_string();
-            fields.smtp_tls = tls_word(smtp.tls).to_owned();
+            tls_word(smtp.tls).clone_into(&mut fields.smtp_tls);
             fields.smtp_username = smtp.username.unwrap_or_default();
             fields.smtp_from = smtp.from;
             fields.smtp_to = smtp.to.join(", ");

@@ -89,6 +89,7 @@ struct State {
 
 impl Receiver {
     /// Answers with what is planned, and then always with 200.
+    #[expect(clippy::disallowed_methods, reason = "a server of the test's own, outside of what is tested")]
     pub(crate) async fn start(planned: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -199,7 +200,7 @@ async fn drip(stream: &mut TcpStream, text: &str) {
 
 async fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
-    let mut buffer = [0; 16_384];
+    let mut buffer = vec![0; 16_384];
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
             break end;

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use super::{Scene, firing};
 
 /// Takes mails, the first of them with this answer; without TLS. Answers its port and what it was told, line by line.
+#[expect(clippy::disallowed_methods, reason = "a server of the test's own, outside of what is tested")]
 async fn mail_server(first: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let port = listener.local_addr().expect("an address").port();

@@ -54,7 +54,8 @@ async function work(partition, message, failing) {
 
 async function run(handlers) {
   const retry = { initialRetryTime: 50, retries: 5 };
-  const consumer = kafka.consumer({ groupId: GROUP, retry });
+  // A busy machine must not cost the membership, and with it a second delivery.
+  const consumer = kafka.consumer({ groupId: GROUP, retry, sessionTimeout: 90_000 });
   await consumer.connect();
   await consumer.subscribe({ topics: [TOPIC], fromBeginning: true });
   let left = COUNT;

@@ -1,8 +1,17 @@
-//! From figures to people: what receivers are told, and how it reaches them.
+//! Alerts: from figures to who is told, and how that reaches them.
+//!
+//! [`rule`], [`state`], [`grouping`], [`silences`], [`inhibition`] and [`trying`] are pure: what they are to know comes in, time
+//! included.
 //!
 //! [`notify`] builds bodies (pure) and posts them through a filter of addresses; [`receivers`] keeps receivers and their secrets;
 //! [`delivery`] brings every row of the outbox to its receiver, or says that it gave up.
 
 pub mod delivery;
+pub mod grouping;
+pub mod inhibition;
 pub mod notify;
 pub mod receivers;
+pub mod rule;
+pub mod silences;
+pub mod state;
+pub mod trying;

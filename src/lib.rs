@@ -16,6 +16,7 @@
 //! | [`jobs`] | background tasks: sampling, retention |
 //! | [`alerts`] | notifications: formats of receivers, the outbox's way to them |
 //! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, replay |
+//! | [`alerts`] | rules, their state, grouping and silences (pure), and their evaluation |
 //! | [`access`] | passwords, sessions, roles, tokens |
 //! | [`traces`] | spans to figures and journeys (pure) |
 //! | [`web`] | pages and API; the only room that names the web framework |

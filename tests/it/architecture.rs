@@ -16,6 +16,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dead_letters::fingerprint", PURE),
     ("dead_letters::discovery", PURE),
     ("dead_letters", &["model", "dead_letters", "bus", "store", "config", "lifecycle", "telemetry"]),
+    ("alerts::rule", PURE),
+    ("alerts::state", PURE),
+    ("alerts::grouping", PURE),
+    ("alerts::silences", PURE),
+    ("alerts::inhibition", PURE),
+    ("alerts::trying", PURE),
+    ("alerts", &["model", "metrics", "store", "config", "lifecycle", "telemetry", "dead_letters::discovery"]),
     ("config", &["model"]),
     ("lifecycle", &["model"]),
     ("telemetry", &["model", "config"]),
@@ -76,6 +83,12 @@ const PURE: &[&str] = &[
     "dead_letters::decode",
     "dead_letters::fingerprint",
     "dead_letters::discovery",
+    "alerts::rule",
+    "alerts::state",
+    "alerts::grouping",
+    "alerts::silences",
+    "alerts::inhibition",
+    "alerts::trying",
 ];
 
 /// Foreign crates and the rooms that may name them.

@@ -35,7 +35,7 @@ pub struct Member {
 pub struct Telling {
     /// Why.
     pub reason: Reason,
-    /// Fingerprints of the alerts that it is about, and what is told of each.
+    /// Fingerprints of the alerts that it is about, and what is told of each: first what has changed, then how the others stand.
     pub alerts: Vec<(String, NotifiedStatus)>,
 }
 
@@ -104,7 +104,7 @@ impl Group {
         let wait = if first { new.iter().map(|m| m.wait_ms).min().unwrap_or(0) } else { 0 };
         let interval = members.iter().map(|m| m.interval_ms).min().unwrap_or(0);
         let due = passed(since, wait, now) && self.notified_at.is_none_or(|at| passed(at, interval, now));
-        if !due && !all_over && !new.iter().any(|m| m.urgent) {
+        if !due && !all_over && !new.iter().chain(&over).any(|m| m.urgent) {
             return None;
         }
         let reason = if first {
@@ -126,6 +126,10 @@ impl Group {
             self.told.remove(&member.fingerprint);
             alerts.push((member.fingerprint.clone(), NotifiedStatus::Resolved));
         }
+        // A message about the whole group says how the others stand.
+        let said: BTreeSet<String> = alerts.iter().map(|(fingerprint, _)| fingerprint.clone()).collect();
+        let others = self.told.iter().filter(|(fingerprint, _)| !said.contains(*fingerprint));
+        alerts.extend(others.map(|(fingerprint, told)| (fingerprint.clone(), status(*told))));
         (self.waiting_since, self.notified_at) = (None, Some(now));
         Some(Telling { reason, alerts })
     }

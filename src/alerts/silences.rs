@@ -61,7 +61,7 @@ impl Matchers {
                     .build()
                     .map_err(|_| wrong(format!("matchers[{at}].value"), "is no regular expression, or too large a one"))
             };
-            let test = match matcher.kind {
+            let test = match matcher.operator {
                 MatcherKind::Equal => Test::Equal(matcher.value.clone()),
                 MatcherKind::NotEqual => Test::NotEqual(matcher.value.clone()),
                 MatcherKind::Matches => Test::Matches(pattern()?),
@@ -124,7 +124,7 @@ mod tests {
             .iter()
             .find_map(|kind| text.split_once(kind).map(|(label, value)| (label, *kind, value)))
             .expect("has a kind");
-        Matcher { label: label.to_owned(), kind: kind.parse().expect("is a kind"), value: value.to_owned() }
+        Matcher { label: label.to_owned(), operator: kind.parse().expect("is a kind"), value: value.to_owned() }
     }
 
     #[test]

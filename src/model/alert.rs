@@ -244,7 +244,7 @@ pub struct Alert {
     pub first_acknowledged_at: Option<Timestamp>,
     /// The silence that covers it.
     pub silenced_by: Option<i64>,
-    /// The alert that explains it, so that nobody is told of this one.
+    /// The alert that explains it, so that nobody is told of this one; 0 until that has a number.
     pub inhibited_by: Option<i64>,
 }
 

@@ -27,7 +27,7 @@ pub struct Matcher {
     /// Name of the label.
     pub label: String,
     /// How it is compared.
-    pub kind: MatcherKind,
+    pub operator: MatcherKind,
     /// With what.
     pub value: String,
 }

@@ -27,7 +27,7 @@ check: ## What CI checks: format, clippy, docs, dependencies, and every test onc
 
 bench: ## Figures, each beside a raw baseline from the same run and its aim (some minutes)
 	@deploy/dev/setup.sh test
-	cargo bench --locked --bench indexing --bench store --bench replay --bench figures --bench spans
+	cargo bench --locked --bench indexing --bench store --bench replay --bench figures --bench spans --bench alerts
 
 soak: ## Hours of kills and restarts against a real Kafka (SOAK_MINUTES=60)
 	@deploy/dev/setup.sh test

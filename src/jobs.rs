@@ -16,6 +16,7 @@ use crate::lifecycle::failpoint;
 use crate::operations::Operations;
 use crate::operations::policy::Policies;
 
+mod alerts;
 mod deliveries;
 mod discards;
 mod figures;
@@ -164,6 +165,13 @@ pub const TABLE: &[Job] = &[
         run: |run| Box::pin(policies::go_on(run)),
     },
     Job {
+        name: "alerts",
+        period: Duration::from_secs(1),
+        touches: "reads figures; writes alerts, their groups and what is to be told of them, under a lease of its own",
+        by: By::Each,
+        run: |run| Box::pin(alerts::look(run)),
+    },
+    Job {
         name: "deliveries",
         period: Duration::from_millis(250),
         touches: "posts notifications of the outbox to their receivers; writes attempts and what came of them",
@@ -203,11 +211,21 @@ struct Run {
     deriver: Arc<tokio::sync::Mutex<Option<traces::Deriver>>>,
     /// What was seen of dead letters; of the `dead-letter figures` job alone.
     letters: Arc<tokio::sync::Mutex<letter_figures::Memory>>,
+    /// Who looks at the rules; of the `alerts` job alone.
+    watcher: Arc<tokio::sync::Mutex<alerts::Watcher>>,
 }
 
 /// Starts everything: the table's jobs, and a sampler and an indexer for each bus. Returns at once; nothing waits for a bus.
 /// Where instances share a store, this one is registered in it first, so that no other takes it for a stranger.
-pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: Retention, policies: Policies, deliveries: Deliveries) {
+/// `public_url` is the beginning of links in notifications.
+pub async fn spawn_all(
+    context: &Context,
+    buses: Vec<Arc<BusWork>>,
+    retention: Retention,
+    policies: Policies,
+    deliveries: Deliveries,
+    public_url: &str,
+) {
     let operations = Operations::new(buses.iter().map(|work| (work.id().clone(), Arc::clone(&work.bus))).collect());
     let run = Run {
         context: context.clone(),
@@ -218,6 +236,7 @@ pub async fn spawn_all(context: &Context, buses: Vec<Arc<BusWork>>, retention: R
         revisions: Arc::default(),
         deriver: Arc::default(),
         letters: Arc::default(),
+        watcher: Arc::new(tokio::sync::Mutex::new(alerts::Watcher::new(public_url, &context.changes))),
     };
     if context.instance.shared
         && let Err(error) = instances::register(&run).await
@@ -260,6 +279,7 @@ async fn repeat(job: &Job, run: &Run) {
     }
     match job.by {
         By::One => lease::release(context, &lease).await,
+        By::Each if job.name == "alerts" => alerts::release(run).await,
         By::EachWhenShared if job.name == "instance" => instances::deregister(run).await,
         _ => {}
     }

@@ -14,8 +14,8 @@
 //! | [`store`] | the only room that names a database |
 //! | [`metrics`] | figures: histograms, lag, consumer-group status (pure) |
 //! | [`jobs`] | background tasks: sampling, retention |
-//! | [`alerts`] | notifications: formats of receivers, the outbox's way to them |
 //! | [`operations`] | explicit acts on a bus on somebody's behalf: opening records, replay |
+//! | [`alerts`] | rules, their state, grouping and silences (pure), their evaluation; formats of receivers, the outbox's way to them |
 //! | [`access`] | passwords, sessions, roles, tokens |
 //! | [`traces`] | spans to figures and journeys (pure) |
 //! | [`web`] | pages and API; the only room that names the web framework |

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 mod dialect;
 
 pub mod access;
+pub mod alerts;
 pub mod arrivals;
 pub mod audit;
 pub mod buses;
@@ -156,6 +157,10 @@ pub struct StoreUsage {
 fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
     let shared = [
         access::STATEMENTS,
+        alerts::STATEMENTS,
+        alerts::round::STATEMENTS,
+        alerts::rules::STATEMENTS,
+        alerts::silences::STATEMENTS,
         arrivals::STATEMENTS,
         audit::STATEMENTS,
         buses::STATEMENTS,
@@ -176,6 +181,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         figures::directory::STATEMENTS,
         figures::hot::STATEMENTS,
         figures::letters::STATEMENTS,
+        figures::newest::STATEMENTS,
         figures::read::STATEMENTS,
         figures::rollup::STATEMENTS,
         figures::totals::STATEMENTS,

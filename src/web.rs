@@ -60,6 +60,7 @@ use std::sync::Arc;
 
 use crate::access::Access;
 use crate::alerts::delivery::Deliveries;
+use crate::alerts::keeping::Alerts;
 use crate::config::Config;
 use crate::config::values::PublicUrl;
 use crate::lifecycle::Lifecycle;
@@ -194,6 +195,12 @@ impl WebState {
     #[must_use]
     pub fn deliveries(&self) -> &Deliveries {
         &self.inner.parts.deliveries
+    }
+
+    /// Rules, acknowledgements and silences.
+    #[must_use]
+    pub fn alerts(&self) -> Alerts {
+        Alerts::new(self.store().clone(), self.changes().clone())
     }
 
     /// The simulated shop's fix; only in the demo.

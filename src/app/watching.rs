@@ -81,7 +81,8 @@ pub(super) async fn start(
         session_absolute: SESSION_ABSOLUTE,
         session_idle: SESSION_IDLE,
     };
-    jobs::spawn_all(context, work, retention, policies, deliveries).await;
+    let public_url = config.http.public_url.as_ref().map_or_else(|| format!("http://{}", config.http.listen), ToString::to_string);
+    jobs::spawn_all(context, work, retention, policies, deliveries, &public_url).await;
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     in_steps(run, "arrival_minutes", || store.prune_arrival_minutes(minutes, STEP)).await?;
     in_steps(run, "failure_group_events", || store.prune_failure_group_events(hours, STEP)).await?;
     in_steps(run, "arrivals", || store.prune_arrivals(hours, STEP)).await?;
+    in_steps(run, "alerts", || store.prune_alerts(hours, STEP)).await?;
+    in_steps(run, "silences", || store.prune_silences(hours, STEP)).await?;
     let raw = now.minus(kept.raw);
     in_steps(run, "figure_frames", || store.prune_frames(raw, STEP)).await?;
     in_steps(run, "figure_snapshots", || store.prune_snapshots(raw, STEP)).await?;

@@ -31,12 +31,23 @@ pub enum Noun {
     Purges,
     /// Receivers and deliveries of notifications.
     Deliveries,
+    /// Alerts, their rules and silences.
+    Alerts,
 }
 
 impl Noun {
     /// Every noun.
-    pub const ALL: &'static [Self] =
-        &[Self::DeadLetters, Self::Buses, Self::Topics, Self::ConsumerGroups, Self::Audit, Self::Replays, Self::Purges, Self::Deliveries];
+    pub const ALL: &'static [Self] = &[
+        Self::DeadLetters,
+        Self::Buses,
+        Self::Topics,
+        Self::ConsumerGroups,
+        Self::Audit,
+        Self::Replays,
+        Self::Purges,
+        Self::Deliveries,
+        Self::Alerts,
+    ];
 
     /// The word used in the event stream and in the store's revisions.
     #[must_use]
@@ -50,11 +61,12 @@ impl Noun {
             Self::Replays => "replays",
             Self::Purges => "purges",
             Self::Deliveries => "deliveries",
+            Self::Alerts => "alerts",
         }
     }
 
     const fn bit(self) -> u16 {
-        1 << self as u8
+        1 << self as u16
     }
 }
 

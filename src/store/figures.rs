@@ -16,6 +16,7 @@ use crate::model::{BusId, GroupName, Timestamp, TopicName};
 pub(super) mod directory;
 pub(super) mod hot;
 pub mod letters;
+pub mod newest;
 pub mod read;
 pub mod recent;
 pub mod rollup;

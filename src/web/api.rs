@@ -7,6 +7,8 @@ use super::WebState;
 use super::extract::Viewer;
 
 mod access;
+pub(super) mod alert_rules;
+pub(super) mod alerts;
 mod audit;
 mod buses;
 mod consumer_groups;
@@ -23,6 +25,7 @@ pub(super) mod replay_policies;
 pub(super) mod replays;
 pub(super) mod selection;
 mod series;
+pub(super) mod silences;
 mod topics;
 pub(super) mod traces;
 
@@ -46,6 +49,9 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(receivers::routes())
         .merge(deliveries::routes())
         .merge(purges::routes())
+        .merge(alert_rules::routes())
+        .merge(alerts::routes())
+        .merge(silences::routes())
         .merge(traces::routes())
         .merge(journeys::routes())
 }

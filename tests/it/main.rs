@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::format_collect, reason = "helpers of tests fail where they cannot go on, and need not be fast")]
 
+mod alerts;
 mod architecture;
 mod browser;
 mod bus;

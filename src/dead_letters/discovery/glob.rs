@@ -40,6 +40,19 @@ impl Glob {
         Ok(Self { alternatives, ignore_case: false })
     }
 
+    /// Reads a pattern of names of any kind, such as consumer groups and services.
+    ///
+    /// # Errors
+    /// When it is empty or its braces do not match.
+    pub fn of_names(pattern: &str) -> Result<Self, InvalidPattern> {
+        let invalid = |reason| InvalidPattern { pattern: pattern.chars().take(200).collect(), reason };
+        if pattern.is_empty() {
+            return Err(invalid("is empty"));
+        }
+        let alternatives = if pattern.contains(['{', '}']) { expand(pattern).map_err(invalid)? } else { vec![pattern.as_bytes().into()] };
+        Ok(Self { alternatives, ignore_case: false })
+    }
+
     /// The same pattern, but upper and lower case are one.
     #[must_use]
     pub fn ignoring_case(self) -> Self {

@@ -1,0 +1,96 @@
+//! What it costs to look at many rules: a thousand of them over ten thousand series, from the newest samples to what is written.
+//!
+//! `cargo bench --bench alerts`; `REDRIVE_BENCH_RULES` (1,000) and `REDRIVE_BENCH_SERIES` (10,000) set the numbers. The processor time
+//! of the whole process is measured, so that more cores make nothing look better.
+
+#![expect(clippy::cast_precision_loss, reason = "a benchmark generates and prints")]
+
+use std::time::{Duration, Instant};
+
+use redrive::alerts::defaults::usual;
+use redrive::alerts::evaluation::Evaluator;
+use redrive::metrics::bucket::Point;
+use redrive::model::alert::{Comparison, Filter, Label, Terms};
+use redrive::model::figure::{Figure, Labels, SeriesKey};
+use redrive::model::{Actor, AuditEntry, BusKind, Timestamp};
+use redrive::store::alerts::rules::NewRule;
+use redrive::store::figures::NewFrame;
+use redrive::store::{Store, StoreSettings};
+
+#[path = "../report.rs"]
+#[expect(dead_code, reason = "not every benchmark prints every kind of line")]
+mod report;
+
+/// Rules may take so much of a core.
+const AIM: Duration = Duration::from_secs(1);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let number = |name: &str, otherwise: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+        measure(number("REDRIVE_BENCH_RULES", 1_000), number("REDRIVE_BENCH_SERIES", 10_000)).await;
+        report::end();
+    });
+}
+
+async fn measure(rules: usize, series: usize) {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
+    let store = Store::open(&StoreSettings { url, max_bytes: None, read_timeout: Duration::from_mins(1) }).await.expect("it opens");
+    store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.expect("registered");
+    let mut now = Timestamp::from_millis(1_767_225_600_000);
+    add_rules(&store, rules, now).await;
+    let mut evaluator = Evaluator::new("");
+    let mut after = None;
+    let mut looks = Vec::new();
+    for round in 0..6 {
+        now = now.plus(Duration::from_secs(15));
+        let points = (0..series).map(|number| (lag(number, series), Point::Level((number * 7 + round) as f64))).collect();
+        let frame = NewFrame { source: "bus:prod", after, taken_at: now, points, state: None, snapshot: false };
+        assert!(store.add_frame(frame).await.expect("it is written"));
+        after = Some(now);
+        let (begun, cpu) = (Instant::now(), processor_time());
+        evaluator.look(&store, None, true, now).await.expect("a look");
+        looks.push((begun.elapsed(), processor_time().saturating_sub(cpu)));
+    }
+    report::head(&format!("{rules} rules over {series} series of lag"));
+    let judge = |name: &str, (took, cpu): (Duration, Duration)| {
+        let measured = format!("{} ms, {} ms of a core", took.as_millis(), cpu.as_millis());
+        report::judged(name, &measured, "-", "1 s of a core", cpu <= AIM);
+    };
+    judge("the first look, with all rules and series new", looks[0]);
+    let worst = looks[1..].iter().max_by_key(|(_, cpu)| *cpu).expect("there are some");
+    judge("a look with new samples of every series, worst of 5", *worst);
+}
+
+/// Every rule in ten is about all groups, the others about some of them; nothing fires.
+async fn add_rules(store: &Store, rules: usize, now: Timestamp) {
+    let actor = Actor { name: "bench".to_owned(), address: None };
+    let entry = AuditEntry { id: 0, at: now, actor, action: "add".to_owned(), target: String::new(), count: None, result: String::new() };
+    let rules: Vec<NewRule> = (0..rules)
+        .map(|number| {
+            let filter = if number % 10 == 0 { "*".to_owned() } else { format!("group-{number:03}*") };
+            let terms = Terms {
+                filter: Filter::from([(Label::ConsumerGroup, filter)]),
+                by: vec![Label::Bus, Label::Topic, Label::ConsumerGroup],
+                ..usual(Figure::ConsumerGroupLagMessages, Comparison::Above, 1e12 + number as f64)
+            };
+            NewRule { name: format!("Rule {number}"), enabled: true, terms }
+        })
+        .collect();
+    store.add_first_alert_rules(&rules, &entry).await.expect("kept");
+}
+
+fn lag(number: usize, series: usize) -> SeriesKey {
+    let (group, topic) = (number % (series / 10).max(1), number / (series / 10).max(1));
+    let labels = Labels::bus(&"prod".into()).topic(&format!("topic-{topic}").into()).consumer_group(&format!("group-{group:03}").into());
+    SeriesKey { figure: Figure::ConsumerGroupLagMessages, labels }
+}
+
+/// What this process has used of its processors so far.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux tells it");
+    let fields = stat.rsplit(") ").next().expect("fields");
+    let ticks: u64 = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+    Duration::from_millis(ticks * 10)
+}

@@ -1,0 +1,297 @@
+//! One look at all rules: reads every figure once, moves the alerts, and decides who is told. What changed is written in one
+//! transaction, under the lease of whoever looks.
+//!
+//! Between two looks nothing is remembered here that the store does not know: another instance goes on from the same alerts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::lifecycle::failpoint;
+use crate::model::Timestamp;
+use crate::model::alert::{Alert, AlertRule, AlertState, NoData, Terms};
+use crate::store::alerts::round::{Guard, Round};
+use crate::store::{Store, StoreError};
+
+use super::inhibition::Explanations;
+use super::rule::{Reading, details, fingerprint, observation, windows};
+use super::silences::Active;
+use super::state::{Observation, end, inactive, step};
+
+mod links;
+mod readings;
+mod series;
+mod telling;
+
+use readings::{Need, Readings};
+use series::{Watch, WatchKey};
+
+/// An alert whose state stays is written this often, with its newest value.
+const WRITTEN: Duration = Duration::from_secs(10);
+
+/// Looks at rules, again and again.
+#[derive(Debug)]
+pub struct Evaluator {
+    /// How people reach this instance.
+    base: String,
+    rules: Option<((i64, i64, i64), Vec<AlertRule>)>,
+    readings: Readings,
+    watches: HashMap<WatchKey, Watch>,
+}
+
+/// What a look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    /// Nothing has changed.
+    Same,
+    /// Something was written.
+    Changed,
+    /// The lease is lost: nothing was written, and somebody else looks.
+    Lost,
+}
+
+/// Alerts as they stand after a look.
+#[derive(Debug, Default)]
+struct After {
+    /// Those that are not over, and those that ended now. New ones have the number 0.
+    alerts: Vec<Alert>,
+    /// Which of them stand otherwise than in the store.
+    changed: BTreeSet<String>,
+    /// Alerts that never fired and are none any more.
+    removed: Vec<i64>,
+}
+
+impl Evaluator {
+    /// One that writes links with this beginning.
+    pub fn new(base: impl Into<String>) -> Self {
+        Self { base: base.into(), rules: None, readings: Readings::default(), watches: HashMap::new() }
+    }
+
+    /// Looks once. `letters_changed`: dead letters have changed since the last look.
+    pub async fn look(
+        &mut self,
+        store: &Store,
+        guard: Option<&Guard>,
+        letters_changed: bool,
+        now: Timestamp,
+    ) -> Result<Looked, StoreError> {
+        self.refresh_rules(store).await?;
+        let needs: BTreeSet<Need> = self.enabled().flat_map(|rule| needs_of(&rule.terms)).collect();
+        self.readings.read(store, &needs, letters_changed, now).await?;
+        let living = store.list_living_alerts().await?;
+        let mut after = self.judge(living, now);
+        self.mute(store, &mut after, now).await?;
+        let groups = store.list_alert_groups().await?;
+        let mut round = telling::tell(store, &self.base, &after.alerts, groups, now).await?;
+        for alert in after.alerts {
+            if alert.number == 0 {
+                round.added.push(alert);
+            } else if after.changed.contains(&alert.fingerprint) {
+                round.moved.push(alert);
+            }
+        }
+        round.removed = after.removed;
+        if round.is_empty() {
+            return Ok(Looked::Same);
+        }
+        failpoint::pass("alerts.looked");
+        let written = store.write_alert_round(guard, &round, now).await?;
+        Ok(if written { Looked::Changed } else { Looked::Lost })
+    }
+
+    async fn refresh_rules(&mut self, store: &Store) -> Result<(), StoreError> {
+        let version = store.alert_rules_version().await?;
+        if self.rules.as_ref().is_none_or(|(known, _)| *known != version) {
+            let rules = store.list_alert_rules().await?;
+            let keys: BTreeSet<WatchKey> = rules.iter().filter(|rule| rule.enabled).map(|rule| key_of(&rule.terms)).collect();
+            self.watches.retain(|key, _| keys.contains(key));
+            for key in keys {
+                if !self.watches.contains_key(&key) {
+                    let watch = Watch::new(&key);
+                    self.watches.insert(key, watch);
+                }
+            }
+            self.rules = Some((version, rules));
+        }
+        Ok(())
+    }
+
+    fn enabled(&self) -> impl Iterator<Item = &AlertRule> {
+        self.rules.iter().flat_map(|(_, rules)| rules).filter(|rule| rule.enabled)
+    }
+
+    fn judge(&mut self, living: Vec<Alert>, now: Timestamp) -> After {
+        let mut by_rule: HashMap<i64, Vec<Alert>> = HashMap::new();
+        for alert in living {
+            by_rule.entry(alert.rule).or_default().push(alert);
+        }
+        let mut after = After::default();
+        let rules = self.rules.take();
+        for rule in rules.iter().flat_map(|(_, rules)| rules).filter(|rule| rule.enabled) {
+            let alerts = by_rule.remove(&rule.number).unwrap_or_default();
+            self.judge_rule(rule, alerts, now, &mut after);
+        }
+        self.rules = rules;
+        for alert in by_rule.into_values().flatten() {
+            ended(alert, now, &mut after);
+        }
+        after
+    }
+
+    fn judge_rule(&mut self, rule: &AlertRule, alerts: Vec<Alert>, now: Timestamp, after: &mut After) {
+        let terms = &rule.terms;
+        let Some(watch) = self.watches.get_mut(&key_of(terms)) else { return };
+        if let Some(registry) = self.readings.registries.get(&terms.figure) {
+            watch.learn(registry);
+        }
+        let mut standing: HashMap<usize, Alert> = HashMap::new();
+        for alert in alerts {
+            match watch.place_of(&own_labels(terms, &alert)) {
+                Some(place) if !standing.contains_key(&place) => {
+                    standing.insert(place, alert);
+                }
+                _ => ended(alert, now, after),
+            }
+        }
+        let sums = together(terms, watch, &self.readings);
+        watch.note(&sums);
+        let kept = needs_of(terms).into_iter().next().and_then(|need| self.readings.of(need));
+        for (place, instance) in watch.instances.iter().enumerate() {
+            let alive = || kept.is_some_and(|kept| self.readings.is_alive(terms.figure, instance.bus.as_ref(), kept));
+            let seen = match kept {
+                Some(kept) if kept.failed => Observation::Failed,
+                _ => match sums.get(place).and_then(Option::as_ref) {
+                    Some(reading) => observation(terms, Some(reading), true),
+                    None => observation(terms, None, alive()),
+                },
+            };
+            match standing.remove(&place) {
+                Some(alert) => moved(rule, alert, seen, now, after),
+                None if is_worth_a_look(terms, seen, instance.seen) => began(rule, &instance.labels, seen, now, after),
+                None => {}
+            }
+        }
+    }
+
+    /// Silences, and alerts that others explain.
+    async fn mute(&self, store: &Store, after: &mut After, now: Timestamp) -> Result<(), StoreError> {
+        if after.alerts.is_empty() {
+            return Ok(());
+        }
+        let silences = Active::new(&store.list_silences(now).await?, now);
+        let explanations = Explanations::new(&after.alerts);
+        for alert in &mut after.alerts {
+            let muted = (silences.covering(alert), explanations.of(alert));
+            if muted != (alert.silenced_by, alert.inhibited_by) {
+                (alert.silenced_by, alert.inhibited_by) = muted;
+                after.changed.insert(alert.fingerprint.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key_of(terms: &Terms) -> WatchKey {
+    (terms.figure, terms.filter.clone(), terms.by.clone())
+}
+
+fn needs_of(terms: &Terms) -> Vec<Need> {
+    let windows = windows(terms);
+    if windows.is_empty() { vec![(terms.figure, None)] } else { windows.into_iter().map(|window| (terms.figure, Some(window))).collect() }
+}
+
+/// The labels by which the rule's alerts differ; those that the rule adds are left out.
+fn own_labels(terms: &Terms, alert: &Alert) -> BTreeMap<String, String> {
+    alert.labels.iter().filter(|(name, _)| !terms.labels.contains_key(*name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What the series of each alert have to say together.
+fn together(terms: &Terms, watch: &Watch, readings: &Readings) -> Vec<Option<Reading>> {
+    let sums = |need: &Need| readings.of(*need).map(|kept| watch.add_up(terms, &kept.values)).unwrap_or_default();
+    let needs = needs_of(terms);
+    let (Some(long), Some(short), Some(_)) = (needs.first(), needs.get(1), terms.burn_rate) else {
+        return needs.first().map(sums).unwrap_or_default();
+    };
+    let parts = |reading: &Option<Reading>| match reading {
+        Some(Reading::Share { part, whole }) => (*part, *whole),
+        _ => (0.0, 0.0),
+    };
+    let short = sums(short);
+    let burn = |(place, long): (usize, Option<Reading>)| {
+        long.as_ref()?;
+        Some(Reading::Burn { long: parts(&long), short: short.get(place).map_or((0.0, 0.0), parts) })
+    };
+    sums(long).into_iter().enumerate().map(burn).collect()
+}
+
+/// Whether there may be an alert where there was none. `known`: it had something to say before.
+fn is_worth_a_look(terms: &Terms, seen: Observation, known: bool) -> bool {
+    match seen {
+        Observation::Value(value) => terms.comparison.holds(value, terms.threshold),
+        Observation::Missing | Observation::Gone | Observation::Failed => terms.no_data == NoData::Alert && known,
+    }
+}
+
+/// An alert that was not there.
+fn began(rule: &AlertRule, labels: &BTreeMap<String, String>, seen: Observation, now: Timestamp, after: &mut After) {
+    let (standing, change) = step(&inactive(now), &rule.terms, seen, now);
+    if change.is_none() && standing.missing_since.is_none() {
+        return;
+    }
+    let details = details(&rule.name, &rule.terms, labels, standing.last_value);
+    let mut all = labels.clone();
+    all.extend(rule.terms.labels.clone());
+    after.alerts.push(Alert {
+        number: 0,
+        rule: rule.number,
+        fingerprint: fingerprint(rule.number, labels),
+        labels: all,
+        standing,
+        details,
+        acknowledgement: None,
+        first_acknowledged_at: None,
+        silenced_by: None,
+        inhibited_by: None,
+    });
+}
+
+/// An alert that was there.
+fn moved(rule: &AlertRule, mut alert: Alert, seen: Observation, now: Timestamp, after: &mut After) {
+    let before = alert.standing.clone();
+    let (standing, change) = step(&before, &rule.terms, seen, now);
+    let watched = standing.missing_since.is_some() && rule.terms.no_data == NoData::Alert;
+    if standing.state == AlertState::Inactive && !watched {
+        after.removed.push(alert.number);
+        return;
+    }
+    let own = own_labels(&rule.terms, &alert);
+    let mut now_said = details(&rule.name, &rule.terms, &own, standing.last_value);
+    if before.state.is_firing() {
+        // Whoever was told of it is told how it ends.
+        let said = &alert.details;
+        (now_said.receivers, now_said.group_by) = (said.receivers.clone(), said.group_by.clone());
+        (now_said.group_wait_ms, now_said.group_interval_ms) = (said.group_wait_ms, said.group_interval_ms);
+    }
+    let unlike = before.missing_since.is_some() != standing.missing_since.is_some()
+        || before.unknown_since.is_some() != standing.unknown_since.is_some()
+        || before.cause != standing.cause
+        || before.pending_since != standing.pending_since
+        || before.recovering_since != standing.recovering_since;
+    let old = before.last_eval > now || before.last_eval.age_at(now) >= WRITTEN;
+    if change.is_some() || unlike || old || now_said.severity != alert.details.severity {
+        after.changed.insert(alert.fingerprint.clone());
+    }
+    (alert.standing, alert.details) = (standing, now_said);
+    after.alerts.push(alert);
+}
+
+/// An alert whose rule is gone, switched off, or about other labels now.
+fn ended(mut alert: Alert, now: Timestamp, after: &mut After) {
+    let (standing, _) = end(&alert.standing, now);
+    if standing.state == AlertState::Resolved {
+        alert.standing = standing;
+        after.changed.insert(alert.fingerprint.clone());
+        after.alerts.push(alert);
+    } else {
+        after.removed.push(alert.number);
+    }
+}

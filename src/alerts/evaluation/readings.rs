@@ -1,0 +1,284 @@
+//! Reads each figure once for all rules.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::series::Registry;
+use crate::alerts::rule::{Reading, is_windowed, parts_of};
+use crate::metrics::bucket::Bucket;
+use crate::model::figure::{Figure, Labels};
+use crate::model::{BusId, DeadLetterFilter, Timestamp};
+use crate::store::arrivals::Buckets;
+use crate::store::failure_group_events::FailureGroupEvent;
+use crate::store::figures::newest::NewestFrame;
+use crate::store::figures::read::SeriesQuery;
+use crate::store::{Store, StoreError};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// A source that has not looked for so long is silent.
+const FRESH: Duration = Duration::from_secs(60);
+/// What changes with dead letters is read again at least this often.
+const LETTERS: Duration = Duration::from_secs(5);
+
+/// A figure, and the window in milliseconds over which it is taken.
+pub(super) type Need = (Figure, Option<u64>);
+
+/// What was read of a figure.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    read_at: Option<Timestamp>,
+    /// By the number of the series in the figure's registry.
+    pub(super) values: Vec<Option<Reading>>,
+    /// It could not be read.
+    pub(super) failed: bool,
+}
+
+/// Levels of a source as of its newest look.
+#[derive(Debug)]
+struct Look {
+    frame: NewestFrame,
+    levels: Vec<(i64, f64)>,
+}
+
+/// Everything that rules know of figures.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    pub(super) registries: HashMap<Figure, Registry>,
+    kept: HashMap<Need, Kept>,
+    looks: BTreeMap<String, Look>,
+    buses: BTreeSet<BusId>,
+}
+
+impl Readings {
+    /// Reads what is needed and not fresh. `letters_changed`: dead letters have changed since the last time.
+    pub(super) async fn read(
+        &mut self,
+        store: &Store,
+        needs: &BTreeSet<Need>,
+        letters_changed: bool,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.kept.retain(|need, _| needs.contains(need));
+        let levels_changed = self.look(store, now).await?;
+        for need in needs {
+            let (figure, window) = *need;
+            let read_at = self.kept.get(need).and_then(|kept| kept.read_at);
+            let due = match source_of(figure) {
+                Source::Frames if window.is_none() => levels_changed,
+                Source::Letters if letters_changed => true,
+                Source::Letters => read_at.is_none_or(|at| is_old(at, LETTERS, now)),
+                Source::Frames => read_at.is_none_or(|at| is_old(at, refresh(window.unwrap_or(0)), now)),
+            };
+            if due || read_at.is_none() {
+                let read = self.read_one(store, *need, now).await;
+                let failed = matches!(read, Err(StoreError::Broken(_)));
+                let values = match read {
+                    Err(StoreError::Broken(error)) => {
+                        tracing::warn!(figure = %figure, error, "a figure cannot be read, and rules on it know nothing");
+                        Vec::new()
+                    }
+                    read => read?,
+                };
+                self.kept.insert(*need, Kept { read_at: Some(now), values, failed });
+            }
+        }
+        Ok(())
+    }
+
+    /// What was read.
+    pub(super) fn of(&self, need: Need) -> Option<&Kept> {
+        self.kept.get(&need)
+    }
+
+    /// Whether the source of a figure is heard of, for an alert of this bus, or of any.
+    pub(super) fn is_alive(&self, figure: Figure, bus: Option<&BusId>, kept: &Kept) -> bool {
+        match figure {
+            Figure::TopicMessagesPerSecond
+            | Figure::BusMessagesPerSecond
+            | Figure::ConsumerGroupLagMessages
+            | Figure::ConsumerGroupLagSeconds
+            | Figure::ConsumerGroupMessagesPerSecond
+            | Figure::ConsumerGroupStatusSeconds
+            | Figure::RecordsLost => match bus {
+                Some(bus) => self.looks.contains_key(&format!("bus:{bus}")),
+                None => self.looks.keys().any(|source| source.starts_with("bus:")),
+            },
+            Figure::BusReachable => bus.is_none_or(|bus| self.buses.contains(bus)) && !kept.values.is_empty(),
+            Figure::SampleAgeSeconds | Figure::IngestDelaySeconds | Figure::StoreUsedRatio => self.looks.contains_key("letters"),
+            Figure::DeadLettersPerMinute
+            | Figure::DeadLettersOpen
+            | Figure::DeadLettersOldestOpenSeconds
+            | Figure::FailureGroupsNew
+            | Figure::FailureGroupsReturned
+            | Figure::DeliveriesFailing => true,
+            _ => kept.values.iter().any(Option::is_some),
+        }
+    }
+
+    /// Takes in new looks of samplers; whether there were any, or some are silent now.
+    async fn look(&mut self, store: &Store, now: Timestamp) -> Result<bool, StoreError> {
+        let newest = store.newest_frames(now.minus(FRESH)).await?;
+        let before = self.looks.len();
+        self.looks.retain(|source, _| newest.contains_key(source));
+        let mut changed = self.looks.len() != before;
+        for (source, frame) in newest {
+            if self.looks.get(&source).is_none_or(|look| look.frame != frame) {
+                let levels = store.frame_levels(frame.id).await?;
+                changed |= !levels.is_empty() || self.looks.get(&source).is_some_and(|look| !look.levels.is_empty());
+                self.looks.insert(source, Look { frame, levels });
+            }
+        }
+        self.buses = store.list_buses().await?.into_iter().map(|bus| bus.id).collect();
+        Ok(changed)
+    }
+
+    async fn read_one(&mut self, store: &Store, (figure, window): Need, now: Timestamp) -> Result<Vec<Option<Reading>>, StoreError> {
+        let registry = self.registries.entry(figure).or_default();
+        let window = window.unwrap_or(0);
+        match figure {
+            Figure::DeadLettersPerMinute => Ok(placed(registry, arrivals(store, window, now).await?)),
+            Figure::FailureGroupsNew => Ok(placed(registry, groups(store, FailureGroupEvent::New, window, now).await?)),
+            Figure::FailureGroupsReturned => Ok(placed(registry, groups(store, FailureGroupEvent::Returned, window, now).await?)),
+            Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds => {
+                Ok(placed(registry, open(store, figure, &self.buses, now).await?))
+            }
+            Figure::DeliveriesFailing => {
+                let failing = number(store.count_failing_receivers().await?);
+                Ok(placed(registry, vec![(Labels::default(), Reading::Number(failing))]))
+            }
+            _ if parts_of(figure).is_some() => Ok(placed(registry, shares(store, figure, window, now).await?)),
+            _ if is_windowed(figure) => {
+                Ok(placed(registry, buckets(store, figure, window, now, |bucket| Reading::of(figure, bucket)).await?))
+            }
+            _ => {
+                registry.learn(&store.series_of(figure).await?);
+                Ok(levels(registry, &self.looks))
+            }
+        }
+    }
+}
+
+enum Source {
+    /// What is sampled.
+    Frames,
+    /// Our own tables of dead letters and deliveries.
+    Letters,
+}
+
+const fn source_of(figure: Figure) -> Source {
+    match figure {
+        Figure::DeadLettersPerMinute
+        | Figure::DeadLettersOpen
+        | Figure::DeadLettersOldestOpenSeconds
+        | Figure::FailureGroupsNew
+        | Figure::FailureGroupsReturned
+        | Figure::DeliveriesFailing => Source::Letters,
+        _ => Source::Frames,
+    }
+}
+
+/// Long windows change slowly: an hour is read every five seconds, three days once a minute.
+fn refresh(window_ms: u64) -> Duration {
+    Duration::from_millis((window_ms / 720).clamp(900, 60_000))
+}
+
+fn is_old(read_at: Timestamp, after: Duration, now: Timestamp) -> bool {
+    read_at > now || read_at.age_at(now) >= after
+}
+
+fn placed(registry: &mut Registry, read: Vec<(Labels, Reading)>) -> Vec<Option<Reading>> {
+    let mut values = vec![None; registry.len()];
+    for (labels, reading) in read {
+        let number = registry.number(&labels);
+        if number >= values.len() {
+            values.resize(number + 1, None);
+        }
+        values[number] = Some(reading);
+    }
+    values
+}
+
+/// Of two sources that tell the same series, the one that looked last counts.
+fn levels(registry: &Registry, looks: &BTreeMap<String, Look>) -> Vec<Option<Reading>> {
+    let mut values = vec![None; registry.len()];
+    let mut by_time: Vec<&Look> = looks.values().collect();
+    by_time.sort_by_key(|look| (look.frame.taken_at, look.frame.id));
+    for look in by_time {
+        for (id, value) in &look.levels {
+            if let Some(place) = registry.of_id(*id).and_then(|number| values.get_mut(number)) {
+                *place = Some(Reading::Number(*value));
+            }
+        }
+    }
+    values
+}
+
+/// The window that ends with this minute, or this hour for long ones: one step.
+fn query(figure: Figure, window_ms: u64, now: Timestamp) -> SeriesQuery {
+    let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
+    let unit = if window >= 6 * HOUR_MS { HOUR_MS } else { MINUTE_MS };
+    let step_ms = (window + unit - 1).div_euclid(unit).max(1) * unit;
+    let to = (now.as_millis().div_euclid(unit) + 1) * unit;
+    SeriesQuery { figure, labels: Labels::default(), from: Timestamp::from_millis(to - step_ms), to: Timestamp::from_millis(to), step_ms }
+}
+
+async fn buckets<T>(
+    store: &Store,
+    figure: Figure,
+    window_ms: u64,
+    now: Timestamp,
+    read: impl Fn(&Bucket) -> Option<T>,
+) -> Result<Vec<(Labels, T)>, StoreError> {
+    let series = store.read_series(&query(figure, window_ms, now)).await?;
+    Ok(series.into_iter().filter_map(|one| Some((read(&one.total()?)?, one.labels))).map(|(value, labels)| (labels, value)).collect())
+}
+
+async fn shares(store: &Store, figure: Figure, window_ms: u64, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {
+    let Some((all, failed)) = parts_of(figure) else { return Ok(Vec::new()) };
+    let count = |bucket: &Bucket| Some(bucket.count());
+    let all = buckets(store, all, window_ms, now, count).await?;
+    let failed: HashMap<Labels, f64> = buckets(store, failed, window_ms, now, count).await?.into_iter().collect();
+    let share = |(labels, whole): (Labels, f64)| {
+        let part = failed.get(&labels).copied().unwrap_or(0.0);
+        (labels, Reading::Share { part, whole })
+    };
+    Ok(all.into_iter().map(share).collect())
+}
+
+/// Whole minutes, of which the last is this one.
+async fn arrivals(store: &Store, window_ms: u64, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {
+    let minutes = (i64::try_from(window_ms).unwrap_or(i64::MAX) / MINUTE_MS).max(1);
+    let to = (now.as_millis().div_euclid(MINUTE_MS) + 1) * MINUTE_MS;
+    let buckets = Buckets { from: Timestamp::from_millis(to - minutes * MINUTE_MS), to: Timestamp::from_millis(to), count: 1 };
+    let series = store.arrival_series(&DeadLetterFilter::default(), buckets).await?;
+    let minutes = number(minutes.unsigned_abs());
+    Ok(series.into_iter().map(|(labels, counts)| (labels, Reading::Number(number(counts.iter().sum()) / minutes))).collect())
+}
+
+async fn groups(store: &Store, event: FailureGroupEvent, window_ms: u64, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {
+    let to = now.plus(Duration::from_secs(1));
+    let buckets = Buckets { from: now.minus(Duration::from_millis(window_ms)), to, count: 1 };
+    let series = store.failure_group_series(event, None, None, buckets).await?;
+    Ok(series.into_iter().map(|(labels, counts)| (labels, Reading::Number(number(counts.iter().sum())))).collect())
+}
+
+async fn open(store: &Store, figure: Figure, buses: &BTreeSet<BusId>, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {
+    let mut read = Vec::new();
+    for bus in buses {
+        for letters in store.list_open(bus).await? {
+            let value = match (figure, letters.oldest) {
+                (Figure::DeadLettersOpen, _) => number(letters.open),
+                (_, Some(oldest)) => number(oldest.age_at(now).as_secs()),
+                (_, None) => continue,
+            };
+            read.push((letters.labels, Reading::Number(value)));
+        }
+    }
+    Ok(read)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and seconds of figures")]
+const fn number(value: u64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,200 @@
+//! Series by figure, and which of them make one alert. What was found out about a series is kept: a round only adds up.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::alerts::rule::{Patterns, Reading, alert_labels};
+use crate::model::BusId;
+use crate::model::alert::{Filter, Label, Terms};
+use crate::model::figure::{Figure, Labels};
+
+/// Beyond so many series of a figure all is forgotten and begun again: most of them are long gone then.
+const MOST: usize = 200_000;
+
+/// Series of a figure by a number of our own, in the order in which they were first seen.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    labels: Vec<Labels>,
+    by_labels: HashMap<Labels, usize>,
+    by_id: HashMap<i64, usize>,
+    /// Changes when everything was forgotten.
+    pub(super) life: u64,
+}
+
+impl Registry {
+    /// The number of a series.
+    pub(super) fn number(&mut self, labels: &Labels) -> usize {
+        if let Some(number) = self.by_labels.get(labels) {
+            return *number;
+        }
+        self.labels.push(labels.clone());
+        self.by_labels.insert(labels.clone(), self.labels.len() - 1);
+        self.labels.len() - 1
+    }
+
+    /// Takes in the store's series.
+    pub(super) fn learn(&mut self, known: &[(i64, Labels)]) {
+        if self.labels.len() > MOST {
+            *self = Self { life: self.life + 1, ..Self::default() };
+        }
+        if self.by_id.len() == known.len() {
+            return;
+        }
+        for (id, labels) in known {
+            if !self.by_id.contains_key(id) {
+                let number = self.number(labels);
+                self.by_id.insert(*id, number);
+            }
+        }
+    }
+
+    /// The number of a series by the store's id.
+    pub(super) fn of_id(&self, id: i64) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.labels.len()
+    }
+}
+
+/// What rules have in common that watch the same.
+pub(super) type WatchKey = (Figure, Filter, Vec<Label>);
+
+/// One alert that there may be.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) bus: Option<BusId>,
+    /// It had something to say since this process looks: what was gone before is no news.
+    pub(super) seen: bool,
+}
+
+/// Series that a filter lets through, by the alert that they belong to.
+#[derive(Debug)]
+pub(super) struct Watch {
+    patterns: Option<Patterns>,
+    by: Vec<Label>,
+    seen: usize,
+    life: u64,
+    /// Number of a series and place of its instance.
+    pairs: Vec<(usize, usize)>,
+    pub(super) instances: Vec<Instance>,
+    places: HashMap<BTreeMap<String, String>, usize>,
+}
+
+impl Watch {
+    pub(super) fn new((_, filter, by): &WatchKey) -> Self {
+        let mut watch = Self {
+            patterns: Patterns::new(filter),
+            by: by.clone(),
+            seen: 0,
+            life: 0,
+            pairs: Vec::new(),
+            instances: Vec::new(),
+            places: HashMap::new(),
+        };
+        watch.begin();
+        watch
+    }
+
+    /// Without labels by which alerts differ there is one, whether or not there are series.
+    fn begin(&mut self) {
+        if self.by.is_empty() {
+            self.place(BTreeMap::new());
+        }
+    }
+
+    fn place(&mut self, labels: BTreeMap<String, String>) -> usize {
+        if let Some(place) = self.places.get(&labels) {
+            return *place;
+        }
+        let bus = labels.get("bus").map(|bus| BusId::new(bus.as_str()));
+        self.places.insert(labels.clone(), self.instances.len());
+        let seen = labels.is_empty();
+        self.instances.push(Instance { labels, bus, seen });
+        self.instances.len() - 1
+    }
+
+    /// Takes in series that were not there before.
+    pub(super) fn learn(&mut self, registry: &Registry) {
+        if self.life != registry.life {
+            (self.life, self.seen) = (registry.life, 0);
+            self.pairs.clear();
+            self.instances.clear();
+            self.places.clear();
+            self.begin();
+        }
+        let Some(patterns) = self.patterns.clone() else { return };
+        for (number, labels) in registry.labels.iter().enumerate().skip(self.seen) {
+            if patterns.fit(labels) {
+                let place = self.place(alert_labels(&self.by, labels));
+                self.pairs.push((number, place));
+            }
+        }
+        self.seen = registry.labels.len();
+    }
+
+    /// The place of an alert by the labels by which alerts differ; made when it was not there, so that an alert of a series that is
+    /// gone is looked at as well.
+    pub(super) fn place_of(&mut self, labels: &BTreeMap<String, String>) -> Option<usize> {
+        let own: BTreeMap<String, String> =
+            labels.iter().filter(|(name, _)| name.parse::<Label>().is_ok()).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let fits = own.keys().all(|name| self.by.iter().any(|by| by.as_str() == name));
+        fits.then(|| self.place(own))
+    }
+
+    /// Remembers which instances had something to say.
+    pub(super) fn note(&mut self, sums: &[Option<Reading>]) {
+        for (instance, sum) in self.instances.iter_mut().zip(sums) {
+            instance.seen |= sum.is_some();
+        }
+    }
+
+    /// What the series of each instance have to say together.
+    pub(super) fn add_up(&self, terms: &Terms, values: &[Option<Reading>]) -> Vec<Option<Reading>> {
+        let mut sums: Vec<Option<Reading>> = vec![None; self.instances.len()];
+        for (number, place) in &self.pairs {
+            let Some(Some(reading)) = values.get(*number) else { continue };
+            match &mut sums[*place] {
+                Some(sum) => sum.add(reading, terms),
+                none => *none = Some(reading.clone()),
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::rule::tests::terms;
+
+    fn group(name: &str, topic: &str) -> Labels {
+        Labels::bus(&"prod".into()).topic(&topic.into()).consumer_group(&name.into())
+    }
+
+    #[test]
+    fn series_are_added_up_by_the_alert_that_they_belong_to_and_new_ones_are_taken_in() {
+        let terms = terms();
+        let mut registry = Registry::default();
+        registry.learn(&[(7, group("a", "x")), (9, group("b", "x"))]);
+        let filter = Filter::from([(Label::ConsumerGroup, "{x,y}".to_owned())]);
+        assert!(Watch::new(&(terms.figure, filter, Vec::new())).instances.len() == 1, "one alert without labels");
+        let mut watch = Watch::new(&(terms.figure, Filter::new(), terms.by.clone()));
+        watch.learn(&registry);
+        registry.learn(&[(7, group("a", "x")), (9, group("b", "x")), (12, group("a", "y"))]);
+        watch.learn(&registry);
+        watch.learn(&registry);
+        let mut values = vec![None; registry.len()];
+        for (id, value) in [(7, 1.0), (12, 2.0)] {
+            values[registry.of_id(id).expect("is known")] = Some(Reading::Number(value));
+        }
+        let sums = watch.add_up(&terms, &values);
+        assert_eq!(sums, [Some(Reading::Number(3.0)), None]);
+        assert_eq!(watch.instances[0].labels["consumer_group"], "a");
+        let gone = BTreeMap::from([("bus".to_owned(), "prod".to_owned()), ("consumer_group".to_owned(), "c".to_owned())]);
+        assert_eq!(watch.place_of(&gone), Some(2));
+        assert_eq!(watch.place_of(&BTreeMap::from([("topic".to_owned(), "x".to_owned())])), None, "alerts differ by other labels now");
+    }
+}

@@ -1,0 +1,197 @@
+//! What was recorded, as a rule would have read it: one reading per series and look.
+
+use std::collections::HashMap;
+
+use super::rule::{Patterns, Reading, is_windowed, parts_of, windows};
+use super::trying::{Recorded, Trial, run};
+use crate::metrics::bucket::Bucket;
+use crate::model::alert::Terms;
+use crate::model::figure::{Figure, Labels};
+use crate::model::{DeadLetterFilter, Timestamp};
+use crate::store::arrivals::Buckets;
+use crate::store::failure_group_events::FailureGroupEvent;
+use crate::store::figures::read::SeriesQuery;
+use crate::store::{Store, StoreError};
+
+/// Looks of one trial at most.
+pub const MOST_LOOKS: usize = 3_000;
+
+/// Which time a rule is tried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Inclusive.
+    pub from: Timestamp,
+    /// Exclusive.
+    pub to: Timestamp,
+    /// Time between two looks, in milliseconds: at least a minute.
+    pub step_ms: i64,
+}
+
+impl Range {
+    /// The moments at which the rule would have looked.
+    #[must_use]
+    pub fn looks(&self) -> Vec<Timestamp> {
+        let end = |step: i64| Timestamp::from_millis(self.from.as_millis().saturating_add(step.saturating_mul(self.step_ms)));
+        let length = self.to.as_millis().saturating_sub(self.from.as_millis()).max(0);
+        (1..=length / self.step_ms.max(1)).take(MOST_LOOKS).map(end).collect()
+    }
+}
+
+/// Says what a rule would have done. Levels show the worst of each step.
+pub async fn try_rule(store: &Store, terms: &Terms, range: Range) -> Result<Trial, StoreError> {
+    let looks = range.looks();
+    let Some(patterns) = Patterns::new(&terms.filter) else { return Ok(Trial::default()) };
+    let mut series = match windows(terms)[..] {
+        [] => levels(store, terms, range, looks.len()).await?,
+        [window] => windowed(store, terms, range, window, looks.len()).await?,
+        [long, short, ..] => {
+            let long = windowed(store, terms, range, long, looks.len()).await?;
+            burning(long, windowed(store, terms, range, short, looks.len()).await?)
+        }
+    };
+    series.retain(|(labels, _)| patterns.fit(labels));
+    Ok(run(terms, &looks, &series))
+}
+
+async fn levels(store: &Store, terms: &Terms, range: Range, looks: usize) -> Result<Vec<Recorded>, StoreError> {
+    let query = query(terms.figure, range, 0);
+    let worst = |bucket: &Bucket| match bucket {
+        Bucket::Level { max, .. } if terms.comparison.is_upwards() => Some(Reading::Number(*max)),
+        Bucket::Level { min, .. } => Some(Reading::Number(*min)),
+        other => Reading::of(terms.figure, other),
+    };
+    let series = store.read_series(&query).await?;
+    let read = |buckets: Vec<Option<Bucket>>| buckets.iter().take(looks).map(|bucket| worst(bucket.as_ref()?)).collect();
+    Ok(series.into_iter().map(|one| (one.labels, read(one.buckets))).collect())
+}
+
+async fn windowed(store: &Store, terms: &Terms, range: Range, window_ms: u64, looks: usize) -> Result<Vec<Recorded>, StoreError> {
+    let figure = terms.figure;
+    let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
+    // Steps that belong to one window; those before the range belong to its first looks.
+    let steps = usize::try_from((window / range.step_ms.max(1)).max(1)).unwrap_or(1);
+    match figure {
+        Figure::DeadLettersPerMinute | Figure::FailureGroupsNew | Figure::FailureGroupsReturned => {
+            let counts = counts(store, figure, range, steps).await?;
+            let minutes = number(steps) * range.step_ms.max(1) as f64 / 60_000.0;
+            let per = if figure == Figure::DeadLettersPerMinute { minutes } else { 1.0 };
+            let read = |counts: Vec<u64>| sliding(&counts, steps, looks, |sum: u64| Some(Reading::Number(sum as f64 / per)));
+            Ok(counts.into_iter().map(|(labels, counts)| (labels, read(counts))).collect())
+        }
+        _ => match parts_of(figure) {
+            Some((all, failed)) => shares(store, all, failed, range, steps, looks).await,
+            None => {
+                debug_assert!(is_windowed(figure));
+                let series = store.read_series(&query(figure, range, steps - 1)).await?;
+                let read = |buckets: &[Option<Bucket>]| merged(buckets, steps, looks, |bucket| Reading::of(figure, bucket));
+                Ok(series.into_iter().map(|one| (one.labels, read(&one.buckets))).collect())
+            }
+        },
+    }
+}
+
+async fn shares(store: &Store, all: Figure, failed: Figure, range: Range, steps: usize, looks: usize) -> Result<Vec<Recorded>, StoreError> {
+    let all = store.read_series(&query(all, range, steps - 1)).await?;
+    let failed = store.read_series(&query(failed, range, steps - 1)).await?;
+    let failed: HashMap<Labels, Vec<Option<Bucket>>> = failed.into_iter().map(|one| (one.labels, one.buckets)).collect();
+    let share = |one: crate::store::figures::read::SeriesBuckets| {
+        let count = |buckets: &[Option<Bucket>]| merged(buckets, steps, looks, |bucket| Some(bucket.count()));
+        let whole = count(&one.buckets);
+        let part = failed.get(&one.labels).map(|buckets| count(buckets));
+        let part_at = |at: usize| part.as_ref().and_then(|part| part.get(at).copied().flatten()).unwrap_or(0.0);
+        let readings = whole.iter().enumerate().map(|(at, whole)| Some(Reading::Share { part: part_at(at), whole: (*whole)? }));
+        let readings = readings.collect();
+        (one.labels, readings)
+    };
+    Ok(all.into_iter().map(share).collect())
+}
+
+fn burning(long: Vec<Recorded>, short: Vec<Recorded>) -> Vec<Recorded> {
+    let short: HashMap<Labels, Vec<Option<Reading>>> = short.into_iter().collect();
+    let parts = |reading: Option<&Reading>| match reading {
+        Some(Reading::Share { part, whole }) => (*part, *whole),
+        _ => (0.0, 0.0),
+    };
+    let burn = |(labels, readings): Recorded| {
+        let of_short = short.get(&labels);
+        let at = |(at, long): (usize, Option<Reading>)| {
+            let short = of_short.and_then(|short| short.get(at)).and_then(Option::as_ref);
+            long.map(|long| Reading::Burn { long: parts(Some(&long)), short: parts(short) })
+        };
+        let readings = readings.into_iter().enumerate().map(at).collect();
+        (labels, readings)
+    };
+    long.into_iter().map(burn).collect()
+}
+
+/// Counts per step, `steps - 1` of them from before the range.
+async fn counts(store: &Store, figure: Figure, range: Range, steps: usize) -> Result<Vec<(Labels, Vec<u64>)>, StoreError> {
+    let query = query(figure, range, steps - 1);
+    let mut counts: HashMap<Labels, Vec<u64>> = HashMap::new();
+    let total = query.steps();
+    // The store answers up to 400 buckets at once.
+    for first in (0..total).step_by(400) {
+        let some = (total - first).min(400);
+        let buckets = Buckets { from: query.time_of(first), to: query.time_of(first + some), count: u32::try_from(some).unwrap_or(400) };
+        let read = match figure {
+            Figure::FailureGroupsNew => store.failure_group_series(FailureGroupEvent::New, None, None, buckets).await?,
+            Figure::FailureGroupsReturned => store.failure_group_series(FailureGroupEvent::Returned, None, None, buckets).await?,
+            _ => store.arrival_series(&DeadLetterFilter::default(), buckets).await?,
+        };
+        for (labels, part) in read {
+            let all = counts.entry(labels).or_insert_with(|| vec![0; total]);
+            for (sum, count) in all.iter_mut().skip(first).zip(part) {
+                *sum += count;
+            }
+        }
+    }
+    Ok(counts.into_iter().collect())
+}
+
+fn query(figure: Figure, range: Range, before: usize) -> SeriesQuery {
+    let before = i64::try_from(before).unwrap_or(0).saturating_mul(range.step_ms);
+    let from = Timestamp::from_millis(range.from.as_millis().saturating_sub(before));
+    SeriesQuery { figure, labels: Labels::default(), from, to: range.to, step_ms: range.step_ms.max(1) }
+}
+
+/// Sums of the last `steps` of each look.
+fn sliding(counts: &[u64], steps: usize, looks: usize, read: impl Fn(u64) -> Option<Reading>) -> Vec<Option<Reading>> {
+    (0..looks).map(|look| read(counts.iter().skip(look).take(steps).sum())).collect()
+}
+
+/// The last `steps` buckets of each look in one.
+fn merged<T>(buckets: &[Option<Bucket>], steps: usize, looks: usize, read: impl Fn(&Bucket) -> Option<T>) -> Vec<Option<T>> {
+    let total = |look: usize| {
+        let mut some = buckets.iter().skip(look).take(steps).flatten().cloned();
+        let first = some.next()?;
+        read(&some.fold(first, |mut sum, bucket| {
+            sum.merge(bucket);
+            sum
+        }))
+    };
+    (0..looks).map(total).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of steps")]
+const fn number(steps: usize) -> f64 {
+    steps as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::bucket::Point;
+
+    #[test]
+    fn a_look_sees_its_window_and_a_range_has_its_looks() {
+        let at = Timestamp::from_millis;
+        let range = Range { from: at(0), to: at(180_000), step_ms: 60_000 };
+        assert_eq!(range.looks(), [at(60_000), at(120_000), at(180_000)]);
+        let number = |sum: u64| Some(Reading::Number(sum as f64));
+        // Two steps of before, for a window of three.
+        assert_eq!(sliding(&[1, 2, 4, 8, 16], 3, 3, number), [number(7), number(14), number(28)]);
+        let rate = |count: f64| Some(Bucket::of(Point::Count(count), 60_000));
+        let totals = merged(&[rate(1.0), None, rate(4.0)], 2, 2, |bucket| Some(bucket.count()));
+        assert_eq!(totals, [Some(1.0), Some(4.0)]);
+    }
+}

@@ -1,0 +1,155 @@
+//! What series have to say, and what several have to say together.
+
+use crate::alerts::state::Observation;
+use crate::metrics::bucket::Bucket;
+use crate::metrics::histogram::Histogram;
+use crate::model::alert::Terms;
+use crate::model::figure::Figure;
+
+/// Quantile of durations unless told.
+const USUAL_QUANTILE: f64 = 0.95;
+
+/// What one or several series have to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reading {
+    /// A level, a rate or a count.
+    Number(f64),
+    /// Events, and those of them that went wrong.
+    Share {
+        /// Those that went wrong.
+        part: f64,
+        /// All of them.
+        whole: f64,
+    },
+    /// Shares over a long and a short window.
+    Burn {
+        /// Wrong and all of the long window.
+        long: (f64, f64),
+        /// Wrong and all of the short window.
+        short: (f64, f64),
+    },
+    /// Durations.
+    Durations(Box<Histogram>),
+}
+
+/// Figures whose series say nothing while nothing happens: what is not there is none.
+#[must_use]
+pub const fn is_sparse(figure: Figure) -> bool {
+    matches!(
+        figure,
+        Figure::DeadLettersPerMinute
+            | Figure::DeadLettersOpen
+            | Figure::DeadLettersOldestOpenSeconds
+            | Figure::FailureGroupsNew
+            | Figure::FailureGroupsReturned
+            | Figure::ReplayFailedAgainRatio
+            | Figure::ReplayFailures
+            | Figure::ReplayOutcomes
+            | Figure::RecordsLost
+            | Figure::ConsumerGroupStatusSeconds
+            | Figure::DeliveriesFailing
+    )
+}
+
+/// The figures of which a share is made: all, and those that went wrong.
+#[must_use]
+pub const fn parts_of(figure: Figure) -> Option<(Figure, Figure)> {
+    match figure {
+        Figure::SpansErrorRatio => Some((Figure::SpansPerSecond, Figure::SpanErrorsPerSecond)),
+        Figure::ReplayFailedAgainRatio => Some((Figure::ReplayOutcomes, Figure::ReplayFailures)),
+        _ => None,
+    }
+}
+
+/// Whether several series of a figure make a sum; of the others the worst counts.
+const fn is_additive(figure: Figure) -> bool {
+    matches!(
+        figure,
+        Figure::TopicMessagesPerSecond
+            | Figure::BusMessagesPerSecond
+            | Figure::ConsumerGroupMessagesPerSecond
+            | Figure::ConsumerGroupLagMessages
+            | Figure::RecordsLost
+            | Figure::DeadLettersPerMinute
+            | Figure::DeadLettersOpen
+            | Figure::FailureGroupsNew
+            | Figure::FailureGroupsReturned
+            | Figure::SpansPerSecond
+            | Figure::SpanErrorsPerSecond
+            | Figure::ReplayOutcomes
+            | Figure::ReplayFailures
+            | Figure::DeliveriesFailing
+    )
+}
+
+/// What a look shows that read this, or nothing. `alive`: others of the source were read.
+#[must_use]
+pub fn observation(terms: &Terms, reading: Option<&Reading>, alive: bool) -> Observation {
+    match reading.map(|reading| reading.value(terms)) {
+        Some(Some(value)) => Observation::Value(value),
+        Some(None) | None if is_sparse(terms.figure) && (alive || !needs_source(terms.figure)) => Observation::Value(0.0),
+        None if alive => Observation::Gone,
+        Some(None) | None => Observation::Missing,
+    }
+}
+
+/// Whether nothing can be told of a sparse figure while nobody looks at its bus; the others stand in our own tables.
+const fn needs_source(figure: Figure) -> bool {
+    matches!(figure, Figure::RecordsLost | Figure::ConsumerGroupStatusSeconds)
+}
+
+impl Reading {
+    /// What a bucket of a series has to say; `None` for a rate of no time.
+    #[must_use]
+    pub fn of(figure: Figure, bucket: &Bucket) -> Option<Self> {
+        Some(match bucket {
+            Bucket::Level { last, .. } => Self::Number(*last),
+            // Outcomes of replays are few: how many.
+            Bucket::Count { total, .. } if matches!(figure, Figure::ReplayOutcomes | Figure::ReplayFailures) => Self::Number(*total),
+            Bucket::Count { .. } => Self::Number(bucket.value(0.5)?),
+            Bucket::Durations(histogram) => Self::Durations(Box::new(histogram.clone())),
+        })
+    }
+
+    /// Adds what another series of the same alert has to say.
+    pub fn add(&mut self, other: &Self, terms: &Terms) {
+        match (self, other) {
+            (Self::Number(sum), Self::Number(other)) if is_additive(terms.figure) => *sum += other,
+            (Self::Number(worst), Self::Number(other)) => {
+                *worst = if terms.comparison.is_upwards() { worst.max(*other) } else { worst.min(*other) };
+            }
+            (Self::Share { part, whole }, Self::Share { part: p, whole: w }) => (*part, *whole) = (*part + p, *whole + w),
+            (Self::Burn { long, short }, Self::Burn { long: l, short: s }) => {
+                *long = (long.0 + l.0, long.1 + l.1);
+                *short = (short.0 + s.0, short.1 + s.1);
+            }
+            (Self::Durations(histogram), Self::Durations(other)) => histogram.merge(other),
+            _ => {}
+        }
+    }
+
+    /// The value that is compared; `None` where nothing happened of which there could be a share or a quantile.
+    #[must_use]
+    pub fn value(&self, terms: &Terms) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Share { part, whole } => share(*part, *whole),
+            Self::Burn { long, short } => {
+                let burn = terms.burn_rate?;
+                #[expect(clippy::cast_precision_loss, reason = "a count of events")]
+                let enough = long.1 >= burn.minimum_count as f64;
+                if !enough {
+                    return Some(0.0);
+                }
+                let budget = (1.0 - burn.objective).max(f64::EPSILON);
+                let rate = |(part, whole): (f64, f64)| share(part, whole).unwrap_or(0.0) / budget;
+                Some(rate(*long).min(rate(*short)))
+            }
+            Self::Durations(histogram) => histogram.quantile(terms.quantile.unwrap_or(USUAL_QUANTILE)),
+        }
+    }
+}
+
+fn share(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| (part / whole).clamp(0.0, 1.0))
+}

@@ -1,0 +1,47 @@
+//! The newest look of each source: what levels are now.
+
+use std::collections::BTreeMap;
+
+use crate::metrics::bucket::Point;
+use crate::metrics::frame;
+use crate::model::Timestamp;
+use crate::model::figure::{Figure, Labels};
+use crate::store::error::contradiction;
+use crate::store::{Store, StoreError};
+
+statements! {
+    const SOURCES = "select id, source, taken_at from figure_frames where taken_at >= $1 order by taken_at, id";
+    const POINTS = "select points from figure_frames where id = $1";
+}
+
+/// A frame by our id, and when it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewestFrame {
+    /// Our id.
+    pub id: i64,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+}
+
+impl Store {
+    /// The newest frame of each source that has looked since `from`.
+    pub async fn newest_frames(&self, from: Timestamp) -> Result<BTreeMap<String, NewestFrame>, StoreError> {
+        let rows: Vec<(i64, String, i64)> = read!(self, |pool| sqlx::query_as(SOURCES).bind(from.as_millis()).fetch_all(pool).await?)?;
+        let frame = |(id, source, at): (i64, String, i64)| (source, NewestFrame { id, taken_at: Timestamp::from_millis(at) });
+        Ok(rows.into_iter().map(frame).collect())
+    }
+
+    /// Levels of a frame by our id of their series; none when the frame is gone.
+    pub async fn frame_levels(&self, frame: i64) -> Result<Vec<(i64, f64)>, StoreError> {
+        let row: Option<(Vec<u8>,)> = read!(self, |pool| sqlx::query_as(POINTS).bind(frame).fetch_optional(pool).await?)?;
+        let Some((points,)) = row else { return Ok(Vec::new()) };
+        let points = frame::decode(&points, |_| true).map_err(|error| contradiction(format!("a frame: {error}")))?;
+        let level = |(id, point)| if let Point::Level(value) = point { Some((id, value)) } else { None };
+        Ok(points.into_iter().filter_map(level).collect())
+    }
+
+    /// All series of a figure with our ids, by id.
+    pub async fn series_of(&self, figure: Figure) -> Result<std::sync::Arc<Vec<(i64, Labels)>>, StoreError> {
+        self.known_series(figure).await
+    }
+}

@@ -1,0 +1,114 @@
+//! A rule as the API shows it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::super::replays::duration;
+use crate::model::Timestamp;
+use crate::model::alert::{AlertRule, BurnRate, GroupBy, Label};
+
+/// Rules of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct RuleList {
+    pub(super) items: Vec<RuleShape>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// A rule: the fields of its body, all of them.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct RuleShape {
+    id: String,
+    name: String,
+    figure: &'static str,
+    /// The unit of values and thresholds.
+    unit: &'static str,
+    quantile: Option<f64>,
+    filter: BTreeMap<&'static str, String>,
+    by: Vec<&'static str>,
+    window: String,
+    burn_rate: Option<BurnRateShape>,
+    comparison: &'static str,
+    threshold: f64,
+    clear_threshold: Option<f64>,
+    r#for: String,
+    keep_firing_for: String,
+    no_data: &'static str,
+    no_data_after: String,
+    severity: &'static str,
+    labels: BTreeMap<String, String>,
+    summary: String,
+    runbook_url: Option<String>,
+    owner: Option<String>,
+    receivers: Vec<String>,
+    group_by: Vec<&'static str>,
+    group_wait: String,
+    group_interval: String,
+    repeat_interval: String,
+    enabled: bool,
+    created_by: String,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    changed_at: Timestamp,
+}
+
+/// Use of an error budget.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct BurnRateShape {
+    objective: f64,
+    long: String,
+    short: String,
+    factor: f64,
+    minimum_count: u64,
+}
+
+impl RuleShape {
+    pub(super) fn new(rule: AlertRule) -> Self {
+        let terms = rule.terms;
+        Self {
+            id: rule.number.to_string(),
+            name: rule.name,
+            figure: terms.figure.as_str(),
+            unit: terms.figure.unit(),
+            quantile: terms.quantile,
+            filter: terms.filter.into_iter().map(|(label, pattern)| (label.as_str(), pattern)).collect(),
+            by: terms.by.into_iter().map(Label::as_str).collect(),
+            window: duration(terms.window_ms),
+            burn_rate: terms.burn_rate.map(BurnRateShape::new),
+            comparison: terms.comparison.as_str(),
+            threshold: terms.threshold,
+            clear_threshold: terms.clear_threshold,
+            r#for: duration(terms.for_ms),
+            keep_firing_for: duration(terms.keep_firing_for_ms),
+            no_data: terms.no_data.as_str(),
+            no_data_after: duration(terms.no_data_after_ms),
+            severity: terms.severity.as_str(),
+            labels: terms.labels,
+            summary: terms.summary,
+            runbook_url: terms.runbook_url,
+            owner: terms.owner,
+            receivers: terms.receivers.iter().map(ToString::to_string).collect(),
+            group_by: terms.group_by.into_iter().map(GroupBy::as_str).collect(),
+            group_wait: duration(terms.group_wait_ms),
+            group_interval: duration(terms.group_interval_ms),
+            repeat_interval: duration(terms.repeat_interval_ms),
+            enabled: rule.enabled,
+            created_by: rule.created_by,
+            created_at: rule.created_at,
+            changed_at: rule.changed_at,
+        }
+    }
+}
+
+impl BurnRateShape {
+    fn new(burn: BurnRate) -> Self {
+        Self {
+            objective: burn.objective,
+            long: duration(burn.long_ms),
+            short: duration(burn.short_ms),
+            factor: burn.factor,
+            minimum_count: burn.minimum_count,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `/alert-rules/try`: what a rule would have done, beside what the saved one would have.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::super::super::WebState;
+use super::super::super::error::{Error, Problem};
+use super::super::super::extract::{Json as Body, TimeParam, Viewer};
+use super::super::replays::duration;
+use super::{RuleBody, parse_id};
+use crate::alerts::history::{MOST_LOOKS, Range, try_rule as try_it};
+use crate::alerts::rule::check;
+use crate::alerts::trying::Trial;
+use crate::config::values::parse_duration;
+use crate::model::Timestamp;
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+/// Looks when no step is asked for, about.
+const USUAL_LOOKS: i64 = 1_440;
+/// Alerts that are listed one by one.
+const LISTED: usize = 1_000;
+
+/// A rule to be tried.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TryBody {
+    /// The rule; it need not be saved.
+    rule: RuleBody,
+    /// Id of a saved rule to compare with.
+    rule_id: Option<String>,
+    /// Beginning, inclusive; a day before `to` unless told.
+    #[schema(value_type = Option<String>)]
+    from: Option<TimeParam>,
+    /// End, exclusive; now unless told.
+    #[schema(value_type = Option<String>)]
+    to: Option<TimeParam>,
+    /// Time between two looks, a minute or more; about 1,440 looks unless told.
+    step: Option<String>,
+}
+
+/// What the rule, and the saved one, would have done.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct TryAnswer {
+    #[schema(value_type = String, format = DateTime)]
+    from: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    to: Timestamp,
+    /// Time between two looks.
+    step: String,
+    tried: TrialShape,
+    /// The saved rule, when one was named.
+    saved: Option<TrialShape>,
+}
+
+/// What a rule would have done.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct TrialShape {
+    /// How often it would have fired.
+    fired: usize,
+    /// Alerts that were watched, whether or not they would have fired.
+    watched: usize,
+    /// For how long alerts would have fired, added up.
+    firing: String,
+    /// The longest of them.
+    longest: String,
+    /// The alerts by the time they would have fired, 1,000 at most.
+    alerts: Vec<EpisodeShape>,
+}
+
+/// One alert that there would have been.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct EpisodeShape {
+    labels: BTreeMap<String, String>,
+    #[schema(value_type = String, format = DateTime)]
+    pending_since: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+    /// Null: it would fire still.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended_at: Option<Timestamp>,
+    /// The worst value in it.
+    worst: Option<f64>,
+}
+
+/// Runs a rule over recorded history. Nothing is kept and nobody is told.
+#[utoipa::path(post, path = "/alert-rules/try", tag = "alerts", request_body = TryBody,
+    responses((status = 200, body = TryAnswer), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn try_rule(viewer: Viewer, State(state): State<WebState>, Body(body): Body<TryBody>) -> Result<Json<TryAnswer>, Error> {
+    let range = range(body.from, body.to, body.step.as_deref(), viewer.now)?;
+    let rule = body.rule.parse()?;
+    if let Some(problem) = check(&rule.terms).into_iter().next() {
+        return Err(Error::field(format!("rule.{}", problem.field), problem.text));
+    }
+    let saved = match &body.rule_id {
+        Some(id) => Some(state.alerts().find_rule(parse_id(id)?).await?),
+        None => None,
+    };
+    let tried = TrialShape::new(try_it(state.store(), &rule.terms, range).await?);
+    let saved = match saved {
+        Some(saved) => Some(TrialShape::new(try_it(state.store(), &saved.terms, range).await?)),
+        None => None,
+    };
+    let step = duration(range.step_ms.unsigned_abs());
+    Ok(Json(TryAnswer { from: range.from, to: range.to, step, tried, saved }))
+}
+
+fn range(from: Option<TimeParam>, to: Option<TimeParam>, step: Option<&str>, now: Timestamp) -> Result<Range, Error> {
+    let to = to.map_or(now, |to| to.0).min(now);
+    let from = from.map_or_else(|| Timestamp::from_millis(to.as_millis().saturating_sub(DAY_MS)), |from| from.0);
+    let length = to.as_millis().saturating_sub(from.as_millis());
+    if length <= 0 {
+        return Err(Error::field("from", "from lies before to"));
+    }
+    let step_ms = match step {
+        None => (length / USUAL_LOOKS).max(MINUTE_MS),
+        Some(text) => {
+            let millis = parse_duration(text).and_then(|step| i64::try_from(step.as_millis()).ok());
+            let wrong = || Error::field("step", "step is a length of time of 1m or more");
+            millis.filter(|millis| (MINUTE_MS..=DAY_MS).contains(millis)).ok_or_else(wrong)?
+        }
+    };
+    // Whole minutes: that is how far back samples are told apart.
+    let step_ms = (step_ms + MINUTE_MS - 1) / MINUTE_MS * MINUTE_MS;
+    if usize::try_from(length / step_ms).unwrap_or(usize::MAX) > MOST_LOOKS {
+        return Err(Error::field("step", format!("makes more than {MOST_LOOKS} looks; ask for a longer step or a shorter time")));
+    }
+    let from = Timestamp::from_millis(from.as_millis().div_euclid(step_ms) * step_ms);
+    let end = (to.as_millis() + MINUTE_MS - 1).div_euclid(step_ms) * step_ms;
+    Ok(Range { from, to: Timestamp::from_millis(end.max(from.as_millis() + step_ms)), step_ms })
+}
+
+impl TrialShape {
+    fn new(trial: Trial) -> Self {
+        let length = |time: std::time::Duration| duration(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let (firing, longest, fired) = (length(trial.firing), length(trial.longest), trial.episodes.len());
+        let alerts = trial.episodes.into_iter().take(LISTED).map(|episode| EpisodeShape {
+            labels: episode.labels,
+            pending_since: episode.pending_since,
+            started_at: episode.started_at,
+            ended_at: episode.ended_at,
+            worst: episode.worst,
+        });
+        Self { fired, watched: trial.watched, firing, longest, alerts: alerts.collect() }
+    }
+}

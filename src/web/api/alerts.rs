@@ -1,0 +1,152 @@
+//! Alerts: what fires, what fired, and who has taken note.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::super::WebState;
+use super::super::error::{Error, Problem};
+use super::super::extract::{CursorParam, Json as Body, LimitParam, Operator, Path, Query, TimeParam, Viewer};
+use crate::model::alert::{AlertState, Severity};
+use crate::store::alerts::AlertFilter;
+
+mod shape;
+
+pub(in crate::web) use shape::AlertShape;
+use shape::{AlertList, FiguresList, FiguresShape};
+
+pub(super) fn routes() -> OpenApiRouter<WebState> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(figures)).routes(routes!(detail)).routes(routes!(acknowledge, take_back))
+}
+
+/// An alert's id in a path.
+pub(in crate::web) fn parse_id(text: &str) -> Result<i64, Error> {
+    text.parse().map_err(|_| Error::NotFound("alert"))
+}
+
+/// What lists show unless told.
+const ACTIVE: &[AlertState] = &[AlertState::Pending, AlertState::Firing, AlertState::Recovering];
+
+/// Restricts the list.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AlertQuery {
+    /// `pending`, `firing`, `recovering`, `resolved`; any of those given, all but `resolved` unless told.
+    #[param(value_type = Vec<String>)]
+    state: Vec<AlertState>,
+    /// Id of a rule.
+    rule: Option<String>,
+    /// `critical`, `error`, `warning` or `info`.
+    #[param(value_type = Option<String>)]
+    severity: Option<Severity>,
+    /// Of this bus.
+    bus: Option<String>,
+    /// Of this topic.
+    topic: Option<String>,
+    /// Of this consumer group.
+    consumer_group: Option<String>,
+    /// Not over before this.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<TimeParam>,
+    /// Fired before this.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<TimeParam>,
+    /// Where the page begins: `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<CursorParam>,
+    /// Alerts at most, 1 to 1,000; 100 unless told.
+    #[param(value_type = Option<u32>)]
+    limit: Option<LimitParam>,
+}
+
+/// Lists alerts, newest first: those that are not over, unless told.
+#[utoipa::path(get, path = "/alerts", tag = "alerts", params(AlertQuery), responses((status = 200, body = AlertList), (status = 422, body = Problem)))]
+async fn list(viewer: Viewer, State(state): State<WebState>, Query(query): Query<AlertQuery>) -> Result<Json<AlertList>, Error> {
+    if query.state.contains(&AlertState::Inactive) {
+        return Err(Error::field("state", "state is pending, firing, recovering or resolved"));
+    }
+    let rule = query.rule.as_deref().map(|id| id.parse().map_err(|_| Error::field("rule", "rule is the id of a rule"))).transpose()?;
+    let filter = AlertFilter {
+        states: if query.state.is_empty() { ACTIVE.to_vec() } else { query.state },
+        rule,
+        severity: query.severity,
+        bus: query.bus,
+        topic: query.topic,
+        consumer_group: query.consumer_group,
+        from: query.from.map(|time| time.0),
+        to: query.to.map(|time| time.0),
+    };
+    let page = state.store().list_alerts(&filter, &LimitParam::page(query.cursor, query.limit, 100)).await?;
+    let items = page.items.into_iter().map(|alert| AlertShape::new(alert, viewer.now)).collect();
+    Ok(Json(AlertList { items, next_cursor: page.next_cursor.map(|cursor| cursor.to_string()) }))
+}
+
+/// A range of time.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RangeQuery {
+    /// Beginning, inclusive; 30 days before `to` unless told.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<TimeParam>,
+    /// End, exclusive; now unless told.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<TimeParam>,
+}
+
+/// How often each rule fired in a range of time, and how long it took until somebody took note and until it was over.
+#[utoipa::path(get, path = "/alerts/figures", tag = "alerts", params(RangeQuery), responses((status = 200, body = FiguresList), (status = 422, body = Problem)))]
+async fn figures(viewer: Viewer, State(state): State<WebState>, Query(query): Query<RangeQuery>) -> Result<Json<FiguresList>, Error> {
+    let to = query.to.map_or(viewer.now, |to| to.0);
+    let from = query.from.map_or_else(|| to.minus(std::time::Duration::from_hours(30 * 24)), |from| from.0);
+    if from >= to {
+        return Err(Error::field("from", "from lies before to"));
+    }
+    let items = state.store().alert_figures(from, to).await?.into_iter().map(FiguresShape::new).collect();
+    Ok(Json(FiguresList { items, next_cursor: None }))
+}
+
+/// One alert.
+#[utoipa::path(get, path = "/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Id of the alert.")),
+    responses((status = 200, body = AlertShape), (status = 404, body = Problem)))]
+async fn detail(viewer: Viewer, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<AlertShape>, Error> {
+    Ok(Json(AlertShape::new(state.alerts().find_alert(parse_id(&id)?).await?, viewer.now)))
+}
+
+/// Somebody takes note.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AcknowledgeBody {
+    /// What others should know.
+    #[serde(default)]
+    note: String,
+    /// Until when it counts; until the alert is over unless told. After that receivers are told again.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<TimeParam>,
+}
+
+/// Takes note of an alert: nobody is told of it again, as long as that counts.
+#[utoipa::path(post, path = "/alerts/{id}/acknowledge", tag = "alerts", params(("id" = String, Path, description = "Id of the alert.")), request_body = AcknowledgeBody,
+    responses((status = 200, body = AlertShape), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn acknowledge(
+    Operator(caller): Operator,
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+    body: Option<Body<AcknowledgeBody>>,
+) -> Result<Json<AlertShape>, Error> {
+    let body = body.map(|Body(body)| body).unwrap_or_default();
+    let expires_at = body.expires_at.map(|time| time.0);
+    let alert = state.alerts().acknowledge(parse_id(&id)?, &body.note, expires_at, &caller.actor, caller.now).await?;
+    Ok(Json(AlertShape::new(alert, caller.now)))
+}
+
+/// Takes an acknowledgement back: receivers are told again.
+#[utoipa::path(delete, path = "/alerts/{id}/acknowledge", tag = "alerts", params(("id" = String, Path, description = "Id of the alert.")),
+    responses((status = 200, body = AlertShape), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn take_back(Operator(caller): Operator, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<AlertShape>, Error> {
+    let alert = state.alerts().take_back(parse_id(&id)?, &caller.actor, caller.now).await?;
+    Ok(Json(AlertShape::new(alert, caller.now)))
+}

@@ -1,0 +1,146 @@
+//! An alert as the API shows it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::super::replays::duration;
+use crate::model::Timestamp;
+use crate::model::alert::{Acknowledgement, Alert, Cause};
+use crate::store::alerts::AlertFigures;
+
+/// Alerts of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct AlertList {
+    pub(super) items: Vec<AlertShape>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// An alert.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::web) struct AlertShape {
+    id: String,
+    rule_id: String,
+    rule: String,
+    /// The same for the same rule and labels, for ever.
+    fingerprint: String,
+    /// `pending`, `firing`, `recovering` or `resolved`.
+    state: &'static str,
+    /// `no_data` or `error` while it fires without a value.
+    cause: Option<&'static str>,
+    severity: &'static str,
+    labels: BTreeMap<String, String>,
+    figure: &'static str,
+    value: Option<f64>,
+    threshold: f64,
+    unit: String,
+    summary: String,
+    runbook_url: Option<String>,
+    owner: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pending_since: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    started_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    recovering_since: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    resolved_at: Option<Timestamp>,
+    /// When it was last looked at, to about ten seconds.
+    #[schema(value_type = String, format = DateTime)]
+    evaluated_at: Timestamp,
+    /// Who has taken note, while it counts.
+    acknowledgement: Option<AcknowledgementShape>,
+    /// Id of the silence that covers it.
+    silenced_by: Option<String>,
+    /// Id of the alert that explains it.
+    inhibited_by: Option<String>,
+    receivers: Vec<String>,
+}
+
+/// Somebody has taken note.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct AcknowledgementShape {
+    by: String,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    note: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+impl AlertShape {
+    pub(in crate::web) fn new(alert: Alert, now: Timestamp) -> Self {
+        let (standing, details) = (alert.standing, alert.details);
+        Self {
+            id: alert.number.to_string(),
+            rule_id: alert.rule.to_string(),
+            rule: details.rule,
+            fingerprint: alert.fingerprint,
+            state: standing.state.as_str(),
+            cause: standing.cause.map(Cause::as_str),
+            severity: details.severity.as_str(),
+            labels: alert.labels,
+            figure: details.figure.as_str(),
+            value: standing.last_value,
+            threshold: details.threshold,
+            unit: details.unit,
+            summary: details.summary,
+            runbook_url: details.runbook_url,
+            owner: details.owner,
+            pending_since: standing.pending_since,
+            started_at: standing.started_at,
+            recovering_since: standing.recovering_since,
+            resolved_at: standing.resolved_at,
+            evaluated_at: standing.last_eval,
+            acknowledgement: alert.acknowledgement.filter(|note| note.counts(now)).map(AcknowledgementShape::new),
+            silenced_by: alert.silenced_by.map(|id| id.to_string()),
+            inhibited_by: alert.inhibited_by.filter(|id| *id > 0).map(|id| id.to_string()),
+            receivers: details.receivers.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl AcknowledgementShape {
+    fn new(note: Acknowledgement) -> Self {
+        Self { by: note.by, at: note.at, note: note.note, expires_at: note.expires_at }
+    }
+}
+
+/// Figures of rules.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct FiguresList {
+    pub(super) items: Vec<FiguresShape>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// What a rule's alerts came to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct FiguresShape {
+    rule_id: String,
+    rule: String,
+    /// Alerts that fired.
+    fired: u64,
+    /// Those that somebody has taken note of.
+    acknowledged: u64,
+    /// The time until then, on average.
+    time_to_acknowledge: Option<String>,
+    /// Those that are over.
+    resolved: u64,
+    /// The time until then, on average.
+    time_to_resolve: Option<String>,
+}
+
+impl FiguresShape {
+    pub(super) fn new(figures: AlertFigures) -> Self {
+        let length = |time: std::time::Duration| duration(time.as_secs().saturating_mul(1_000));
+        Self {
+            rule_id: figures.rule.to_string(),
+            rule: figures.name,
+            fired: figures.fired,
+            acknowledged: figures.acknowledged,
+            time_to_acknowledge: figures.acknowledge.map(length),
+            resolved: figures.resolved,
+            time_to_resolve: figures.resolve.map(length),
+        }
+    }
+}

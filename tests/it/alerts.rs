@@ -1,0 +1,6 @@
+//! Alerts: what fires when, who is told how often, whatever happens to the instance that looks.
+
+mod arrival;
+mod evaluation;
+mod pair;
+mod scene;

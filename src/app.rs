@@ -11,8 +11,8 @@ use crate::bus::kafka::client::check_properties;
 use crate::config::{Checks, Config, Problems};
 use crate::dead_letters::conventions::{Encoding, Field};
 use crate::dead_letters::discovery::glob::Glob;
+use crate::demo::DemoBus;
 use crate::lifecycle::Lifecycle;
-use crate::lifecycle::switch::Switch;
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Wishes};
 
@@ -76,7 +76,7 @@ async fn run(
     lifecycle: &Lifecycle,
     listener: TcpListener,
     signals: &mut Signals,
-    demo: Option<Switch>,
+    shop: Option<&DemoBus>,
 ) -> anyhow::Result<()> {
     let (store, listener) = tokio::select! {
         opened = opening::open(&config, lifecycle.readiness(), listener) => opened?,
@@ -86,7 +86,7 @@ async fn run(
         }
     };
     let started = tokio::select! {
-        started = parts::start(config, lifecycle, store.clone(), listener, demo) => started,
+        started = parts::start(config, lifecycle, store.clone(), listener, shop) => started,
         signal = signals.next() => {
             tracing::info!(signal, "ending: not everything had started yet");
             lifecycle.soft().cancel();

@@ -22,6 +22,7 @@ mod incident;
 mod orders;
 mod outlet;
 mod random;
+mod receiver;
 mod services;
 mod spans;
 mod storefront;
@@ -29,6 +30,8 @@ mod styles;
 mod topics;
 mod traces;
 mod worker;
+
+pub use receiver::DemoReceiver;
 
 /// The bus the shop runs on. The in-process cluster ends when this is dropped.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct DemoBus {
     pub consumer_groups: Vec<&'static str>,
     /// Whether the fix of the payment service is deployed.
     pub fixed: Switch,
+    /// Where the shop is told of alerts.
+    pub receiver: DemoReceiver,
     _cluster: Option<cluster::InProcess>,
 }
 
@@ -83,6 +88,7 @@ pub async fn start(lifecycle: &Lifecycle, bus: Option<String>, spans_to: Option<
         lifecycle.spawn(service.task, worker::run(Arc::clone(&shop), service, lifecycle.soft().clone()));
     }
     lifecycle.spawn("demo: storefront", storefront::run(shop, lifecycle.soft().clone()));
+    let receiver = DemoReceiver::start(lifecycle).await.context("the demo's receiver cannot listen")?;
     let consumer_groups = services::SERVICES.iter().map(|service| service.group).collect();
-    Ok(DemoBus { bootstrap_servers, in_process: cluster.is_some(), consumer_groups, fixed, _cluster: cluster })
+    Ok(DemoBus { bootstrap_servers, in_process: cluster.is_some(), consumer_groups, fixed, receiver, _cluster: cluster })
 }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 pub mod changes;
 pub mod failpoint;
+pub mod inbox;
 pub mod switch;
 
 /// Starts tasks and ends them together. Cheap to clone.

@@ -65,6 +65,7 @@ use crate::config::Config;
 use crate::config::values::PublicUrl;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
+use crate::lifecycle::inbox::Inbox;
 use crate::lifecycle::switch::Switch;
 use crate::operations::Operations;
 use crate::operations::policy::Policies;
@@ -98,6 +99,15 @@ pub use layout::{Crumb, Layout, Section};
 pub use router::{RouteInfo, Routes, openapi, route_list, router, serve};
 pub use starting::serve_starting;
 
+/// What a person can do with the simulated shop, and see of it.
+#[derive(Debug, Clone)]
+pub struct DemoControls {
+    /// Deploys the fix of the payment service.
+    pub fixed: Switch,
+    /// What the shop's receiver of notifications was told.
+    pub inbox: Inbox,
+}
+
 /// What the web is made of.
 #[derive(Debug)]
 pub struct WebParts {
@@ -113,8 +123,8 @@ pub struct WebParts {
     pub policies: Policies,
     /// Receivers, and notifications on their way to them.
     pub deliveries: Deliveries,
-    /// Deploys the fix of the simulated shop; only in the demo.
-    pub demo: Option<Switch>,
+    /// The simulated shop; only in the demo.
+    pub demo: Option<DemoControls>,
     /// What changed, for live pages.
     pub changes: Changes,
     /// The configuration.
@@ -203,8 +213,8 @@ impl WebState {
         Alerts::new(self.store().clone(), self.changes().clone())
     }
 
-    /// The simulated shop's fix; only in the demo.
-    fn demo(&self) -> Option<&Switch> {
+    /// The simulated shop; only in the demo.
+    fn demo(&self) -> Option<&DemoControls> {
         self.inner.parts.demo.as_ref()
     }
 

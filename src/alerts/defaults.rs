@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::model::alert::{Comparison, Filter, GroupBy, Label, NoData, Severity, Terms};
 use crate::model::figure::Figure;
+use crate::model::{Actor, AuditEntry, Timestamp};
 use crate::store::alerts::rules::NewRule;
 
 const MINUTE_MS: u64 = 60_000;
@@ -42,6 +43,20 @@ pub fn usual(figure: Figure, comparison: Comparison, threshold: f64) -> Terms {
 fn rule(name: &str, severity: Severity, by: &[Label], summary: &str, terms: Terms) -> NewRule {
     let terms = Terms { severity, by: by.to_vec(), summary: summary.to_owned(), ..terms };
     NewRule { name: name.to_owned(), enabled: true, terms }
+}
+
+/// What the audit says of them.
+#[must_use]
+pub fn entry(now: Timestamp) -> AuditEntry {
+    AuditEntry {
+        id: 0,
+        at: now,
+        actor: Actor { name: "system".to_owned(), address: None },
+        action: "alert_rules.add".to_owned(),
+        target: String::new(),
+        count: None,
+        result: "done".to_owned(),
+    }
 }
 
 /// The rules, in the order of lists.

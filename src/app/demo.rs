@@ -8,9 +8,14 @@ use anyhow::Context;
 
 use super::signals::Signals;
 use super::{CHECKS, listen, run};
+use crate::alerts::defaults;
+use crate::alerts::receivers::{ReceiverTerms, Receivers};
 use crate::config::{Config, Problems};
 use crate::demo::{self, DemoBus};
 use crate::lifecycle::Lifecycle;
+use crate::model::Timestamp;
+use crate::model::receiver::{Endpoint, ReceiverKind, Secret};
+use crate::store::Store;
 use crate::telemetry::{self, Wishes};
 
 /// What somebody wants of the demo.
@@ -54,10 +59,25 @@ async fn open_and_watch(
     };
     let config = configuration(options, folder, spans, Some(&shop))?;
     println!("Redrive watches the simulated shop: http://{}  (no login; Ctrl-C ends it, and nothing stays behind)", listener.local_addr()?);
-    let ended = run(config, lifecycle, listener, signals, Some(shop.fixed.clone())).await;
+    let ended = run(config, lifecycle, listener, signals, Some(&shop)).await;
     // The in-process cluster outlives everybody who talks to it.
     drop(shop);
     ended
+}
+
+/// The rules that everybody starts with tell the shop's own receiver.
+pub(super) async fn tell_shop(receivers: &Receivers, store: &Store, shop: &DemoBus) -> anyhow::Result<()> {
+    let (now, entry) = (Timestamp::now(), defaults::entry(Timestamp::now()));
+    let secret = |text: &str| Some(Secret::new(text));
+    let endpoint = Endpoint { url: secret(&shop.receiver.url), secret: secret(&shop.receiver.secret), ..Endpoint::default() };
+    let terms = ReceiverTerms { name: "Shop on call".to_owned(), kind: ReceiverKind::Webhook, endpoint, remove: Vec::new() };
+    let receiver = receivers.add(terms, &entry.actor, now).await?;
+    let mut rules = defaults::rules();
+    for rule in &mut rules {
+        rule.terms.receivers = vec![receiver.id];
+    }
+    store.add_first_alert_rules(&rules, &entry).await?;
+    Ok(())
 }
 
 /// No login, a store that goes with the demo, and the shop's bus. The environment may still override, as everywhere.
@@ -72,7 +92,7 @@ fn configuration(options: &DemoOptions, folder: &Path, spans: SpanPorts, shop: O
     });
     let text = format!(
         "[http]\nlisten = {:?}\n[auth]\nmode = \"none\"\n[store]\nurl = {:?}\n[secrets]\nkey_file = {:?}\n\
-         [otlp]\ngrpc_listen = \"127.0.0.1:{}\"\nhttp_listen = \"127.0.0.1:{}\"\n{bus}",
+         [notifications]\nallow_addresses = [\"127.0.0.0/8\"]\n[otlp]\ngrpc_listen = \"127.0.0.1:{}\"\nhttp_listen = \"127.0.0.1:{}\"\n{bus}",
         options.listen.to_string(),
         format!("sqlite:{}", path("redrive.db")),
         path("redrive.key"),

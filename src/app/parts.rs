@@ -5,24 +5,24 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{first_start, watching};
+use super::{demo, first_start, watching};
 use crate::access::{Access, Vault};
 use crate::alerts::delivery::{Deliveries, DeliveryParts};
 use crate::alerts::notify::courier::{self, Courier};
 use crate::alerts::notify::guard::{Guard, SystemLookup};
 use crate::alerts::receivers::Receivers;
 use crate::config::Config;
+use crate::demo::DemoBus;
 use crate::jobs;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
-use crate::lifecycle::switch::Switch;
 use crate::operations::Operations;
 use crate::operations::policy::Policies;
 use crate::operations::replay::{ReplayParts, Replays};
 use crate::otlp::{self, SharedIntake, StoreIntake};
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::web::{self, WebParts, WebState};
+use crate::web::{self, DemoControls, WebParts, WebState};
 
 /// Starts everything; returns as soon as it runs. Nothing here waits for a bus.
 pub(super) async fn start(
@@ -30,7 +30,7 @@ pub(super) async fn start(
     lifecycle: &Lifecycle,
     store: Store,
     listener: TcpListener,
-    demo: Option<Switch>,
+    shop: Option<&DemoBus>,
 ) -> anyhow::Result<()> {
     let context = jobs::Context {
         store: store.clone(),
@@ -54,6 +54,9 @@ pub(super) async fn start(
     });
     let policies = Policies::new(store.clone(), replays.clone(), context.changes.clone());
     let deliveries = deliveries(&config, &context).await?;
+    if let Some(shop) = shop {
+        demo::tell_shop(deliveries.receivers(), &context.store, shop).await.context("the shop's receiver cannot be added")?;
+    }
     let config = Arc::new(config);
     let state = WebState::new(WebParts {
         store,
@@ -62,7 +65,7 @@ pub(super) async fn start(
         replays: replays.clone(),
         policies: policies.clone(),
         deliveries: deliveries.clone(),
-        demo,
+        demo: shop.map(|shop| DemoControls { fixed: shop.fixed.clone(), inbox: shop.receiver.inbox.clone() }),
         changes: context.changes.clone(),
         config: Arc::clone(&config),
         metrics: context.metrics.clone(),

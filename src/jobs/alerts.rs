@@ -9,7 +9,7 @@ use super::Run;
 use crate::alerts::defaults;
 use crate::alerts::evaluation::{Evaluator, Looked};
 use crate::lifecycle::changes::{Changes, Noun};
-use crate::model::{Actor, AuditEntry, Timestamp};
+use crate::model::Timestamp;
 use crate::store::StoreError;
 use crate::store::alerts::round::Guard;
 
@@ -57,16 +57,7 @@ pub(super) async fn look(run: &Run) -> anyhow::Result<()> {
     }
     let store = &run.context.store;
     if !watcher.begun {
-        let entry = AuditEntry {
-            id: 0,
-            at: now,
-            actor: Actor { name: "system".to_owned(), address: None },
-            action: "alert_rules.add".to_owned(),
-            target: String::new(),
-            count: None,
-            result: "done".to_owned(),
-        };
-        store.add_first_alert_rules(&defaults::rules(), &entry).await?;
+        store.add_first_alert_rules(&defaults::rules(), &defaults::entry(now)).await?;
         watcher.begun = true;
     }
     let guard = watcher.lease.as_ref().map(|(guard, _)| guard.clone());

@@ -14,7 +14,7 @@ use super::{SECRET, Scene, actor, alert, firing, notification};
 use crate::harness::notify::{Receiver, Request};
 
 fn verified(secret: &str, request: &Request) -> Result<(), String> {
-    let mut headers = http::HeaderMap::new();
+    let mut headers = hyper::HeaderMap::new();
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         headers.insert(name, request.headers[name].parse().expect("a header's value"));
     }

@@ -2,11 +2,12 @@
 //!
 //! [`rule`], [`state`], [`grouping`], [`silences`], [`inhibition`] and [`trying`] are pure: what they are to know comes in, time
 //! included. [`evaluation`] looks at the figures and moves the alerts, [`history`] reads what a rule is tried on, [`keeping`] does what
-//! people do with rules, alerts and silences, [`defaults`] are the rules everybody starts with.
+//! people do with rules, alerts and silences, [`defaults`] are the rules everybody starts with, [`course`] says which values a rule saw.
 //!
 //! [`notify`] builds bodies (pure) and posts them through a filter of addresses; [`receivers`] keeps receivers and their secrets;
 //! [`delivery`] brings every row of the outbox to its receiver, or says that it gave up.
 
+pub mod course;
 pub mod defaults;
 pub mod delivery;
 pub mod evaluation;

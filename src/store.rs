@@ -158,6 +158,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
     let shared = [
         access::STATEMENTS,
         alerts::STATEMENTS,
+        alerts::history::STATEMENTS,
         alerts::round::STATEMENTS,
         alerts::rules::STATEMENTS,
         alerts::silences::STATEMENTS,

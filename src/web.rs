@@ -156,7 +156,8 @@ impl WebState {
     pub fn new(parts: WebParts) -> Self {
         let https = parts.config.http.public_url.as_ref().is_some_and(PublicUrl::is_https);
         let cookies = cookies::Cookies::new(https);
-        Self { inner: Arc::new(Inner { parts, https, cookies, shell: layout::ShellCache::default(), streams: Arc::default() }) }
+        let shell = layout::ShellCache::new(&parts.changes);
+        Self { inner: Arc::new(Inner { parts, https, cookies, shell, streams: Arc::default() }) }
     }
 
     /// What Redrive remembers.

@@ -51,6 +51,7 @@
     seconds: [...decimals(-3, 0), 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, ...[1, 2, 5, 10, 20, 50, 100, 200].map((days) => days * 86400)],
     ratio: decimals(-6, 0),
     per_second: decimals(-6, 12),
+    number: decimals(-6, 12),
   };
   function time(at, data) {
     const days = (data.times.at(-1) - data.times[0]) / 86400;
@@ -68,7 +69,7 @@
       probe.style.color = `var(${name})`;
       return getComputedStyle(probe).color;
     };
-    const found = { lines: [1, 2, 3, 4, 5].map((n) => of(`--series-${n}`)), grid: of("--line"), text: of("--text-3") };
+    const found = { lines: [1, 2, 3, 4, 5].map((n) => of(`--series-${n}`)), grid: of("--line"), text: of("--text-3"), bad: of("--bad"), mark: of("--bad-mark") };
     probe.remove();
     return found;
   }
@@ -117,13 +118,49 @@
       }
       context.restore();
     };
+    // When a rule fires, behind the lines, and its threshold across them: the same look as the still drawing.
+    const fires = (u) => {
+      const context = u.ctx;
+      const { left, top, width, height } = u.bbox;
+      context.save();
+      context.fillStyle = colour.mark;
+      for (const [from, to] of data.fires ?? []) {
+        const begin = Math.max(left, u.valToPos(from, "x", true));
+        const end = Math.min(left + width, u.valToPos(to, "x", true));
+        if (begin > left + width || end < left) continue;
+        const wide = Math.max(2 * devicePixelRatio, end - begin);
+        context.globalAlpha = 0.13;
+        context.fillRect(begin, top, wide, height);
+        context.globalAlpha = 1;
+        context.fillRect(begin, top, wide, 2 * devicePixelRatio);
+      }
+      context.restore();
+    };
+    const limit = (u) => {
+      if (data.limit === null || data.limit === undefined) return;
+      const context = u.ctx;
+      const { left, top, width } = u.bbox;
+      const y = u.valToPos(data.limit, "y", true);
+      context.save();
+      context.strokeStyle = colour.bad;
+      context.fillStyle = colour.bad;
+      context.setLineDash([5 * devicePixelRatio, 3 * devicePixelRatio]);
+      context.beginPath();
+      context.moveTo(left, y);
+      context.lineTo(left + width, y);
+      context.stroke();
+      context.font = `${11 * devicePixelRatio}px system-ui`;
+      context.textAlign = "left";
+      context.fillText(data.limit_words, left + 4 * devicePixelRatio, y - top < 16 * devicePixelRatio ? y + 12 * devicePixelRatio : y - 4 * devicePixelRatio);
+      context.restore();
+    };
     const options = {
       width: room(box),
       height: 148,
       padding: [data.marks.length > 0 ? 14 : 8, 18, 0, 0],
-      cursor: { sync: { key: "page" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+      cursor: { sync: { key: "page" }, drag: { x: data.zoom !== false, y: false, setScale: false }, points: { size: 6 } },
       legend: { show: false },
-      scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+      scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, data.limit ?? 0) > 0 ? Math.max(high ?? 0, data.limit ?? 0) * 1.08 : 1] } },
       series: [
         {},
         ...data.series.map((series, n) => ({
@@ -141,7 +178,8 @@
       ],
       tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "UTC"),
       hooks: {
-        draw: [marks],
+        drawClear: [fires],
+        draw: [limit, marks],
         setCursor: [(u) => {
           const at = u.cursor.idx;
           newest.forEach((cell, n) => { cell.textContent = at === null || at === undefined ? before[n] : words(data.unit, data.series[n]?.values[at]); });
@@ -149,7 +187,7 @@
           box.title = at === null || at === undefined ? "" : [clock(data.times[at]), ...near.map(([, what]) => what)].join("\n");
         }],
         setSelect: [(u) => {
-          if (u.select.width < 8) return;
+          if (u.select.width < 8 || data.zoom === false) return;
           const from = u.posToVal(u.select.left, "x");
           const to = u.posToVal(u.select.left + u.select.width, "x");
           if (to - from >= 60) zoom(from, to + data.step);

@@ -39,18 +39,23 @@ impl Range {
 
 /// Says what a rule would have done. Levels show the worst of each step.
 pub async fn try_rule(store: &Store, terms: &Terms, range: Range) -> Result<Trial, StoreError> {
-    let looks = range.looks();
-    let Some(patterns) = Patterns::new(&terms.filter) else { return Ok(Trial::default()) };
+    Ok(run(terms, &range.looks(), &recorded(store, terms, range).await?))
+}
+
+/// What a rule would have read: of each series that its filter lets through one reading per look.
+pub async fn recorded(store: &Store, terms: &Terms, range: Range) -> Result<Vec<Recorded>, StoreError> {
+    let looks = range.looks().len();
+    let Some(patterns) = Patterns::new(&terms.filter) else { return Ok(Vec::new()) };
     let mut series = match windows(terms)[..] {
-        [] => levels(store, terms, range, looks.len()).await?,
-        [window] => windowed(store, terms, range, window, looks.len()).await?,
+        [] => levels(store, terms, range, looks).await?,
+        [window] => windowed(store, terms, range, window, looks).await?,
         [long, short, ..] => {
-            let long = windowed(store, terms, range, long, looks.len()).await?;
-            burning(long, windowed(store, terms, range, short, looks.len()).await?)
+            let long = windowed(store, terms, range, long, looks).await?;
+            burning(long, windowed(store, terms, range, short, looks).await?)
         }
     };
     series.retain(|(labels, _)| patterns.fit(labels));
-    Ok(run(terms, &looks, &series))
+    Ok(series)
 }
 
 async fn levels(store: &Store, terms: &Terms, range: Range, looks: usize) -> Result<Vec<Recorded>, StoreError> {

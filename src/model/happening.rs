@@ -1,4 +1,7 @@
-//! What happened on a bus at one moment, for the marks on drawings: acts of people and of policies, and what consumer groups did.
+//! What happened on a bus at one moment, for the marks on drawings: acts of people and of policies, alerts, and what consumer groups
+//! did.
+
+use std::collections::BTreeMap;
 
 use super::group_event::GroupEventKind;
 use super::purge::PurgeState;
@@ -52,6 +55,15 @@ pub enum Happened {
         topic: TopicName,
         /// How.
         state: PurgeState,
+    },
+    /// An alert fired.
+    AlertFired {
+        /// Its number.
+        number: i64,
+        /// Name of its rule.
+        rule: String,
+        /// What it is about.
+        labels: BTreeMap<String, String>,
     },
     /// Something happened to a consumer group.
     ToGroup {

@@ -1,5 +1,5 @@
 //! Alerts from pending to resolved: lists, and who has taken note. [`rules`] and [`silences`] keep what people have decided,
-//! [`round`] writes what a look at the figures has changed, with its notifications.
+//! [`history`] what pages ask, [`round`] writes what a look at the figures has changed, with its notifications.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use super::{Store, StoreError};
 use crate::model::alert::{Acknowledgement, Alert, AlertState, Severity};
 use crate::model::{AuditEntry, Cursor, Page, PageRequest, Timestamp};
 
+pub mod history;
 pub mod round;
 pub mod rules;
 pub mod silences;

@@ -1,9 +1,10 @@
-//! What happened on a bus that a drawing should mark: replays, purges, offsets that were set, rebalances.
+//! What happened on a bus that a drawing should mark: replays, purges, alerts, offsets that were set, rebalances.
 
 use super::error::contradiction;
 use super::indexing::text_list;
 use super::rows::{clean, text};
 use super::{Store, StoreError};
+use crate::model::alert::Details;
 use crate::model::group_event::GroupEventKind;
 use crate::model::happening::{Happened, Happening};
 use crate::model::purge::PurgeState;
@@ -23,6 +24,9 @@ statements! {
     const EVENTS = "select e.at, e.kind, e.consumer_group, e.topic, e.detail from group_events e join buses b on b.id = e.bus_id \
         where b.bus = $1 and e.at >= $2 and e.at < $3 and e.kind = $4 and (e.consumer_group = $5 or cast($6 as smallint) = 1) \
         and (e.topic = $7 or cast($7 as text) is null) order by e.at desc, e.id desc limit $8";
+    const ALERTS = "select id, started_at, labels, details from alerts where started_at >= $1 and started_at < $2 and bus = $3 \
+        and (cast($4 as text) is null or (topic = '' and consumer_group = '') or consumer_group = $5 \
+        or topic in (select value from json_each(cast($4 as text)))) order by started_at desc, id desc limit $6";
 }
 
 /// Of each kind, the newest.
@@ -41,6 +45,7 @@ pub enum About<'a> {
 
 type ReplayRow = (String, String, i64, Option<i64>, i16, i64);
 type PurgeRow = (String, String, i64, Option<i64>, i16);
+type AlertRow = (i64, i64, String, String);
 type EventRow = (i64, i16, Vec<u8>, Option<String>, String);
 
 impl Store {
@@ -77,7 +82,7 @@ impl Store {
             .bind(MOST)
             .fetch_all(pool)
             .await?)?;
-        let mut happenings = Vec::new();
+        let mut happenings = self.alerts_of(bus, about, topics.as_deref(), from_ms, to_ms).await?;
         for row in replays {
             happenings.extend(replay(bus, row)?);
         }
@@ -92,6 +97,27 @@ impl Store {
         happenings.retain(|happening| happening.at >= from && happening.at < to);
         happenings.sort_by_key(|happening| happening.at);
         Ok(happenings)
+    }
+
+    async fn alerts_of(
+        &self,
+        bus: &BusId,
+        about: About<'_>,
+        topics: Option<&str>,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<Happening>, StoreError> {
+        let group = if let About::Group(group, _) = about { clean(group.as_str()) } else { String::new() };
+        let rows: Vec<AlertRow> = read!(self, |pool| sqlx::query_as(ALERTS)
+            .bind(from)
+            .bind(to)
+            .bind(clean(bus.as_str()))
+            .bind(topics)
+            .bind(&group)
+            .bind(MOST)
+            .fetch_all(pool)
+            .await?)?;
+        rows.into_iter().map(|row| alert(bus, row)).collect()
     }
 
     async fn events_of(&self, bus: &str, about: About<'_>, kind: GroupEventKind, from: i64, to: i64) -> Result<Vec<EventRow>, StoreError> {
@@ -126,6 +152,14 @@ fn purge(bus: &BusId, (id, topic, started, ended, state): PurgeRow) -> Result<Ve
     let mut both = vec![of(started, Happened::PurgeStarted { id: id.clone(), topic: topic.clone() })];
     both.extend(ended.map(|at| of(at, Happened::PurgeEnded { id, topic, state })));
     Ok(both)
+}
+
+fn alert(bus: &BusId, (number, at, labels, details): AlertRow) -> Result<Happening, StoreError> {
+    let broken = || contradiction(format!("labels or details of alert {number}"));
+    let details: Details = serde_json::from_str(&details).map_err(|_| broken())?;
+    let labels = serde_json::from_str(&labels).map_err(|_| broken())?;
+    let what = Happened::AlertFired { number, rule: details.rule, labels };
+    Ok(Happening { at: Timestamp::from_millis(at), bus: bus.clone(), what })
 }
 
 fn event(bus: &BusId, kind: GroupEventKind, (at, _, group, topic, detail): EventRow) -> Happening {

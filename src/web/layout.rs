@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
 
 use super::address;
 use super::context::RequestContext;
@@ -16,8 +18,10 @@ use super::view::freshness::Look;
 use super::view::text::visible_text;
 use super::{WebState, view};
 use crate::access::Via;
+use crate::lifecycle::changes::{Changes, Noun};
 use crate::model::receiver::FLAGGED_AFTER;
 use crate::model::{BusId, BusState, DeadLetterFilter, Role, Status, Timestamp};
+use crate::store::alerts::history::AlertCounts;
 
 /// How long what the frame shows may be reused, so that every page does not count again.
 const SHELL_KEPT: Duration = Duration::from_secs(2);
@@ -42,7 +46,7 @@ pub enum Section {
     ConsumerGroups,
     /// Traces and journeys.
     Traces,
-    /// Alerts, receivers, deliveries.
+    /// Alerts, their rules, silences, receivers and deliveries.
     Alerts,
     /// Who did what.
     Audit,
@@ -94,8 +98,17 @@ pub(super) struct NavItem {
     pub(super) icon: &'static str,
     /// Second key of the shortcut `G` + key.
     pub(super) key: &'static str,
-    /// Open dead letters, where work waits.
-    pub(super) count: Option<u64>,
+    /// What waits, where work waits.
+    pub(super) count: Option<NavCount>,
+}
+
+/// What waits behind an entry of the navigation.
+#[derive(Debug, Clone)]
+pub(super) struct NavCount {
+    pub(super) number: u64,
+    pub(super) tone: &'static str,
+    /// What is counted, after the number.
+    pub(super) words: &'static str,
 }
 
 /// A bus in the picker.
@@ -138,6 +151,7 @@ pub struct Layout {
     pub(super) via: Via,
     pub(super) path: String,
     pub(super) nav: Vec<NavItem>,
+    pub(super) alerts: AlertCounts,
     pub(super) buses: Vec<BusItem>,
     pub(super) fresh: Freshness,
     pub(super) flash: Option<Flash>,
@@ -196,6 +210,11 @@ impl Layout {
     /// Whether they manage users and tokens.
     pub(super) fn is_admin(&self) -> bool {
         self.may(Role::Admin)
+    }
+
+    /// Alerts that fire, before the title of the page: a tab that nobody looks at says so.
+    pub(super) fn firing_title(&self) -> String {
+        if self.alerts.firing > 0 { format!("({}) ", self.alerts.firing) } else { String::new() }
     }
 
     pub(super) fn can_log_out(&self) -> bool {
@@ -258,7 +277,8 @@ impl FromRequestParts<WebState> for Layout {
             theme: state.cookies().theme(&parts.headers),
             via: viewer.identity.via,
             path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-            nav: nav(bus.as_ref(), shell.open, viewer.identity.role, state.demo().is_some()),
+            nav: nav(bus.as_ref(), &shell, viewer.identity.role, state.demo().is_some()),
+            alerts: shell.alerts,
             buses: shell.buses.iter().map(|state| bus_item(state, bus.as_ref(), path, context.now())).collect(),
             fresh: freshness(&shell, bus.as_ref(), context.now()),
             flash: state.cookies().flash(&parts.headers),
@@ -282,7 +302,7 @@ fn bus_of(path: &str, query: &str) -> Option<BusId> {
     named.next().is_none().then(|| BusId::from(first))
 }
 
-fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<NavItem> {
+fn nav(bus: Option<&BusId>, shell: &Shell, role: Role, demo: bool) -> Vec<NavItem> {
     let query = address::query(bus.iter().map(|bus| ("bus", bus.as_str())));
     let item =
         |section, path: &str, label, icon, key| NavItem { section, address: format!("{path}{query}"), label, icon, key, count: None };
@@ -298,8 +318,8 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<Na
         list(Section::Topics, "topics", "Topics", "rows-3", "T"),
         list(Section::ConsumerGroups, "consumer-groups", "Consumer groups", "users", "C"),
         item(Section::Traces, "/traces", "Traces", "waypoints", "J"),
+        item(Section::Alerts, "/alerts", "Alerts", "bell", "A"),
         NavItem { address: "/buses".to_owned(), ..item(Section::Buses, "", "Buses", "plug-zap", "B") },
-        NavItem { address: "/receivers".to_owned(), ..item(Section::Alerts, "", "Alerts", "bell", "A") },
         NavItem { address: "/audit".to_owned(), ..item(Section::Audit, "", "Audit", "scroll-text", "U") },
     ];
     if role == Role::Admin {
@@ -308,7 +328,14 @@ fn nav(bus: Option<&BusId>, open: Option<u64>, role: Role, demo: bool) -> Vec<Na
     if demo {
         items.push(NavItem { address: "/demo".to_owned(), ..item(Section::Demo, "", "Demo", "play", "M") });
     }
-    items[1].count = open.filter(|open| *open > 0);
+    let waits = |number: u64, tone, words| (number > 0).then_some(NavCount { number, tone, words });
+    for item in &mut items {
+        item.count = match item.section {
+            Section::DeadLetters => waits(shell.open.unwrap_or(0), "warn", "open"),
+            Section::Alerts => waits(shell.alerts.firing, if shell.alerts.grave > 0 { "bad" } else { "warn" }, "firing"),
+            _ => None,
+        };
+    }
     items
 }
 
@@ -359,29 +386,40 @@ struct Shell {
     buses: Vec<BusState>,
     open: Option<u64>,
     flagged: u64,
+    alerts: AlertCounts,
     store_failed: bool,
 }
 
 /// A shell and when it was read.
 type Kept = (Timestamp, Arc<Shell>);
 
-/// The shell by chosen bus, for two seconds.
-#[derive(Debug, Default)]
+/// The shell by chosen bus, for two seconds, or until an alert changes: a page that is told of it asks at once.
+#[derive(Debug)]
 pub(super) struct ShellCache {
-    shells: tokio::sync::Mutex<HashMap<Option<BusId>, Kept>>,
+    shells: tokio::sync::Mutex<(HashMap<Option<BusId>, Kept>, Receiver<Noun>)>,
 }
 
 impl ShellCache {
+    /// Nothing is kept yet.
+    pub(super) fn new(changes: &Changes) -> Self {
+        Self { shells: tokio::sync::Mutex::new((HashMap::new(), changes.subscribe())) }
+    }
+
     /// A recent shell. While the store does not answer, the last one, marked.
     async fn get(&self, state: &WebState, bus: Option<&BusId>, now: Timestamp) -> Arc<Shell> {
-        let mut shells = self.shells.lock().await;
+        let mut guard = self.shells.lock().await;
+        let (shells, changes) = &mut *guard;
+        if alerts_changed(changes) {
+            // Kept for when the store does not answer, but not for those who ask now.
+            shells.values_mut().for_each(|(at, _)| *at = Timestamp::from_millis(0));
+        }
         let last = shells.get(&bus.cloned());
         if let Some((at, shell)) = last
             && at.age_at(now) < SHELL_KEPT
         {
             return Arc::clone(shell);
         }
-        let shell = match load(state, bus).await {
+        let shell = match load(state, bus, now).await {
             Ok(shell) => shell,
             Err(error) => {
                 tracing::warn!(%error, "the frame of a page could not be read");
@@ -398,12 +436,25 @@ impl ShellCache {
     }
 }
 
-async fn load(state: &WebState, bus: Option<&BusId>) -> Result<Shell, crate::store::StoreError> {
+/// Whether an alert changed since this was last asked, or that cannot be told.
+fn alerts_changed(changes: &mut Receiver<Noun>) -> bool {
+    let mut changed = false;
+    loop {
+        match changes.try_recv() {
+            Ok(noun) => changed |= noun == Noun::Alerts,
+            Err(TryRecvError::Lagged(_)) => changed = true,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return changed,
+        }
+    }
+}
+
+async fn load(state: &WebState, bus: Option<&BusId>, now: Timestamp) -> Result<Shell, crate::store::StoreError> {
     let filter = DeadLetterFilter { bus: bus.cloned().into_iter().collect(), status: vec![Status::Open], ..DeadLetterFilter::default() };
     let buses = state.store().list_buses().await?;
     let open = state.store().count_by_status(&filter).await?.open;
-    let flagged = state.store().count_flagged_receivers(Timestamp::now().minus(FLAGGED_AFTER)).await?;
-    Ok(Shell { buses, open: Some(open), flagged, store_failed: false })
+    let flagged = state.store().count_flagged_receivers(now.minus(FLAGGED_AFTER)).await?;
+    let alerts = state.store().count_alerts(bus, now).await?;
+    Ok(Shell { buses, open: Some(open), flagged, alerts, store_failed: false })
 }
 
 #[cfg(test)]

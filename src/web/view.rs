@@ -1,6 +1,7 @@
 //! View models shared by the pages: values on one side, what a page shows on the other. Pure; templates only place what is made here.
 
 pub mod address;
+pub mod alert;
 pub mod axis;
 pub mod bytes;
 pub mod chart;

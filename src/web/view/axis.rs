@@ -55,7 +55,7 @@ fn label(value: f64, unit: Unit) -> String {
         _ if value <= 0.0 => "0".to_owned(),
         Unit::Seconds => seconds(value),
         Unit::Ratio => format!("{}%", plain(value * 100.0)),
-        Unit::Messages | Unit::PerSecond => plain(value),
+        Unit::Messages | Unit::PerSecond | Unit::Number(_) => plain(value),
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Unit {
     Seconds,
     /// A share, shown in percent.
     Ratio,
+    /// Something else that is counted, by its name.
+    Number(&'static str),
 }
 
 impl Unit {
@@ -41,6 +43,7 @@ impl Unit {
             Self::PerSecond => "messages per second",
             Self::Seconds => "time",
             Self::Ratio => "percent",
+            Self::Number(name) => name,
         }
     }
 
@@ -49,7 +52,7 @@ impl Unit {
     pub fn words(self, value: f64) -> String {
         match self {
             Self::Messages => with_commas(&format!("{value:.0}")),
-            Self::PerSecond => decimal(value),
+            Self::PerSecond | Self::Number(_) => decimal(value),
             Self::Seconds => seconds(value),
             Self::Ratio => format!("{:.1} %", value * 100.0),
         }
@@ -61,6 +64,7 @@ impl Unit {
             Self::PerSecond => "per_second",
             Self::Seconds => "seconds",
             Self::Ratio => "ratio",
+            Self::Number(_) => "number",
         }
     }
 }
@@ -93,6 +97,28 @@ pub struct Mark {
     pub text: String,
 }
 
+/// What a rule looks for, over a drawing of what it watches.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Watch {
+    /// The threshold.
+    pub threshold: Option<f64>,
+    /// What it says.
+    pub words: String,
+    /// When it fires, from and to.
+    pub fires: Vec<(Timestamp, Timestamp)>,
+}
+
+/// A line across a drawing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    /// Its height.
+    pub y: f64,
+    /// Where its words stand.
+    pub text_y: f64,
+    /// Its words.
+    pub words: String,
+}
+
 /// A drawing of some series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
@@ -112,6 +138,10 @@ pub struct LineChart {
     pub times: Vec<Tick>,
     /// What happened.
     pub marks: Vec<Mark>,
+    /// The threshold of a rule.
+    pub limit: Option<Limit>,
+    /// When it fires: left edge and width in percent.
+    pub fires: Vec<(f64, f64)>,
     /// The table: newest first, a number in words per line.
     pub rows: Vec<(Timestamp, Vec<String>)>,
     /// The same for the script, as JSON.
@@ -181,7 +211,14 @@ impl LineChart {
     /// Lays out series over these buckets.
     #[must_use]
     pub fn new(id: &str, title: &str, unit: Unit, buckets: Buckets, series: Vec<Named>, happened: &[Marked]) -> Self {
-        let highest = series.iter().flat_map(|series| &series.values).flatten().copied().fold(0.0, f64::max);
+        Self::watched(id, title, unit, buckets, series, happened, &Watch::default())
+    }
+
+    /// The same under the eyes of a rule.
+    #[must_use]
+    pub fn watched(id: &str, title: &str, unit: Unit, buckets: Buckets, series: Vec<Named>, happened: &[Marked], watch: &Watch) -> Self {
+        let numbers = series.iter().flat_map(|series| &series.values).flatten().copied();
+        let highest = numbers.chain(watch.threshold).fold(0.0, f64::max);
         let top = axis::top(highest, unit);
         let starts = super::chart::bucket_starts(buckets);
         let alone = series.len() == 1;
@@ -207,6 +244,11 @@ impl LineChart {
             "step": step_seconds(buckets),
             "series": series.iter().map(|s| serde_json::json!({"label": s.label, "dashed": s.dashed, "values": s.values})).collect::<Vec<_>>(),
             "marks": happened.iter().map(|mark| serde_json::json!([mark.at.as_millis() / 1000, mark.text, mark.number])).collect::<Vec<_>>(),
+            // A drawing in a form is not zoomed: that would leave the page and what was typed.
+            "zoom": watch.threshold.is_none(),
+            "limit": watch.threshold,
+            "limit_words": watch.words,
+            "fires": watch.fires.iter().map(|(from, to)| [from.as_millis() / 1000, to.as_millis() / 1000]).collect::<Vec<_>>(),
         });
         Self {
             id: id.to_owned(),
@@ -217,6 +259,8 @@ impl LineChart {
             values: axis::ticks(top, unit, HEIGHT),
             times: super::chart::time_ticks(buckets),
             marks: marks(buckets, happened),
+            limit: watch.threshold.map(|threshold| limit(threshold, top, &watch.words)),
+            fires: fires(buckets, &watch.fires),
             is_empty: series.iter().all(|series| series.values.iter().all(Option::is_none)),
             rows: rows.collect(),
             data: data.to_string(),
@@ -301,6 +345,25 @@ fn marks(buckets: Buckets, happened: &[Marked]) -> Vec<Mark> {
     let (from, to) = (buckets.from.as_millis(), buckets.to.as_millis());
     let x = |at: Timestamp| millis(at.as_millis() - from) / millis((to - from).max(1)) * 100.0;
     happened.iter().map(|mark| Mark { x: (x(mark.at) * 100.0).round() / 100.0, number: mark.number, text: mark.text.clone() }).collect()
+}
+
+fn limit(threshold: f64, top: f64, words: &str) -> Limit {
+    let y = f64::from(HEIGHT) * (1.0 - (threshold / top).clamp(0.0, 1.0));
+    // Above the line, unless that is outside.
+    Limit { y, text_y: if y < 16.0 { y + 12.0 } else { y - 4.0 }, words: words.to_owned() }
+}
+
+fn fires(buckets: Buckets, fires: &[(Timestamp, Timestamp)]) -> Vec<(f64, f64)> {
+    /// What is shorter could not be seen.
+    const LEAST: f64 = 0.4;
+    let (from, to) = (buckets.from.as_millis(), buckets.to.as_millis());
+    let x = |at: Timestamp| (millis(at.as_millis() - from) / millis((to - from).max(1)) * 100.0).clamp(0.0, 100.0);
+    let round = |percent: f64| (percent * 100.0).round() / 100.0;
+    let band = |(begin, end): &(Timestamp, Timestamp)| {
+        let width = (x(*end) - x(*begin)).max(LEAST);
+        (round(x(*begin).min(100.0 - width)), round(width))
+    };
+    fires.iter().filter(|(begin, end)| *end >= buckets.from && *begin < buckets.to).map(band).collect()
 }
 
 fn step_seconds(buckets: Buckets) -> i64 {

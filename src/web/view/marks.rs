@@ -1,7 +1,8 @@
 //! Marks on drawings: what happened, numbered in the order of time, with a legend in words below. Many of one kind close to each other
-//! are one mark, and where there are too many, those that explain least are left out: a rebalance before a reset.
+//! are one mark, and where there are too many, those that explain least are left out: a rebalance before a reset or an alert.
 
 use super::address::segment;
+use super::alert::about;
 use super::number::{counted, grouped};
 use crate::model::group_event::GroupEventKind;
 use crate::model::happening::{Happened, Happening};
@@ -78,7 +79,7 @@ impl Marks {
 const fn weight(happening: &Happening) -> u8 {
     match &happening.what {
         Happened::ToGroup { kind: GroupEventKind::OffsetsSet | GroupEventKind::OffsetsBack, .. } => 3,
-        Happened::PurgeStarted { .. } | Happened::PurgeEnded { .. } => 2,
+        Happened::AlertFired { .. } | Happened::PurgeStarted { .. } | Happened::PurgeEnded { .. } => 2,
         Happened::ReplayStarted { .. } | Happened::ReplayEnded { .. } => 1,
         Happened::ToGroup { .. } => 0,
     }
@@ -92,6 +93,7 @@ fn same(a: &Happening, b: &Happening) -> bool {
     match (&a.what, &b.what) {
         (Happened::ReplayStarted { id, .. }, Happened::ReplayEnded { id: other, .. })
         | (Happened::PurgeStarted { id, .. }, Happened::PurgeEnded { id: other, .. }) => id == other,
+        (Happened::AlertFired { rule, .. }, Happened::AlertFired { rule: other, .. }) => rule == other,
         (Happened::ToGroup { kind: GroupEventKind::Rebalanced, .. }, Happened::ToGroup { kind: GroupEventKind::Rebalanced, .. }) => true,
         (Happened::ToGroup { kind, group, .. }, Happened::ToGroup { kind: other, group: of, .. }) => kind == other && group == of,
         _ => false,
@@ -112,6 +114,8 @@ fn words(all: &[&Happening]) -> String {
         }
         (Happened::PurgeStarted { topic, .. }, _) => format!("Purge of {topic} started"),
         (Happened::PurgeEnded { topic, state, .. }, _) => format!("Purge of {topic} {}", purged(*state)),
+        (Happened::AlertFired { rule, labels, .. }, _) if all.len() == 1 => format!("Alert: {rule} ({})", about(labels, false)),
+        (Happened::AlertFired { rule, .. }, _) => format!("{} alerts: {rule}", all.len()),
         (Happened::ToGroup { kind, group, detail, .. }, _) => to_group(*kind, group, detail, all),
     }
 }
@@ -157,6 +161,7 @@ fn href(happening: &Happening) -> String {
     match &happening.what {
         Happened::ReplayStarted { id, .. } | Happened::ReplayEnded { id, .. } => format!("/replays/{}", segment(id)),
         Happened::PurgeStarted { id, .. } | Happened::PurgeEnded { id, .. } => format!("/purges/{}", segment(id)),
+        Happened::AlertFired { number, .. } => format!("/alerts/{number}"),
         Happened::ToGroup { group, .. } => of_group(&happening.bus, group),
     }
 }
@@ -194,6 +199,20 @@ mod tests {
         let marks = Marks::of(&long, hour());
         assert_eq!(texts(&marks), [(1, "Replay nightly started"), (2, "Replay nightly was cancelled, 1,200 messages sent")]);
         assert_eq!(marks.shown[0].href, "/replays/a");
+    }
+
+    #[test]
+    fn an_alert_is_named_and_several_of_one_rule_are_told_together() {
+        let fired = |number, topic: &str| Happened::AlertFired {
+            number,
+            rule: "Dead letters arrive fast".to_owned(),
+            labels: [("bus", "prod"), ("topic", topic)].map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        };
+        let marks = Marks::of(&[happening(60, fired(7, "orders-dlt"))], hour());
+        assert_eq!(texts(&marks), [(1, "Alert: Dead letters arrive fast (orders-dlt)")]);
+        assert_eq!(marks.shown[0].href, "/alerts/7");
+        let several = Marks::of(&[happening(60, fired(7, "orders-dlt")), happening(70, fired(8, "payments-dlt"))], hour());
+        assert_eq!(texts(&several), [(1, "2 alerts: Dead letters arrive fast")]);
     }
 
     #[test]

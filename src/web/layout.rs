@@ -111,6 +111,15 @@ pub(super) struct NavCount {
     pub(super) words: &'static str,
 }
 
+/// One of the pages about alerts.
+#[derive(Debug, Clone)]
+pub(super) struct AlertTab {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) href: String,
+    pub(super) count: Option<u64>,
+}
+
 /// A bus in the picker.
 #[derive(Debug, Clone)]
 pub(super) struct BusItem {
@@ -210,6 +219,19 @@ impl Layout {
     /// Whether they manage users and tokens.
     pub(super) fn is_admin(&self) -> bool {
         self.may(Role::Admin)
+    }
+
+    /// What there is about alerts, with how many.
+    pub(super) fn alert_tabs(&self) -> [AlertTab; 5] {
+        let query = self.bus_query();
+        let tab = |name, label, query: &str, count: Option<u64>| AlertTab { name, label, href: format!("/{name}{query}"), count };
+        [
+            tab("alerts", "Alerts", &query, Some(self.alerts.active)),
+            tab("alert-rules", "Rules", "", Some(self.alerts.rules)),
+            tab("silences", "Silences", "", Some(self.alerts.silences)),
+            tab("receivers", "Receivers", "", Some(self.alerts.receivers)),
+            tab("deliveries", "Deliveries", "", None),
+        ]
     }
 
     /// Alerts that fire, before the title of the page: a tab that nobody looks at says so.

@@ -2,6 +2,10 @@
 
 use super::router::Routes;
 
+mod alert;
+mod alert_rule;
+mod alert_rules;
+mod alerts;
 mod audit;
 mod buses;
 mod consumer_group;
@@ -27,6 +31,7 @@ mod replay_policies;
 mod replay_policy;
 mod replays;
 mod settings;
+mod silences;
 mod topic;
 mod topics;
 mod trace;
@@ -58,4 +63,9 @@ pub(super) fn routes() -> Routes {
         .and(traces::routes())
         .and(trace::routes())
         .and(journey::routes())
+        .and(alerts::routes())
+        .and(alert::routes())
+        .and(alert_rules::routes())
+        .and(alert_rule::routes())
+        .and(silences::routes())
 }

@@ -1,6 +1,7 @@
 //! Journeys of a real Chromium.
 
 mod acts;
+mod alerts;
 mod corpus;
 mod drawings;
 mod harness;

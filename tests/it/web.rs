@@ -1,6 +1,7 @@
 //! Pages and API as a browser or a program meets them: the whole router with its layers, over a store in a scratch folder.
 
 mod access;
+mod alert_pages;
 mod alerts;
 mod audit;
 mod bad_input;

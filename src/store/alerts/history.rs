@@ -20,9 +20,9 @@ macro_rules! alert_sql {
 statements! {
     const COUNTS = "select \
         (select count(*) from alerts where state <> 4 and state in (1, 2, 3) and (cast($1 as text) is null or bus = $1 or bus = '')), \
-        (select count(*) from alerts where state <> 4 and state in (2, 3) and silenced_by is null and inhibited_by is null \
+        (select count(*) from alerts where state = 2 and silenced_by is null and inhibited_by is null \
             and (cast($1 as text) is null or bus = $1 or bus = '')), \
-        (select count(*) from alerts where state <> 4 and state in (2, 3) and silenced_by is null and inhibited_by is null \
+        (select count(*) from alerts where state = 2 and silenced_by is null and inhibited_by is null \
             and severity <= 1 and (cast($1 as text) is null or bus = $1 or bus = '')), \
         (select count(*) from alert_rules), (select count(*) from silences where ends_at > $2), (select count(*) from receivers)";
     const OVER = alert_sql!(
@@ -45,7 +45,7 @@ statements! {
 pub struct AlertCounts {
     /// Alerts that are not over, those that nobody is told of among them.
     pub active: u64,
-    /// Those that fire and are neither silenced nor explained by another.
+    /// Those that fire (what recovers does not count) and are neither silenced nor explained by another.
     pub firing: u64,
     /// Those of them that are critical or errors.
     pub grave: u64,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::extract::{Partial, Query, Viewer};
 use super::super::render::{Page, part, render};
 use super::super::router::Routes;
+use super::super::view::alert as words;
 use super::super::{Error, Layout, Section, WebState, address, filters};
 use crate::model::{BusId, DeadLetterFilter, DeadLetterId, Fingerprint, PageRequest, Timestamp};
 use crate::store::failure_groups::{Buckets, FailureGroupSort};
@@ -119,6 +120,7 @@ async fn search(state: &WebState, layout: &Layout, q: &str) -> Result<Vec<Hits>,
         Hits { title: "Ids", icon: "arrow-right", found: by_id(state, &buses, q, layout.now).await? },
         Hits { title: "Topics", icon: "rows-3", found: topics(state, &buses, q).await? },
         Hits { title: "Consumer groups", icon: "users", found: consumer_groups(state, &buses, q).await? },
+        Hits { title: "Alerts", icon: "bell", found: alerts(state, layout, q).await? },
         Hits { title: "Failure groups", icon: "inbox", found: failure_groups(state, &buses, q, layout.now).await? },
     ];
     Ok(hits.into_iter().filter(|hits| !hits.found.is_empty()).collect())
@@ -183,6 +185,28 @@ async fn failure_groups(state: &WebState, buses: &[BusId], q: &str, now: Timesta
         note: format!("{} open, {}", group.counts.open, group.bus),
     };
     Ok(found.items.into_iter().map(hit).collect())
+}
+
+/// Alerts that fire, and rules, by name or by what they are about.
+async fn alerts(state: &WebState, layout: &Layout, q: &str) -> Result<Vec<Hit>, Error> {
+    let asked = q.to_lowercase();
+    let fits = |text: &str| text.to_lowercase().contains(&asked);
+    let mut hits = Vec::new();
+    for alert in state.store().list_living_alerts().await? {
+        let of_bus = layout.bus.as_ref().is_none_or(|bus| alert.bus().is_none_or(|of| of == *bus));
+        if alert.standing.state.is_firing() && of_bus && (fits(&alert.details.rule) || alert.labels.values().any(|value| fits(value))) {
+            let note = format!("{}, {}", words::about(&alert.labels, false), words::state(&alert).word.to_lowercase());
+            hits.push(Hit { text: alert.details.rule, note, address: format!("/alerts/{}", alert.number) });
+        }
+    }
+    for rule in state.store().list_alert_rules().await? {
+        if fits(&rule.name) {
+            let note = format!("Rule, {}", words::condition(&rule.terms));
+            hits.push(Hit { text: rule.name, note, address: format!("/alert-rules/{}", rule.number) });
+        }
+    }
+    hits.truncate(HITS);
+    Ok(hits)
 }
 
 fn group_address(bus: &BusId, fingerprint: Fingerprint) -> String {

@@ -29,6 +29,7 @@ use crate::store::dead_letters::count::MOST_BACKLOG_COUNTED;
 use attention::{Attention, attention};
 use figures::{Figure, Past, strip};
 
+mod alert_trend;
 mod attention;
 mod figures;
 pub(in crate::web) mod flow;

@@ -138,6 +138,8 @@ mod tests {
         };
         assert_eq!(shown("replays.start", "/replays/01a2-7f (declined (all))"), "declined (all) -> /replays/01a2-7f");
         assert_eq!(shown("replay_policies.add", "/replay-policies/4 (Cards)"), "Cards -> /replay-policies/4");
+        assert_eq!(shown("alert_rules.change", "/alert-rules/4 (Lag)"), "Lag -> /alert-rules/4");
+        assert_eq!(shown("silences.end", "/silences/2 (maintenance)"), "maintenance -> /silences/2");
         assert_eq!(shown("purges.start", "prod/orders-dlt purge 01a2-92"), "prod/orders-dlt -> /purges/01a2-92");
         assert_eq!(shown("replays.start", "/replays/../x\" (y)"), "/replays/../x\" (y) -> ");
     }

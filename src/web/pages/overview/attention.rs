@@ -1,6 +1,7 @@
 //! What on the first page needs a person, worst first, each with its evidence and where to go.
 
 use super::load::Overview;
+use crate::model::alert::{Alert, Severity};
 use crate::model::failure_group::FailureGroup;
 use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::policy::Policy;
@@ -8,6 +9,7 @@ use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::web::view::address::{Address, segment};
+use crate::web::view::alert::about;
 use crate::web::view::freshness::{Condition, Freshness};
 use crate::web::view::group_row::{group_address, name_and_message};
 use crate::web::view::number::{counted, grouped, size};
@@ -60,6 +62,7 @@ impl Attention {
 /// `groups_href` is the list of the failure groups that failed in the range.
 pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range, groups_href: &str) -> Vec<Attention> {
     let mut list: Vec<_> = reasons.iter().map(|(_, text)| not_ready(text)).collect();
+    list.extend(firing(figures));
     list.extend(figures.buses.iter().filter_map(|bus| bus_trouble(&bus.state, figures.now)));
     let fast = arrivals(figures, range);
     list.extend(groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str()), groups_href));
@@ -83,6 +86,39 @@ fn not_ready(text: &str) -> Attention {
         href: "/health/ready".to_owned(),
         action: "See readiness",
     }
+}
+
+/// Alerts that fire and are told: those that nobody has first.
+fn firing(figures: &Overview) -> Vec<Attention> {
+    let row = |alert: &Alert| {
+        let taken = alert.acknowledgement.as_ref().filter(|note| note.counts(figures.now));
+        let taken = taken
+            .map_or_else(|| "nobody has it yet".to_owned(), |note| format!("{} has it", short(note.by.trim_start_matches("user:"), 60)));
+        let summary = short(&alert.details.summary, 200);
+        Attention {
+            tone: if alert.details.severity <= Severity::Error { "bad" } else { "warn" },
+            what: format!("Alert: {}", short(&alert.details.rule, 100)),
+            evidence: if summary.is_empty() { taken } else { format!("{summary}; {taken}") },
+            place: about(&alert.labels, false),
+            since: alert.standing.started_at,
+            href: format!("/alerts/{}", alert.number),
+            action: "See alert",
+        }
+    };
+    let mut rows: Vec<Attention> = figures.firing.iter().take(MAX_OF_A_KIND).map(row).collect();
+    if let Some(rest) = figures.firing.get(MAX_OF_A_KIND..).filter(|rest| !rest.is_empty()) {
+        let names: std::collections::BTreeSet<String> = rest.iter().map(|alert| short(&alert.details.rule, 80)).collect();
+        rows.push(Attention {
+            tone: if rest.iter().any(|alert| alert.details.severity <= Severity::Error) { "bad" } else { "warn" },
+            what: counted(rest.len() as u64, "more alert fires", "more alerts fire"),
+            evidence: short(&names.into_iter().collect::<Vec<_>>().join(", "), 300),
+            place: String::new(),
+            since: rest.iter().filter_map(|alert| alert.standing.started_at).min(),
+            href: "/alerts".to_owned(),
+            action: "See alerts",
+        });
+    }
+    rows
 }
 
 fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {

@@ -1,6 +1,7 @@
 //! What the first page and `GET /overview` are made of, read at once.
 
 use super::flow::Flow;
+use crate::model::alert::{Alert, AlertState};
 use crate::model::bus::{Gap, TopicRole};
 use crate::model::dead_letter::StatusCounts;
 use crate::model::failure_group::FailureGroup;
@@ -50,6 +51,8 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) problems: Vec<TopicProblem>,
     /// Automatic replay policies that have stopped by themselves, for a while or for good.
     pub(in crate::web) stopped_policies: Vec<Policy>,
+    /// Alerts that fire and are not muted, those that nobody has first, then the worst.
+    pub(in crate::web) firing: Vec<Alert>,
     /// What lies in the store.
     pub(in crate::web) usage: StoreUsage,
     /// What flows over the buses.
@@ -115,6 +118,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         problems: TopicProblem::of(&of_dead_letters(problems, buses)),
         usage,
         stopped_policies: stopped(policies, buses, now),
+        firing: firing(store.list_living_alerts().await?, buses, now),
     })
 }
 
@@ -128,6 +132,14 @@ fn stopped(mut policies: Vec<Policy>, buses: &[BusId], now: Timestamp) -> Vec<Po
     let has_stopped = |policy: &Policy| policy.gave_up_at.is_some() || policy.breaker(now) != Breaker::Closed;
     policies.retain(|policy| policy.enabled && shown(policy) && has_stopped(policy));
     policies
+}
+
+/// Of the chosen buses, and of none.
+fn firing(mut alerts: Vec<Alert>, buses: &[BusId], now: Timestamp) -> Vec<Alert> {
+    let shown = |alert: &Alert| buses.is_empty() || alert.bus().is_none_or(|bus| buses.contains(&bus));
+    alerts.retain(|alert| alert.standing.state == AlertState::Firing && !alert.is_muted() && shown(alert));
+    alerts.sort_by_key(|alert| (alert.is_acknowledged(now), alert.details.severity, alert.standing.started_at, alert.number));
+    alerts
 }
 
 /// Buckets of the small drawings of [`Overview::groups`].

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::alert_trend::{self, AlertRow};
 use crate::metrics::bucket::Bucket;
 use crate::metrics::histogram::Histogram;
 use crate::metrics::trend::{Better, Direction, compare};
@@ -41,6 +42,8 @@ pub(in crate::web) struct Trend {
     pub(in crate::web) compared: bool,
     pub(in crate::web) rows: Vec<TrendRow>,
     pub(in crate::web) causes: Vec<CauseRow>,
+    /// Alerts by rule, of all buses.
+    pub(in crate::web) alerts: Vec<AlertRow>,
 }
 
 /// One number in both times.
@@ -133,7 +136,9 @@ impl Trend {
         let early =
             if times.is_compared() { Some(Sums::load(store, buses, times.from.minus(times.known.1), times.from).await?) } else { None };
         let causes = store.compare_causes(buses, (times.from.minus(times.known.1), times.from, times.to), CAUSES).await?;
-        Ok(Some(Self::of(times, &late, early.as_ref(), causes, (known_since, now))))
+        let before = times.is_compared().then(|| (times.from.minus(times.known.1), times.from));
+        let alerts = alert_trend::load(store, (times.to.minus(times.known.0), times.to), before).await?;
+        Ok(Some(Self { alerts, ..Self::of(times, &late, early.as_ref(), causes, (known_since, now)) }))
     }
 
     fn of(times: Times, late: &Sums, early: Option<&Sums>, causes: Vec<Cause>, known: (Option<Timestamp>, Timestamp)) -> Self {
@@ -141,7 +146,7 @@ impl Trend {
         let length = duration_words(times.length);
         let (headline, direction) = headline(&rows, &length);
         let causes = causes.into_iter().map(|cause| cause_row(cause, late.days, early.map(|early| early.days))).collect();
-        Self { headline, direction, known: times.words(known), compared: early.is_some(), rows, causes, length }
+        Self { headline, direction, known: times.words(known), compared: early.is_some(), rows, causes, alerts: Vec::new(), length }
     }
 
     /// The look of the answer.

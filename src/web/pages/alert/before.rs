@@ -1,0 +1,114 @@
+//! What changed on the bus just before an alert: rebalances, offsets that were set, replays, purges, other alerts, and failure groups
+//! that were new. The newest first: what came last explains most.
+
+use std::time::Duration;
+
+use crate::model::alert::Alert;
+use crate::model::group_event::GroupEventKind;
+use crate::model::happening::{Happened, Happening};
+use crate::model::{Timestamp, TopicName};
+use crate::store::failure_group_events::{FailureGroupEvent, FailureGroupNews};
+use crate::store::failure_groups::Buckets;
+use crate::store::happenings::About;
+use crate::store::{Store, StoreError};
+use crate::web::view::address::segment;
+use crate::web::view::marks::Marks;
+use crate::web::view::text::short;
+use crate::web::view::time;
+
+/// So long before it began.
+const WINDOW: Duration = Duration::from_mins(30);
+/// And so long after: causes are often noticed later than what they cause.
+const GRACE: Duration = Duration::from_mins(2);
+/// Lines shown.
+const MOST: usize = 12;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Before {
+    pub(super) at: Timestamp,
+    pub(super) icon: &'static str,
+    pub(super) text: String,
+    pub(super) href: String,
+    /// How long before the alert, in words.
+    pub(super) distance: String,
+}
+
+/// When the condition began to hold.
+fn began(alert: &Alert, now: Timestamp) -> Timestamp {
+    alert.standing.pending_since.into_iter().chain(alert.standing.started_at).min().unwrap_or(now)
+}
+
+pub(super) fn title(alert: &Alert, now: Timestamp) -> String {
+    format!("30 min before {}", time::clock(began(alert, now), now))
+}
+
+pub(super) async fn load(store: &Store, alert: &Alert, now: Timestamp) -> Result<Vec<Before>, StoreError> {
+    let Some(bus) = alert.bus() else { return Ok(Vec::new()) };
+    let began = began(alert, now);
+    let (from, to) = (began.minus(WINDOW), began.plus(GRACE));
+    let mut happened = store.list_happenings(&bus, About::Bus, from, to).await?;
+    happened.retain(|one| !matches!(one.what, Happened::AlertFired { number, .. } if number == alert.number));
+    let topic = alert.labels.get("topic").map(|topic| TopicName::from(topic.as_str()));
+    let news = store.list_failure_group_news(&bus, topic.as_ref(), from, to, 8).await?;
+    let mut lines = marked(&happened, Buckets { from, to, count: 32 });
+    lines.extend(news.iter().map(|news| failure_group(news, bus.as_str())));
+    for line in &mut lines {
+        line.distance = distance(line.at, began);
+    }
+    lines.sort_by_key(|line| std::cmp::Reverse(line.at));
+    lines.truncate(MOST);
+    Ok(lines)
+}
+
+/// Those that are told together on drawings are told together here.
+fn marked(happened: &[Happening], buckets: Buckets) -> Vec<Before> {
+    let icon = |at: Timestamp, href: &str| {
+        let of = happened.iter().find(|one| one.at == at);
+        of.map_or("history", |one| icon(&one.what, href))
+    };
+    let marks = Marks::of(happened, buckets).shown;
+    let line = |mark: crate::web::view::marks::Marked| Before {
+        icon: icon(mark.at, &mark.href),
+        at: mark.at,
+        text: mark.text,
+        href: mark.href,
+        distance: String::new(),
+    };
+    marks.into_iter().map(line).collect()
+}
+
+fn icon(what: &Happened, href: &str) -> &'static str {
+    match what {
+        _ if href.starts_with("/alerts/") => "bell",
+        Happened::ReplayStarted { .. } | Happened::ReplayEnded { .. } => "redo-2",
+        Happened::PurgeStarted { .. } | Happened::PurgeEnded { .. } => "scissors",
+        Happened::ToGroup { kind: GroupEventKind::OffsetsSet | GroupEventKind::OffsetsBack, .. } => "rewind",
+        Happened::ToGroup { .. } => "users",
+        Happened::AlertFired { .. } => "bell",
+    }
+}
+
+fn failure_group(news: &FailureGroupNews, bus: &str) -> Before {
+    let (icon, word) = match news.event {
+        FailureGroupEvent::New => ("inbox", "New failure group"),
+        FailureGroupEvent::Returned => ("rotate-ccw", "Failure group returned"),
+    };
+    Before {
+        at: news.at,
+        icon,
+        text: format!("{word}: {} on {}", short(&news.title, 120), short(news.topic.as_str(), 120)),
+        href: format!("/buses/{}/failure-groups/{}", segment(bus), news.fingerprint),
+        distance: String::new(),
+    }
+}
+
+fn distance(at: Timestamp, began: Timestamp) -> String {
+    if at > began {
+        return format!("{} after", time::duration_words(began.age_at(at)));
+    }
+    match at.age_at(began) {
+        none if none.as_secs() == 0 => "at that moment".to_owned(),
+        some => format!("{} before", time::duration_words(Duration::from_secs(some.as_secs()))),
+    }
+}

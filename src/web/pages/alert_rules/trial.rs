@@ -1,0 +1,231 @@
+//! What a rule would have done over recorded history, beside what the saved one would have done.
+
+use std::time::Duration;
+
+use crate::alerts::course::{coarser, courses, worst};
+use crate::alerts::history::{Range as Looks, recorded, try_rule};
+use crate::alerts::trying::{Episode, Trial, run};
+use crate::model::Timestamp;
+use crate::model::alert::Terms;
+use crate::store::failure_groups::Buckets;
+use crate::store::{Store, StoreError};
+use crate::web::view::alert as words;
+use crate::web::view::lines::{LineChart, Named, Watch};
+use crate::web::view::number::counted;
+use crate::web::view::time::duration_words;
+
+const MINUTE_MS: i64 = 60_000;
+/// Looks of a trial: one a minute of a day.
+const LOOKS: i64 = 1_440;
+/// Steps of the drawing at most.
+const STEPS: usize = 360;
+/// Alerts that are listed one by one.
+const LISTED: usize = 50;
+/// Bands of the drawing at most: more would be one.
+const BANDS: usize = 400;
+
+/// Times that can be tried: word, label, length.
+pub(in crate::web::pages) const TIMES: [(&str, &str, Duration); 3] = [
+    ("24h", "24 h", Duration::from_hours(24)),
+    ("7d", "7 d", Duration::from_hours(7 * 24)),
+    ("30d", "30 d", Duration::from_hours(30 * 24)),
+];
+
+/// A trial as a page shows it.
+#[derive(Debug)]
+pub(in crate::web::pages) struct TrialView {
+    /// The word of the time that was tried.
+    pub(in crate::web::pages) range: &'static str,
+    /// The time in words.
+    pub(in crate::web::pages) length: &'static str,
+    /// The answer.
+    pub(in crate::web::pages) strong: String,
+    /// How long, and what the saved rule would have done.
+    pub(in crate::web::pages) rest: String,
+    pub(in crate::web::pages) chart: LineChart,
+    pub(in crate::web::pages) rows: Vec<EpisodeRow>,
+    /// Alerts that are not listed.
+    pub(in crate::web::pages) left_out: usize,
+}
+
+/// An alert that there would have been.
+#[derive(Debug)]
+pub(in crate::web::pages) struct EpisodeRow {
+    pub(in crate::web::pages) started_at: Timestamp,
+    pub(in crate::web::pages) lasted: String,
+    pub(in crate::web::pages) worst: String,
+    pub(in crate::web::pages) about: String,
+}
+
+impl TrialView {
+    /// The words of the page for choosing a time: word, label, whether it is chosen.
+    pub(in crate::web::pages) fn times(&self) -> Vec<(&'static str, &'static str, bool)> {
+        TIMES.iter().map(|(word, label, _)| (*word, *label, *word == self.range)).collect()
+    }
+
+    /// Tries a rule, and the saved one where it says something else.
+    pub(in crate::web::pages) async fn load(
+        store: &Store,
+        terms: &Terms,
+        saved: Option<&Terms>,
+        range: &str,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let (range, length, time) = TIMES.iter().find(|(word, ..)| *word == range).copied().unwrap_or(TIMES[0]);
+        let looks = looks(time, now);
+        let times = looks.looks();
+        let series = recorded(store, terms, looks).await?;
+        let trial = run(terms, &times, &series);
+        let other = match saved {
+            Some(saved) if saved != terms => Some(try_rule(store, saved, looks).await?),
+            _ => None,
+        };
+        let values = worst(terms, courses(terms, times.len(), &series).values());
+        Ok(Self {
+            range,
+            length,
+            strong: strong(&trial),
+            rest: rest(&trial, other.as_ref()),
+            chart: chart(terms, looks, &trial, &values),
+            rows: trial.episodes.iter().rev().take(LISTED).map(|episode| EpisodeRow::new(terms, episode, now)).collect(),
+            left_out: trial.episodes.len().saturating_sub(LISTED),
+        })
+    }
+}
+
+impl EpisodeRow {
+    fn new(terms: &Terms, episode: &Episode, now: Timestamp) -> Self {
+        let length = duration_words(episode.started_at.age_at(episode.ended_at.unwrap_or(now)));
+        Self {
+            started_at: episode.started_at,
+            lasted: if episode.ended_at.is_none() { format!("{length}, goes on") } else { length },
+            worst: episode.worst.map_or_else(|| "no data".to_owned(), |value| words::value(value, words::unit(terms))),
+            about: words::about(&episode.labels, true),
+        }
+    }
+}
+
+/// Whole minutes up to now.
+fn looks(time: Duration, now: Timestamp) -> Looks {
+    let length = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let step_ms = (length / LOOKS / MINUTE_MS).max(1) * MINUTE_MS;
+    let to = now.as_millis().div_euclid(MINUTE_MS) * MINUTE_MS + MINUTE_MS;
+    let from = (to - length).div_euclid(step_ms) * step_ms;
+    let to = from + (to - from + step_ms - 1) / step_ms * step_ms;
+    Looks { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to), step_ms }
+}
+
+fn strong(trial: &Trial) -> String {
+    match trial.episodes.len() as u64 {
+        0 if trial.watched == 0 => "Nothing that this rule watches was recorded.".to_owned(),
+        0 => "It would not have fired.".to_owned(),
+        1 => "It would have fired once".to_owned(),
+        2 => "It would have fired twice".to_owned(),
+        many => format!("It would have fired {}", counted(many, "time", "times")),
+    }
+}
+
+fn rest(trial: &Trial, saved: Option<&Trial>) -> String {
+    let own = match trial.episodes.len() {
+        0 => format!("{} watched.", counted(trial.watched as u64, "alert was", "alerts were")),
+        1 => format!(", for {}.", duration_words(trial.firing)),
+        _ => format!(", {} in all, {} at the longest.", duration_words(trial.firing), duration_words(trial.longest)),
+    };
+    let saved = saved.map(|saved| match saved.episodes.len() as u64 {
+        0 => " The rule as saved would not have fired.".to_owned(),
+        many => format!(" The rule as saved would have fired {}, {} in all.", counted(many, "time", "times"), duration_words(saved.firing)),
+    });
+    own + &saved.unwrap_or_default()
+}
+
+fn chart(terms: &Terms, looks: Looks, trial: &Trial, values: &[Option<f64>]) -> LineChart {
+    let together = values.len().div_ceil(STEPS).max(1);
+    let mut coarse = coarser(terms, values, together);
+    let count = looks.looks().len().div_ceil(together).max(1);
+    coarse.resize(count, None);
+    let span = i64::try_from(count * together).unwrap_or(1) * looks.step_ms;
+    let to = Timestamp::from_millis(looks.from.as_millis() + span);
+    let buckets = Buckets { from: looks.from, to, count: u32::try_from(count).unwrap_or(1) };
+    let unit = words::unit(terms);
+    let watch = Watch {
+        threshold: Some(terms.burn_rate.map_or(terms.threshold, |burn| burn.factor)),
+        words: format!("fires {}", words::condition(terms)),
+        fires: bands(&trial.episodes, looks.to),
+    };
+    let name = if terms.by.is_empty() { "value" } else { "the worst of all" };
+    LineChart::watched(
+        "trial-chart",
+        words::figure(terms.figure),
+        words::drawn_unit(unit),
+        buckets,
+        vec![Named::new(name, coarse)],
+        &[],
+        &watch,
+    )
+}
+
+/// When anything would have fired; times that meet are one.
+fn bands(episodes: &[Episode], end: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+    let mut bands: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for episode in episodes {
+        let to = episode.ended_at.unwrap_or(end);
+        match bands.last_mut() {
+            Some(last) if episode.started_at <= last.1 => last.1 = last.1.max(to),
+            _ => bands.push((episode.started_at, to)),
+        }
+    }
+    bands.truncate(BANDS);
+    bands
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_millis(minute * MINUTE_MS)
+    }
+
+    fn episode(from: i64, to: Option<i64>) -> Episode {
+        Episode { labels: BTreeMap::new(), pending_since: at(from), started_at: at(from), ended_at: to.map(at), worst: None }
+    }
+
+    #[test]
+    fn a_day_is_looked_at_every_minute_and_a_month_every_half_hour() {
+        let now = Timestamp::from_millis(1_700_000_012_345);
+        for (time, step_minutes) in [(24, 1), (7 * 24, 7), (30 * 24, 30)] {
+            let looks = looks(Duration::from_hours(time), now);
+            assert_eq!(looks.step_ms, step_minutes * MINUTE_MS);
+            assert!(looks.to >= now && looks.looks().len() >= 1_440 && looks.looks().len() <= 1_442, "{}", looks.looks().len());
+        }
+    }
+
+    #[test]
+    fn alerts_at_the_same_time_are_one_band() {
+        let episodes = [episode(10, Some(20)), episode(15, Some(30)), episode(40, None)];
+        assert_eq!(bands(&episodes, at(60)), [(at(10), at(30)), (at(40), at(60))]);
+    }
+
+    #[test]
+    fn the_answer_stands_beside_that_of_the_saved_rule() {
+        let trial = |episodes: Vec<Episode>, minutes| Trial {
+            episodes,
+            watched: 3,
+            firing: Duration::from_mins(minutes),
+            longest: Duration::from_mins(20),
+        };
+        let two = trial(vec![episode(1, Some(2)), episode(3, Some(4))], 30);
+        assert_eq!(strong(&two), "It would have fired twice");
+        assert_eq!(
+            rest(&two, Some(&trial(Vec::new(), 0))),
+            ", 30 min in all, 20 min at the longest. The rule as saved would not have fired."
+        );
+        assert_eq!(strong(&trial(Vec::new(), 0)), "It would not have fired.");
+        assert_eq!(
+            rest(&trial(Vec::new(), 0), Some(&two)),
+            "3 alerts were watched. The rule as saved would have fired 2 times, 30 min in all."
+        );
+    }
+}

@@ -99,7 +99,15 @@ pub fn number_in_words(value: f64, unit: &str) -> String {
         "seconds" => format!("{} s", short(value)),
         "boolean" => if value > 0.5 { "yes" } else { "no" }.to_owned(),
         "" => short(value),
-        _ => format!("{} {unit}", short(value)),
+        _ => format!("{} {}", short(value), if short(value) == "1" { one_of(unit) } else { unit }),
+    }
+}
+
+/// `1 failure group`, but `1 times the error budget` and `1 messages/s`.
+fn one_of(unit: &str) -> &str {
+    match unit {
+        "messages" | "dead letters" | "failure groups" | "receivers" => unit.trim_end_matches('s'),
+        _ => unit,
     }
 }
 

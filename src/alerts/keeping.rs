@@ -6,6 +6,7 @@ use super::rule::{Problem, check, check_name};
 use super::silences::{Matchers, labels_of};
 use crate::lifecycle::changes::{Changes, Noun};
 use crate::model::alert::{Acknowledgement, Alert, AlertRule, AlertState, Matcher, Silence};
+use crate::model::receiver::ReceiverId;
 use crate::model::{Actor, AuditEntry, Timestamp};
 use crate::store::alerts::rules::NewRule;
 use crate::store::alerts::silences::NewSilence;
@@ -103,6 +104,21 @@ impl Alerts {
         }
         self.tell();
         Ok(())
+    }
+
+    /// Rules that tell nobody.
+    pub async fn list_untold(&self) -> Result<Vec<AlertRule>, StoreError> {
+        Ok(self.store.list_alert_rules().await?.into_iter().filter(|rule| rule.terms.receivers.is_empty()).collect())
+    }
+
+    /// Rules that tell nobody tell this receiver from now on. Answers how many there were.
+    pub async fn tell_untold(&self, receiver: ReceiverId, actor: &Actor, now: Timestamp) -> Result<u64, AlertError> {
+        let rules = self.list_untold().await?;
+        for AlertRule { number, name, enabled, mut terms, .. } in rules.iter().cloned() {
+            terms.receivers = vec![receiver];
+            self.change_rule(number, &NewRule { name, enabled, terms }, actor, now).await?;
+        }
+        Ok(rules.len() as u64)
     }
 
     /// One alert.

@@ -154,6 +154,8 @@ fn numbers_read_as_people_write_them() {
         (12.345, "messages/s", "12.3 messages/s"),
         (0.0, "boolean", "no"),
         (1_234_567.0, "messages", "1234567 messages"),
+        (1.0, "failure groups", "1 failure group"),
+        (1.0, "messages/s", "1 messages/s"),
     ] {
         assert_eq!(number_in_words(value, unit), said);
     }

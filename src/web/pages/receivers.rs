@@ -43,6 +43,7 @@ pub(super) fn routes() -> Routes {
         .post("/receivers/{id}", change)
         .post("/receivers/{id}/delete", delete)
         .post("/receivers/{id}/test", test)
+        .post("/receivers/{id}/rules", tell_untold)
 }
 
 #[derive(Template)]
@@ -102,6 +103,8 @@ struct ReceiverPage {
     rows: Vec<DeliveryRow>,
     fields: Fields,
     problem: Problem,
+    /// Rules that tell nobody.
+    untold: u64,
     may_act: bool,
 }
 
@@ -209,6 +212,7 @@ async fn answer(
         rows: recent.items.iter().map(|delivery| DeliveryRow::new(delivery, layout.now)).collect(),
         fields,
         problem,
+        untold: state.alerts().list_untold().await?.len() as u64,
         may_act,
         layout: layout.crumb("Receivers", "/receivers").titled(Section::Alerts, short(&receiver.name, 100)),
         receiver,
@@ -246,6 +250,12 @@ async fn change(
 async fn delete(Admin(caller): Admin, State(state): State<WebState>, Path(id): Path<String>) -> Result<Response, Error> {
     state.deliveries().receivers().remove(parse_id(&id)?, &caller.actor, caller.now).await?;
     Ok(to(&state, "/receivers", "Receiver deleted"))
+}
+
+async fn tell_untold(Admin(caller): Admin, State(state): State<WebState>, Path(id): Path<String>) -> Result<Response, Error> {
+    let receiver = state.deliveries().receivers().find(parse_id(&id)?).await?;
+    let rules = state.alerts().tell_untold(receiver.id, &caller.actor, caller.now).await?;
+    Ok(to(&state, &format!("/receivers/{id}"), &format!("{} it from now on", counted(rules, "rule tells", "rules tell"))))
 }
 
 /// Leads to what came of it.

@@ -92,3 +92,35 @@ async fn a_receiver_is_made_tried_changed_and_deleted_by_forms() {
     assert_eq!(deleted.header("location"), "/receivers");
     assert!(site.get("/deliveries").by(&viewer).send().await.text.contains("other hook"), "the log stays");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_tell_nobody_can_be_given_to_a_receiver_at_once() {
+    let site = Site::with(ALLOW).await;
+    let receiver = Receiver::start(Vec::new()).await;
+    let admin = site.person("mara", Role::Admin).await;
+    let rule = |name: &str, receivers: &[&str]| {
+        json!({
+            "name": name, "figure": "dead_letters_per_minute", "by": ["bus"], "comparison": ">", "threshold": 1,
+            "severity": "error", "receivers": receivers,
+        })
+        .to_string()
+    };
+    for (name, id) in [("one", "1"), ("other", "2")] {
+        let new = json!({ "name": name, "kind": "slack", "url": receiver.url("/x") }).to_string();
+        assert_eq!(site.post("/api/v1/receivers").by(&admin).json(&new).send().await.json()["id"], json!(id));
+    }
+    for (name, receivers) in [("untold", &[][..]), ("told", &["2"])] {
+        let added = site.post("/api/v1/alert-rules").by(&admin).json(&rule(name, receivers)).send().await;
+        assert_eq!(added.status, StatusCode::CREATED, "{added:?}");
+    }
+    let offered = site.get("/receivers/1").by(&admin).send().await.text;
+    assert!(offered.contains("1 rule tells nobody."), "{offered}");
+    let operator = site.person("olga", Role::Operator).await;
+    assert_eq!(site.post("/receivers/1/rules").by(&operator).form(&[]).send().await.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.post("/receivers/1/rules").by(&admin).form(&[]).send().await.header("location"), "/receivers/1");
+    let rules = site.get("/api/v1/alert-rules").by(&admin).send().await.json();
+    let told: Vec<_> =
+        rules["items"].as_array().expect("a list").iter().map(|rule| (rule["name"].clone(), rule["receivers"].clone())).collect();
+    assert!(told.contains(&(json!("untold"), json!(["1"]))) && told.contains(&(json!("told"), json!(["2"]))), "{told:?}");
+    assert!(!site.get("/receivers/1").by(&admin).send().await.text.contains("nobody."));
+}

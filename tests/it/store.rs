@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::harness::postgres::{self, Database};
 
 mod access;
+mod alert_history;
 mod alerts;
 mod arrivals;
 mod consumer_groups;

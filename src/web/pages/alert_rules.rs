@@ -92,8 +92,6 @@ impl Page for NewPage {
 #[serde(default)]
 struct RulesQuery {
     order: ShownOrder,
-    #[expect(dead_code, reason = "the frame reads it")]
-    bus: Option<String>,
 }
 
 async fn rules(

@@ -124,7 +124,7 @@ async fn list(
     let rules: HashMap<i64, AlertRule> = store.list_alert_rules().await?.into_iter().map(|rule| (rule.number, rule)).collect();
     let (living, shown) = alerts(store, &query, &layout).await?;
     let newer = query.order.as_ref().map_or(0, |order| living.iter().filter(|alert| !order.has(alert.number)).count());
-    let sections = query.order.as_ref().map_or_else(|| Sections::of(shown.clone(), now), |order| order.place(shown.clone()));
+    let sections = query.order.as_ref().map_or_else(|| Sections::of(shown.clone(), now), |order| order.place(&shown));
     let show_bus = layout.buses.len() > 1 && layout.bus.is_none();
     let told = told::Told::load(store, &shown).await?;
     let filter = OverFilter { from: range.bounds(now).0, rule: query.rule, severity: query.severity, bus: layout.bus.clone() };

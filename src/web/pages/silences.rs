@@ -120,6 +120,14 @@ impl Page for SilencePage {
 }
 
 impl SilencePage {
+    /// The number is on the button.
+    fn save_words(&self) -> String {
+        match &self.covered {
+            Some(covered) if covered.count > 0 => format!("Silence {}", counted(covered.count as u64, "alert", "alerts")),
+            _ => "Save silence".to_owned(),
+        }
+    }
+
     /// What is wrong with one condition.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass fields by reference")]
     fn about_line(&self, at: &usize) -> Option<&str> {
@@ -144,8 +152,6 @@ impl Covered {
 #[serde(default)]
 struct ListQuery {
     order: ShownOrder,
-    #[expect(dead_code, reason = "the frame reads it")]
-    bus: Option<String>,
 }
 
 async fn silences(

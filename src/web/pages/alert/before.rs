@@ -63,9 +63,11 @@ pub(super) async fn load(store: &Store, alert: &Alert, now: Timestamp) -> Result
 
 /// Those that are told together on drawings are told together here.
 fn marked(happened: &[Happening], buckets: Buckets) -> Vec<Before> {
-    let icon = |at: Timestamp, href: &str| {
-        let of = happened.iter().find(|one| one.at == at);
-        of.map_or("history", |one| icon(&one.what, href))
+    // Of several at one moment the page that is linked tells which it is.
+    let icon = |at: Timestamp, href: &str| match happened.iter().find(|one| one.at == at) {
+        _ if href.starts_with("/alerts/") => "bell",
+        Some(one) => icon(&one.what),
+        None => "history",
     };
     let marks = Marks::of(happened, buckets).shown;
     let line = |mark: crate::web::view::marks::Marked| Before {
@@ -78,9 +80,8 @@ fn marked(happened: &[Happening], buckets: Buckets) -> Vec<Before> {
     marks.into_iter().map(line).collect()
 }
 
-fn icon(what: &Happened, href: &str) -> &'static str {
+const fn icon(what: &Happened) -> &'static str {
     match what {
-        _ if href.starts_with("/alerts/") => "bell",
         Happened::ReplayStarted { .. } | Happened::ReplayEnded { .. } => "redo-2",
         Happened::PurgeStarted { .. } | Happened::PurgeEnded { .. } => "scissors",
         Happened::ToGroup { kind: GroupEventKind::OffsetsSet | GroupEventKind::OffsetsBack, .. } => "rewind",

@@ -57,7 +57,7 @@ pub(super) async fn load(store: &Store, alert: &Alert, rule: Option<&AlertRule>,
     };
     let title = words::figure(alert.details.figure);
     let named = vec![Named::new(words::about(&alert.labels, false), values)];
-    Ok((LineChart::watched("course", title, unit, buckets, named, &marks.shown, &watch), marks))
+    Ok((LineChart::watched("alert-chart", title, unit, buckets, named, &marks.shown, &watch), marks))
 }
 
 /// What the rule says now, for this alert alone; of a rule that is gone or watches something else, what the alert kept of it.

@@ -76,8 +76,8 @@ impl Editor {
         // Whoever chose another figure has not finished.
         let tried = match act {
             Act::Show => saved.is_some(),
-            Act::Glance | Act::Figure => false,
-            Act::Try | Act::Save => true,
+            Act::Glance | Act::Figure | Act::Save => false,
+            Act::Try => true,
         };
         let trial = if tried && problems.is_empty() {
             let beside = saved.map(|saved| &saved.terms);

@@ -18,7 +18,6 @@ pub(in crate::web::pages) use problems::Problems;
 /// Every field as its text. Boxes that are not ticked are not sent.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[expect(clippy::struct_excessive_bools, reason = "boxes of a form")]
 pub(in crate::web::pages) struct Fields {
     /// What the button does: `save`, `try`, or `figure` where another figure was chosen.
     pub(in crate::web::pages) act: String,

@@ -34,8 +34,6 @@ pub(in crate::web::pages) const TIMES: [(&str, &str, Duration); 3] = [
 /// A trial as a page shows it.
 #[derive(Debug)]
 pub(in crate::web::pages) struct TrialView {
-    /// The word of the time that was tried.
-    pub(in crate::web::pages) range: &'static str,
     /// The time in words.
     pub(in crate::web::pages) length: &'static str,
     /// The answer.
@@ -58,11 +56,6 @@ pub(in crate::web::pages) struct EpisodeRow {
 }
 
 impl TrialView {
-    /// The words of the page for choosing a time: word, label, whether it is chosen.
-    pub(in crate::web::pages) fn times(&self) -> Vec<(&'static str, &'static str, bool)> {
-        TIMES.iter().map(|(word, label, _)| (*word, *label, *word == self.range)).collect()
-    }
-
     /// Tries a rule, and the saved one where it says something else.
     pub(in crate::web::pages) async fn load(
         store: &Store,
@@ -71,7 +64,7 @@ impl TrialView {
         range: &str,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let (range, length, time) = TIMES.iter().find(|(word, ..)| *word == range).copied().unwrap_or(TIMES[0]);
+        let (_, length, time) = TIMES.iter().find(|(word, ..)| *word == range).copied().unwrap_or(TIMES[0]);
         let looks = looks(time, now);
         let times = looks.looks();
         let series = recorded(store, terms, looks).await?;
@@ -82,7 +75,6 @@ impl TrialView {
         };
         let values = worst(terms, courses(terms, times.len(), &series).values());
         Ok(Self {
-            range,
             length,
             strong: strong(&trial),
             rest: rest(&trial, other.as_ref()),

@@ -91,7 +91,7 @@ impl ShownAlerts {
     }
 
     /// The same alerts in the same places.
-    pub(super) fn place(&self, alerts: Vec<Alert>) -> Sections {
+    pub(super) fn place(&self, alerts: &[Alert]) -> Sections {
         let place =
             |numbers: &Vec<i64>| numbers.iter().filter_map(|number| alerts.iter().find(|alert| alert.number == *number)).cloned().collect();
         Sections { sections: self.0.iter().map(place).collect(), left_out: 0 }

@@ -15,7 +15,7 @@ use crate::web::view::time::duration_words;
 /// Rules shown; those that fired most.
 const ROWS: usize = 8;
 
-/// A time and how many days it has.
+/// A time: inclusive, and exclusive.
 pub(super) type Span = (Timestamp, Timestamp);
 
 /// A rule in both times.

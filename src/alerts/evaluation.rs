@@ -3,6 +3,7 @@
 //!
 //! Between two looks nothing is remembered here that the store does not know: another instance goes on from the same alerts.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -105,9 +106,9 @@ impl Evaluator {
             let keys: BTreeSet<WatchKey> = rules.iter().filter(|rule| rule.enabled).map(|rule| key_of(&rule.terms)).collect();
             self.watches.retain(|key, _| keys.contains(key));
             for key in keys {
-                if !self.watches.contains_key(&key) {
-                    let watch = Watch::new(&key);
-                    self.watches.insert(key, watch);
+                if let Entry::Vacant(entry) = self.watches.entry(key) {
+                    let watch = Watch::new(entry.key());
+                    entry.insert(watch);
                 }
             }
             self.rules = Some((version, rules));

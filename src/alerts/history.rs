@@ -78,20 +78,20 @@ async fn windowed(store: &Store, terms: &Terms, range: Range, window_ms: u64, lo
     match figure {
         Figure::DeadLettersPerMinute | Figure::FailureGroupsNew | Figure::FailureGroupsReturned => {
             let counts = counts(store, figure, range, steps).await?;
-            let minutes = number(steps) * range.step_ms.max(1) as f64 / 60_000.0;
+            let minutes = number(steps as u64) * number(range.step_ms.max(1).unsigned_abs()) / 60_000.0;
             let per = if figure == Figure::DeadLettersPerMinute { minutes } else { 1.0 };
-            let read = |counts: Vec<u64>| sliding(&counts, steps, looks, |sum: u64| Some(Reading::Number(sum as f64 / per)));
+            let read = |counts: Vec<u64>| sliding(&counts, steps, looks, |sum: u64| Some(Reading::Number(number(sum) / per)));
             Ok(counts.into_iter().map(|(labels, counts)| (labels, read(counts))).collect())
         }
-        _ => match parts_of(figure) {
-            Some((all, failed)) => shares(store, all, failed, range, steps, looks).await,
-            None => {
-                debug_assert!(is_windowed(figure));
-                let series = store.read_series(&query(figure, range, steps - 1)).await?;
-                let read = |buckets: &[Option<Bucket>]| merged(buckets, steps, looks, |bucket| Reading::of(figure, bucket));
-                Ok(series.into_iter().map(|one| (one.labels, read(&one.buckets))).collect())
+        _ => {
+            if let Some((all, failed)) = parts_of(figure) {
+                return shares(store, all, failed, range, steps, looks).await;
             }
-        },
+            debug_assert!(is_windowed(figure));
+            let series = store.read_series(&query(figure, range, steps - 1)).await?;
+            let read = |buckets: &[Option<Bucket>]| merged(buckets, steps, looks, |bucket| Reading::of(figure, bucket));
+            Ok(series.into_iter().map(|one| (one.labels, read(&one.buckets))).collect())
+        }
     }
 }
 
@@ -177,9 +177,9 @@ fn merged<T>(buckets: &[Option<Bucket>], steps: usize, looks: usize, read: impl 
     (0..looks).map(total).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number of steps")]
-const fn number(steps: usize) -> f64 {
-    steps as f64
+#[expect(clippy::cast_precision_loss, reason = "counts and lengths of time")]
+const fn number(value: u64) -> f64 {
+    value as f64
 }
 
 #[cfg(test)]
@@ -192,9 +192,9 @@ mod tests {
         let at = Timestamp::from_millis;
         let range = Range { from: at(0), to: at(180_000), step_ms: 60_000 };
         assert_eq!(range.looks(), [at(60_000), at(120_000), at(180_000)]);
-        let number = |sum: u64| Some(Reading::Number(sum as f64));
+        let sum = |sum: u64| Some(Reading::Number(number(sum)));
         // Two steps of before, for a window of three.
-        assert_eq!(sliding(&[1, 2, 4, 8, 16], 3, 3, number), [number(7), number(14), number(28)]);
+        assert_eq!(sliding(&[1, 2, 4, 8, 16], 3, 3, sum), [sum(7), sum(14), sum(28)]);
         let rate = |count: f64| Some(Bucket::of(Point::Count(count), 60_000));
         let totals = merged(&[rate(1.0), None, rate(4.0)], 2, 2, |bucket| Some(bucket.count()));
         assert_eq!(totals, [Some(1.0), Some(4.0)]);

@@ -64,6 +64,7 @@ struct AlertPage {
     marks: Marks,
     before: Vec<Before>,
     before_title: String,
+    nothing_before: &'static str,
     deliveries: Vec<DeliveryRow>,
     tells_nobody: bool,
     earlier: Vec<OverRow>,
@@ -159,7 +160,7 @@ async fn answer(
         number: alert.number,
         look: words::state(&alert),
         severity: words::severity(alert.details.severity, alert.standing.state != AlertState::Resolved),
-        summary: short(&alert.details.summary, 500),
+        summary: sentence(&alert.details.summary),
         lede: lede(&alert, rule.as_ref(), now),
         value: value(&alert),
         condition: condition(&alert, rule.as_ref(), now),
@@ -174,6 +175,7 @@ async fn answer(
         chart,
         marks,
         before_title: before::title(&alert, now),
+        nothing_before: if alert.bus().is_some() { NOTHING_ON_BUS } else { NOTHING_KNOWN },
         before,
         deliveries: told.of(&alert).take(DELIVERIES).map(|delivery| DeliveryRow::new(delivery, now)).collect(),
         tells_nobody: alert.details.receivers.is_empty(),
@@ -189,6 +191,16 @@ async fn answer(
         name,
     };
     render_with(status, &page, partial)
+}
+
+const NOTHING_ON_BUS: &str =
+    "No rebalance, no offsets set by hand, no replay, no purge, no other alert and no new failure group on this bus.";
+const NOTHING_KNOWN: &str = "The alert is about no bus, so nothing on one can have caused it.";
+
+/// The rule's text with an end.
+fn sentence(summary: &str) -> String {
+    let text = short(summary, 500);
+    if text.is_empty() || text.ends_with(['.', '!', '?', '…']) { text } else { format!("{text}.") }
 }
 
 /// "Fires since 02:43:15, for 31 min; nobody has it yet."

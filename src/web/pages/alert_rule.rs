@@ -141,10 +141,20 @@ fn lede(rule: &AlertRule, own: &[&Alert], editor: &Editor) -> String {
     }
 }
 
+impl RulePage {
+    /// Whether the changes go back to the beginning.
+    fn has_beginning(&self) -> bool {
+        self.changes.iter().any(|change| change.what == ADDED)
+    }
+}
+
+/// What the audit says of a new rule.
+const ADDED: &str = "added it";
+
 impl ChangeRow {
     fn new(entry: &AuditEntry) -> Self {
         let what = match entry.action.as_str() {
-            "alert_rules.add" => "added it",
+            "alert_rules.add" => ADDED,
             "alert_rules.switch_on" => "switched it on",
             "alert_rules.switch_off" => "switched it off",
             _ => "changed it",

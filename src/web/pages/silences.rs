@@ -139,6 +139,8 @@ impl Covered {
     fn lede(&self) -> String {
         match (self.count, self.active) {
             (_, 0) => "Nothing is active now; it waits for what comes.".to_owned(),
+            (0, 1) => "It does not cover the one alert that is active now.".to_owned(),
+            (1, 1) => "It covers the one alert that is active now.".to_owned(),
             (0, active) => format!("It covers none of the {} that are active now.", counted(active as u64, "alert", "alerts")),
             (count, active) if count == active => {
                 format!("It covers all {} that are active now.", counted(active as u64, "alert", "alerts"))

@@ -139,7 +139,7 @@ pub fn value(value: f64, unit: &str) -> String {
     let number = || whole_or_decimal(value);
     match unit {
         "ratio" => format!("{} %", whole_or_decimal(value * 100.0)),
-        "seconds" => seconds(value),
+        "seconds" => seconds(value).replace(".0 ", " "),
         "boolean" => if value > 0.5 { "answers" } else { "no answer" }.to_owned(),
         "" => number(),
         "dead letters/min" => format!("{} per min", number()),
@@ -208,6 +208,7 @@ mod tests {
             (3412.0, "messages", "3,412 messages"),
             (1.0, "failure groups", "1 failure group"),
             (1020.0, "seconds", "17 min"),
+            (300.0, "seconds", "5 min"),
             (0.025, "ratio", "2.5 %"),
             (0.2, "ratio", "20 %"),
             (0.0, "boolean", "no answer"),

@@ -132,11 +132,11 @@ async fn act(desk: &Desk, browser: &Browser, way: Way) {
     browser.wait_for_text("Looking at it").await;
     way.look(browser, "alert-acknowledged").await;
     browser.click("a[href^='/silences/new?alert=']").await;
-    browser.wait_for_text("It covers all 1 alert that are active now.").await;
+    browser.wait_for_text("It covers the one alert that is active now.").await;
     way.look(browser, "silence-new").await;
     browser.fill("input[name=value0]", "Something else").await;
     browser.click("button[value=preview]").await;
-    browser.wait_for_text("It covers none of the 1 alert that are active now.").await;
+    browser.wait_for_text("It does not cover the one alert that is active now.").await;
     browser.fill("input[name=value0]", "Rehearsal").await;
     browser.fill("#comment", "A rehearsal").await;
     browser.click("button[value=save]").await;

@@ -356,7 +356,7 @@ async fn a_silence_begins_with_an_alert_shows_what_it_covers_and_ends() {
     let alert = scene.fire().await;
     let new = scene.get(&format!("/silences/new?alert={}", alert.number), &scene.operator).await.text;
     let said = text(&new);
-    assert!(said.contains("It covers all 1 alert that are active now.") && said.contains("Silence 1 alert"), "{said}");
+    assert!(said.contains("It covers the one alert that is active now.") && said.contains("Silence 1 alert"), "{said}");
     assert!(new.contains("value=\"consumer_group\"") && new.contains("value=\"billing\""));
     let lines = [("label0", "consumer_group"), ("operator0", "="), ("value0", "billing"), ("label1", ""), ("value1", "")];
     let with = |more: &[(&'static str, &'static str)]| -> Vec<(&'static str, &'static str)> { lines.iter().chain(more).copied().collect() };

@@ -119,6 +119,7 @@ fn strong(trial: &Trial) -> String {
 
 fn rest(trial: &Trial, saved: Option<&Trial>) -> String {
     let own = match trial.episodes.len() {
+        0 if trial.watched == 0 => String::new(),
         0 => format!("{} watched.", counted(trial.watched as u64, "alert was", "alerts were")),
         1 => format!(", for {}.", duration_words(trial.firing)),
         _ => format!(", {} in all, {} at the longest.", duration_words(trial.firing), duration_words(trial.longest)),

@@ -120,7 +120,8 @@ impl Fields {
         match self.chosen_figure().unit() {
             _ if self.burn => "times too fast",
             "ratio" => "%",
-            "seconds" => "such as 5m",
+            // It stands in the number, such as 5m.
+            "seconds" => "",
             "boolean" => "1 answers, 0 does not",
             "dead letters/min" => "per minute",
             "messages/s" | "spans/s" => "per second",

@@ -209,16 +209,9 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         trends::STATEMENTS,
         usage::STATEMENTS,
     ];
-    let of_alerts = [
-        alerts::STATEMENTS,
-        alerts::history::STATEMENTS,
-        alerts::round::STATEMENTS,
-        alerts::rules::STATEMENTS,
-        alerts::silences::STATEMENTS,
-    ];
     let own = match db {
         Db::Sqlite { .. } => dialect::bulk::sqlite::statements(),
         Db::Postgres(_) => dialect::bulk::postgres::statements(),
     };
-    shared.into_iter().chain(of_alerts).flatten().copied().chain(own).collect()
+    shared.into_iter().chain(alerts::ALL).flatten().copied().chain(own).collect()
 }

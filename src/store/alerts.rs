@@ -26,6 +26,9 @@ macro_rules! alert_sql {
     };
 }
 
+/// Every statement about rules, alerts and silences.
+pub(super) const ALL: [&[(&str, &str)]; 5] = [STATEMENTS, history::STATEMENTS, round::STATEMENTS, rules::STATEMENTS, silences::STATEMENTS];
+
 statements! {
     const LIVING = alert_sql!("where state <> 4 order by id");
     const FIND = alert_sql!("where id = $1");

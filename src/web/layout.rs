@@ -412,13 +412,13 @@ struct Shell {
     store_failed: bool,
 }
 
-/// A shell and when it was read.
-type Kept = (Timestamp, Arc<Shell>);
+/// Shells by chosen bus, and when each was read.
+type Shells = HashMap<Option<BusId>, (Timestamp, Arc<Shell>)>;
 
 /// The shell by chosen bus, for two seconds, or until an alert changes: a page that is told of it asks at once.
 #[derive(Debug)]
 pub(super) struct ShellCache {
-    shells: tokio::sync::Mutex<(HashMap<Option<BusId>, Kept>, Receiver<Noun>)>,
+    shells: tokio::sync::Mutex<(Shells, Receiver<Noun>)>,
 }
 
 impl ShellCache {
@@ -433,7 +433,9 @@ impl ShellCache {
         let (shells, changes) = &mut *guard;
         if alerts_changed(changes) {
             // Kept for when the store does not answer, but not for those who ask now.
-            shells.values_mut().for_each(|(at, _)| *at = Timestamp::from_millis(0));
+            for (at, _) in shells.values_mut() {
+                *at = Timestamp::from_millis(0);
+            }
         }
         let last = shells.get(&bus.cloned());
         if let Some((at, shell)) = last

@@ -124,7 +124,7 @@ impl Fields {
             no_data: terms.no_data.as_str().to_owned(),
             no_data_after: duration(terms.no_data_after_ms),
             severity: terms.severity.as_str().to_owned(),
-            labels: terms.labels.iter().map(|(name, value)| format!("{name}={value}\n")).collect(),
+            labels: terms.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n"),
             summary: terms.summary.clone(),
             runbook_url: terms.runbook_url.clone().unwrap_or_default(),
             owner: terms.owner.clone().unwrap_or_default(),

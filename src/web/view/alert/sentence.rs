@@ -13,7 +13,7 @@ use crate::web::view::text::short;
 #[must_use]
 pub fn rule(terms: &Terms, receivers: &BTreeMap<ReceiverId, String>) -> String {
     let mut said = format!("{} {} when {}.", kind(terms.severity), scope(terms), when(terms));
-    for more in [clears(terms), silent(terms), told(terms, receivers)].into_iter().flatten() {
+    for more in [clears(terms), silent(terms), Some(told(terms, receivers))].into_iter().flatten() {
         said.push(' ');
         said.push_str(&more);
     }
@@ -81,12 +81,12 @@ fn silent(terms: &Terms) -> Option<String> {
     }
 }
 
-fn told(terms: &Terms, receivers: &BTreeMap<ReceiverId, String>) -> Option<String> {
+fn told(terms: &Terms, receivers: &BTreeMap<ReceiverId, String>) -> String {
     let names: Vec<String> = terms.receivers.iter().filter_map(|id| receivers.get(id)).map(|name| short(name, 60)).collect();
-    Some(match names.as_slice() {
+    match names.as_slice() {
         [] => "Tells nobody: it only shows here.".to_owned(),
         names => format!("Tells {}.", names.join(", ")),
-    })
+    }
 }
 
 /// What patterns restrict a rule to, in few words; empty when they do not.

@@ -20,11 +20,11 @@ impl Fields {
         });
         let base = usual(figure, Comparison::Above, 0.0);
         let unit = if self.burn { "times the error budget" } else { figure.unit() };
-        let threshold = self.value("threshold", &self.threshold, unit, &mut problems).unwrap_or(0.0);
+        let threshold = Self::value("threshold", &self.threshold, unit, &mut problems).unwrap_or(0.0);
         let clear = if self.clear_threshold.trim().is_empty() {
             None
         } else {
-            self.value("clear_threshold", &self.clear_threshold, unit, &mut problems)
+            Self::value("clear_threshold", &self.clear_threshold, unit, &mut problems)
         };
         let quantile = (figure.kind() == FigureKind::Durations)
             .then(|| read(&self.quantile, "quantile", "A share between 0 and 1, such as 0.95.", &mut problems));
@@ -72,7 +72,7 @@ impl Fields {
         }
     }
 
-    fn value(&self, field: &str, text: &str, unit: &str, problems: &mut Problems) -> Option<f64> {
+    fn value(field: &str, text: &str, unit: &str, problems: &mut Problems) -> Option<f64> {
         let text = text.trim().trim_end_matches('%').trim();
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
         let value = match unit {

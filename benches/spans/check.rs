@@ -1,6 +1,7 @@
 //! What stands in figures and store afterwards, against what was sent.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use redrive::metrics::bucket::Bucket;
@@ -164,5 +165,8 @@ fn totals(series: &BTreeMap<Key, Vec<Option<Bucket>>>) -> Counts {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -4,12 +4,7 @@
 //! `cargo bench --bench spans`; `REDRIVE_BENCH_SPANS` sets the number of spans of each round (default 500,000). Absolute figures belong to
 //! the machine; the ratios are what to compare.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    reason = "a benchmark generates and prints"
-)]
+#![expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a benchmark generates and prints")]
 
 use std::time::{Duration, Instant};
 
@@ -108,7 +103,7 @@ fn count_only(traffic: Traffic, size: usize) -> (f64, usize) {
             counted += request.resource_spans.iter().flat_map(|one| &one.scope_spans).map(|one| one.spans.len()).sum::<usize>();
         }
     }
-    let rate = report::per_second(counted, cost::thread() - begun);
+    let rate = report::per_second(counted, cost::thread().saturating_sub(begun));
     let (bytes, spans) = bodies.iter().fold((0, 0), |(bytes, spans), (body, some)| (bytes + body.len(), spans + some));
     (rate, bytes / spans)
 }

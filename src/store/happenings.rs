@@ -25,7 +25,7 @@ statements! {
         where b.bus = $1 and e.at >= $2 and e.at < $3 and e.kind = $4 and (e.consumer_group = $5 or cast($6 as smallint) = 1) \
         and (e.topic = $7 or cast($7 as text) is null) order by e.at desc, e.id desc limit $8";
     const ALERTS = "select id, started_at, labels, details from alerts where started_at >= $1 and started_at < $2 and bus = $3 \
-        and (cast($4 as text) is null or (topic = '' and consumer_group = '') or consumer_group = $5 \
+        and (cast($4 as text) is null or (topic = '' and consumer_group = '') or (consumer_group <> '' and consumer_group = $5) \
         or topic in (select value from json_each(cast($4 as text)))) order by started_at desc, id desc limit $6";
 }
 

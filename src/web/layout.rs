@@ -1,13 +1,7 @@
 //! The frame around every page: bus picker, navigation with counts, breadcrumb, age of the data, who is logged in.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::TryRecvError;
 
 use super::address;
 use super::context::RequestContext;
@@ -18,13 +12,13 @@ use super::view::freshness::Look;
 use super::view::text::visible_text;
 use super::{WebState, view};
 use crate::access::Via;
-use crate::lifecycle::changes::{Changes, Noun};
-use crate::model::receiver::FLAGGED_AFTER;
-use crate::model::{BusId, BusState, DeadLetterFilter, Role, Status, Timestamp};
+use crate::model::{BusId, BusState, Role, Timestamp};
 use crate::store::alerts::history::AlertCounts;
 
-/// How long what the frame shows may be reused, so that every page does not count again.
-const SHELL_KEPT: Duration = Duration::from_secs(2);
+mod shell;
+
+use shell::Shell;
+pub(super) use shell::ShellCache;
 
 /// Part of the navigation that a page belongs to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
@@ -400,85 +394,6 @@ fn freshness(shell: &Shell, bus: Option<&BusId>, now: Timestamp) -> Freshness {
     let which = if several { "Oldest of all buses: " } else { "" };
     let title = format!("{which}{name} was last read at {at}", at = at.to_rfc3339());
     Freshness { tone, icon, words, at: Some(at), title }
-}
-
-/// What every frame shows and no page should have to count itself.
-#[derive(Debug, Clone, Default)]
-struct Shell {
-    buses: Vec<BusState>,
-    open: Option<u64>,
-    flagged: u64,
-    alerts: AlertCounts,
-    store_failed: bool,
-}
-
-/// Shells by chosen bus, and when each was read.
-type Shells = HashMap<Option<BusId>, (Timestamp, Arc<Shell>)>;
-
-/// The shell by chosen bus, for two seconds, or until an alert changes: a page that is told of it asks at once.
-#[derive(Debug)]
-pub(super) struct ShellCache {
-    shells: tokio::sync::Mutex<(Shells, Receiver<Noun>)>,
-}
-
-impl ShellCache {
-    /// Nothing is kept yet.
-    pub(super) fn new(changes: &Changes) -> Self {
-        Self { shells: tokio::sync::Mutex::new((HashMap::new(), changes.subscribe())) }
-    }
-
-    /// A recent shell. While the store does not answer, the last one, marked.
-    async fn get(&self, state: &WebState, bus: Option<&BusId>, now: Timestamp) -> Arc<Shell> {
-        let mut guard = self.shells.lock().await;
-        let (shells, changes) = &mut *guard;
-        if alerts_changed(changes) {
-            // Kept for when the store does not answer, but not for those who ask now.
-            for (at, _) in shells.values_mut() {
-                *at = Timestamp::from_millis(0);
-            }
-        }
-        let last = shells.get(&bus.cloned());
-        if let Some((at, shell)) = last
-            && at.age_at(now) < SHELL_KEPT
-        {
-            return Arc::clone(shell);
-        }
-        let shell = match load(state, bus, now).await {
-            Ok(shell) => shell,
-            Err(error) => {
-                tracing::warn!(%error, "the frame of a page could not be read");
-                let last = last.map(|(_, shell)| Shell::clone(shell)).unwrap_or_default();
-                Shell { store_failed: true, ..last }
-            }
-        };
-        let shell = Arc::new(shell);
-        // Only buses that exist are kept, or addresses with made-up names would fill the memory.
-        if bus.is_none_or(|bus| shell.buses.iter().any(|known| known.id == *bus)) {
-            shells.insert(bus.cloned(), (now, Arc::clone(&shell)));
-        }
-        shell
-    }
-}
-
-/// Whether an alert changed since this was last asked, or that cannot be told.
-fn alerts_changed(changes: &mut Receiver<Noun>) -> bool {
-    let mut changed = false;
-    loop {
-        match changes.try_recv() {
-            Ok(noun) => changed |= noun == Noun::Alerts,
-            Err(TryRecvError::Lagged(_)) => changed = true,
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return changed,
-        }
-    }
-}
-
-async fn load(state: &WebState, bus: Option<&BusId>, now: Timestamp) -> Result<Shell, crate::store::StoreError> {
-    let filter = DeadLetterFilter { bus: bus.cloned().into_iter().collect(), status: vec![Status::Open], ..DeadLetterFilter::default() };
-    let buses = state.store().list_buses().await?;
-    let open = state.store().count_by_status(&filter).await?.open;
-    let flagged = state.store().count_flagged_receivers(now.minus(FLAGGED_AFTER)).await?;
-    let alerts = state.store().count_alerts(bus, now).await?;
-    Ok(Shell { buses, open: Some(open), flagged, alerts, store_failed: false })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) fn span_id(message: Message, place: u64) -> [u8; 8] {
     mixed((message.0 as u64 * 16 + place) ^ 0x5a5a_0000_0000_0000).to_be_bytes()
 }
 
-/// A number that looks random (SplitMix64).
+/// A number that looks random (`SplitMix64`).
 const fn mixed(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -187,7 +187,8 @@ fn database(operation: &str, table: &str) -> Vec<KeyValue> {
 }
 
 fn exception(at: u64) -> Event {
-    let stack: String = (0..20).map(|line| format!("\n\tat com.example.billing.Step{line}.run(Step{line}.java:{})", 31 + line)).collect();
+    let frame = |line: i32| format!("\n\tat com.example.billing.Step{line}.run(Step{line}.java:{})", 31 + line);
+    let stack = (0..20).map(frame).collect::<Vec<_>>().concat();
     let attributes = vec![
         text("exception.type", "java.net.SocketTimeoutException"),
         text("exception.message", "the bank did not answer within 2 s"),

@@ -116,9 +116,11 @@ async fn list(
     State(state): State<WebState>,
     layout: Layout,
     partial: Partial,
-    Query(query): Query<AlertsQuery>,
+    Query(mut query): Query<AlertsQuery>,
 ) -> Result<Response, Error> {
     let store = state.store();
+    // Where nothing is shown nothing can move: what is new comes at once.
+    query.order = query.order.filter(|order| order.numbers().next().is_some());
     let (now, here) = (layout.now, query.address());
     let (range, length) = query.range()?;
     let rules: HashMap<i64, AlertRule> = store.list_alert_rules().await?.into_iter().map(|rule| (rule.number, rule)).collect();

@@ -100,22 +100,37 @@ async fn hear(desk: &Desk, browser: &Browser, way: Way) {
     assert_eq!(browser.title().await, "Alerts - Redrive");
     way.look(browser, "alerts-calm").await;
     desk.rule(always()).await;
+    desk.watch(browser, way.script, "1 alert fires.").await;
     if way.script == Script::On {
         let rings = async || browser.title().await == "(1) Alerts - Redrive";
         desk.redrive.wait_until("the title says that one fires", PATIENCE, rings).await;
         assert_eq!(browser.evaluate("return document.querySelector('#nav .side-count[data-tone=bad]').textContent").await, "1");
         let icon = browser.evaluate("return document.querySelector('link[rel=icon]').getAttribute('href')").await;
         assert!(icon.as_str().is_some_and(|href| href.contains("favicon-firing")), "{icon}");
-        browser.wait_for_text("Show 1 newer").await;
-        assert_eq!(browser.count("#alerts tbody .act form").await, 0, "nothing moves by itself");
-        way.look(browser, "alerts-newer").await;
-        browser.click_link("Show 1 newer").await;
-    } else {
-        desk.watch(browser, way.script, "Rehearsal").await;
+        second(desk, browser, way).await;
     }
     browser.wait_for_text("1 alert fires.").await;
     assert_eq!(browser.title().await, "(1) Alerts - Redrive");
     way.look(browser, "alerts-firing").await;
+}
+
+/// What fires while somebody looks at the list waits behind a link.
+async fn second(desk: &Desk, browser: &Browser, way: Way) {
+    let mut other = always();
+    other["name"] = json!("Another");
+    let other = desk.rule(other).await;
+    browser.wait_for_text("Show 1 newer").await;
+    assert_eq!(browser.count("#alerts tbody .act form").await, 1, "nothing moves by itself");
+    way.look(browser, "alerts-newer").await;
+    browser.click_link("Show 1 newer").await;
+    browser.wait_for_text("2 alerts fire, and nobody has them yet.").await;
+    let path = desk.redrive.url(&format!("/api/v1/alert-rules/{other}"));
+    assert!(desk.client.delete(path).send().await.expect("redrive answers").status().is_success());
+    let over = async || {
+        browser.goto(&desk.redrive.url("/alerts")).await;
+        browser.text().await.contains("1 alert fires.")
+    };
+    desk.redrive.wait_until("the other alert ends with its rule", PATIENCE, over).await;
 }
 
 /// Somebody has it, and then nobody is told of it for a while.

@@ -110,7 +110,7 @@ async fn rules_that_tell_nobody_can_be_given_to_a_receiver_at_once() {
         assert_eq!(site.post("/api/v1/receivers").by(&admin).json(&new).send().await.json()["id"], json!(id));
     }
     for (name, receivers) in [("untold", &[][..]), ("told", &["2"])] {
-        let added = site.post("/api/v1/alert-rules").by(&admin).json(&rule(name, receivers)).send().await;
+        let added = site.post("/api/v1/alert-rules").by(&admin).json(rule(name, receivers)).send().await;
         assert_eq!(added.status, StatusCode::CREATED, "{added:?}");
     }
     let offered = site.get("/receivers/1").by(&admin).send().await.text;

@@ -104,7 +104,10 @@ fn text(html: &str) -> String {
     let mut inside = false;
     for c in html.chars() {
         match c {
-            '<' => inside = true,
+            '<' => {
+                inside = true;
+                text.push(' ');
+            }
             '>' => inside = false,
             _ if !inside => text.push(c),
             _ => {}

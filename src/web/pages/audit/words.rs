@@ -85,14 +85,14 @@ pub(super) fn act(action: &str) -> String {
     words.to_owned()
 }
 
-/// What an act was about, and where it can be seen: a filter of a list, a replay, a policy or a purge.
+/// What an act was about, and where it can be seen: a filter of a list, or a page of its own.
 pub(super) fn target(action: &str, target: &str) -> (String, Option<String>) {
     let is_query = target.starts_with('?') && !target.contains(['"', '<', '>', ' ', '#', '\\']);
     if action == "dead_letters.export" && is_query {
         return (target.to_owned(), Some(format!("/dead-letters{target}")));
     }
     let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    for list in ["/replays/", "/replay-policies/", "/receivers/", "/deliveries/"] {
+    for list in ["/replays/", "/replay-policies/", "/receivers/", "/deliveries/", "/alert-rules/", "/alerts/", "/silences/"] {
         let named = target.strip_prefix(list).and_then(|rest| rest.strip_suffix(')')?.split_once(" ("));
         if let Some((id, name)) = named.filter(|(id, _)| is_id(id)) {
             return (name.to_owned(), Some(format!("{list}{id}")));

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_alert_leads_to_what_explains_it() {
-        let from = "from=2026-11-24T02%3A43%3A00Z";
+        let from = "from=2026-11-24T02%3A43%3A00.000Z";
         for (figure, labels, page) in [
             (Figure::DeadLettersPerMinute, &[("bus", "prod"), ("topic", "t&x")][..], format!("/dead-letters?bus=prod&topic=t%26x&{from}")),
             (Figure::DeadLettersOpen, &[("bus", "prod"), ("fingerprint", "v1-0f")], "/buses/prod/failure-groups/v1-0f".to_owned()),

@@ -150,6 +150,13 @@ impl Browser {
     /// Clicks the first element that matches.
     pub(crate) async fn click(&self, css: &str) {
         let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("no {css}: {error}"));
+        if element.click().await.is_ok() {
+            return;
+        }
+        // It lies behind the bar at the top: a person scrolls a little further.
+        let place = serde_json::to_value(&element).expect("an element has an id");
+        let scrolled = self.client.execute("arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })", vec![place]).await;
+        scrolled.unwrap_or_else(|error| panic!("{css} cannot be scrolled to: {error}"));
         element.click().await.unwrap_or_else(|error| panic!("{css} cannot be clicked: {error}"));
     }
 

@@ -231,6 +231,9 @@ async fn a_discard_of_20_000_killed_in_the_middle_completes_exactly() {
     let store = Store::open(&settings).await.expect("the store opens");
     assert_eq!([count(&store, Status::Open).await, count(&store, Status::Discarded).await], [20_000, 0]);
     let expected = ["dead_letters.discard", "dead_letters.restore"].map(|action| (action.to_owned(), Some(20_000), "done".to_owned()));
-    assert_eq!(audit(&store).await, expected, "each act is in the audit once");
+    let mut acts = audit(&store).await;
+    // The first start adds rules.
+    acts.retain(|(action, ..)| action != "alert_rules.add");
+    assert_eq!(acts, expected, "each act is in the audit once");
     store.close().await;
 }

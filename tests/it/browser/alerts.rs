@@ -110,7 +110,8 @@ async fn hear(desk: &Desk, browser: &Browser, way: Way) {
         second(desk, browser, way).await;
     }
     browser.wait_for_text("1 alert fires.").await;
-    assert_eq!(browser.title().await, "(1) Alerts - Redrive");
+    let one = async || browser.title().await == "(1) Alerts - Redrive";
+    desk.redrive.wait_until("the title says that one fires", PATIENCE, one).await;
     way.look(browser, "alerts-firing").await;
 }
 

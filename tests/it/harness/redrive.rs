@@ -183,7 +183,8 @@ impl Redrive {
         let begun = Instant::now();
         while begun.elapsed() < OPENING {
             let answer = reqwest::get(self.url("/api/v1/openapi.json")).await;
-            if answer.is_ok_and(|answer| answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE) || self.exit_status().is_some() {
+            if answer.is_ok_and(|answer| answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE) || self.ended_by_itself().is_some() {
+                // Whoever waits for its end hears of it there.
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

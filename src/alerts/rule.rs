@@ -1,5 +1,5 @@
 //! What a rule means: which series it is about, which of them make one alert, which value they have together, and what is said of it.
-//! [`check`] tells what is wrong with a rule before it is kept.
+//! [`mod@check`] tells what is wrong with a rule before it is kept.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ pub fn label_of(labels: &Labels, label: Label) -> Option<&str> {
 pub struct Patterns(Vec<(Label, Glob)>);
 
 impl Patterns {
-    /// Reads a filter. Patterns that cannot be read fit nothing: [`check`] keeps them out.
+    /// Reads a filter. Patterns that cannot be read fit nothing: [`check()`] keeps them out.
     #[must_use]
     pub fn new(filter: &Filter) -> Option<Self> {
         let patterns = filter.iter().map(|(label, pattern)| Some((*label, Glob::of_names(pattern).ok()?)));

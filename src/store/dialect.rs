@@ -68,7 +68,7 @@ macro_rules! in_transaction {
     }};
 }
 
-/// Runs one statement that stands for itself on the writer; one that returns rows is [`returned`]'s.
+/// Runs one statement that stands for itself on the writer; one that returns rows is `returned!`'s.
 macro_rules! write_one {
     ($store:expr, |$pool:ident| $body:expr) => {
         match &$store.inner.db {

@@ -3,6 +3,7 @@
 //!
 //! Limits and names of fields: the kinds' own documentation, of 2026.
 
+use super::rule::number_in_words;
 use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus, Reason};
 use crate::model::receiver::{Endpoint, ReceiverKind};
 use crate::model::{Timestamp, alert::Severity};
@@ -128,11 +129,10 @@ fn heading(notification: &Notification) -> String {
     format!("{test}{word}: {rule}{more}")
 }
 
-/// One alert's figure in words: `12,345 messages, threshold 10,000`.
+/// One alert's figure in words: `12,345 messages, threshold 10,000 messages`; `25 %, threshold 20 %`.
 fn measured(alert: &NotifiedAlert) -> String {
-    let unit = if alert.unit.is_empty() { String::new() } else { format!(" {}", alert.unit) };
-    let value = alert.value.map_or_else(|| "no data".to_owned(), |value| format!("{}{unit}", text::number(value)));
-    format!("{value}, threshold {}", text::number(alert.threshold))
+    let value = alert.value.map_or_else(|| "no data".to_owned(), |value| number_in_words(value, &alert.unit));
+    format!("{value}, threshold {}", number_in_words(alert.threshold, &alert.unit))
 }
 
 /// A link that a chat can show; relative and other addresses are none.

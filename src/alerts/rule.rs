@@ -14,7 +14,7 @@ mod reading;
 mod text;
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 pub use check::{PLACEHOLDERS, Problem, check, check_name};
 pub use reading::{Reading, is_sparse, observation, parts_of};

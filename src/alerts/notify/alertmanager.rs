@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::text::{cut, line, number};
+use super::text::{cut, line};
 use super::{Shipment, standing};
+use crate::alerts::rule::number_in_words;
 use crate::model::Timestamp;
 use crate::model::notification::{NotifiedAlert, NotifiedStatus, Reason};
 
@@ -134,12 +135,11 @@ fn labels(alert: &NotifiedAlert) -> BTreeMap<String, String> {
 }
 
 fn annotations(alert: &NotifiedAlert) -> BTreeMap<String, String> {
-    let unit = if alert.unit.is_empty() { String::new() } else { format!(" {}", alert.unit) };
-    let value = alert.value.map(|value| format!("{}{unit}", number(value)));
+    let in_words = |value| number_in_words(value, &alert.unit);
     let all = [
         ("summary", Some(cut(&alert.summary, MAX_TEXT))),
-        ("value", value),
-        ("threshold", Some(format!("{}{unit}", number(alert.threshold)))),
+        ("value", alert.value.map(in_words)),
+        ("threshold", Some(in_words(alert.threshold))),
         ("runbook_url", alert.runbook_url.clone()),
         ("owner", alert.owner.clone()),
     ];

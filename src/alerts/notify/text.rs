@@ -24,25 +24,6 @@ pub(super) fn line(text: &str, limit: usize) -> String {
     cut(&text.replace(['\n', '\r'], " "), limit)
 }
 
-/// A number as a person reads it: thousands with commas, three digits after the point at most.
-pub(super) fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return value.to_string();
-    }
-    let text = format!("{:.3}", value.abs());
-    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
-    let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    let rest = rest.trim_end_matches('0');
-    let sign = if value < 0.0 { "-" } else { "" };
-    if rest.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{rest}") }
-}
-
 /// Writes a backslash before each of these characters.
 pub(super) fn escaped(text: &str, special: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
@@ -56,7 +37,7 @@ pub(super) fn escaped(text: &str, special: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, escaped, number};
+    use super::{cut, escaped};
 
     #[test]
     fn what_is_cut_stays_within_the_limit_and_says_so() {
@@ -65,13 +46,6 @@ mod tests {
         assert_eq!(cut("a\u{1F600}b\u{1F600}", 4), "a\u{1F600}…", "a character of two units is not torn");
         assert_eq!(cut("a\0b", 9), "a b");
         assert_eq!(cut("abc", 0), "");
-    }
-
-    #[test]
-    fn numbers_read_well() {
-        for (value, text) in [(12_345.0, "12,345"), (0.1234, "0.123"), (1_000_000.5, "1,000,000.5"), (-2.0, "-2"), (0.0, "0")] {
-            assert_eq!(number(value), text);
-        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(in crate::alerts) fn terms() -> Terms {
 }
 
 /// An alert that fires.
-pub(in crate::alerts) fn alert(number: i64, figure: Figure, labels: &[(&str, &str)]) -> Alert {
+pub(crate) fn alert(number: i64, figure: Figure, labels: &[(&str, &str)]) -> Alert {
     let now = crate::model::Timestamp::from_millis(1_700_000_000_000);
     let terms = terms();
     let standing = Standing { state: AlertState::Firing, started_at: Some(now), ..crate::alerts::state::inactive(now) };
@@ -139,9 +139,12 @@ fn texts_have_their_placeholders_filled_and_run_nothing() {
     };
     let about = text(&[("bus", "prod"), ("consumer_group", "{value}<b>")]);
     let said = summary("Lag", &terms, &about, Some(1_234.0));
-    assert_eq!(said, "{value}<b> is 1234 messages behind on any topic ({pay}, over 1000 messages)", "what a label holds is no placeholder");
+    assert_eq!(
+        said, "{value}<b> is 1,234 messages behind on any topic ({pay}, over 1,000 messages)",
+        "what a label holds is no placeholder"
+    );
     let usual = Terms { summary: String::new(), ..terms };
-    assert_eq!(summary("Lag", &usual, &text(&[("bus", "prod")]), None), "Lag: no data > 1000 messages (prod, any consumer group)");
+    assert_eq!(summary("Lag", &usual, &text(&[("bus", "prod")]), None), "Lag: no data > 1,000 messages (prod, any consumer group)");
 }
 
 #[test]
@@ -153,7 +156,9 @@ fn numbers_read_as_people_write_them() {
         (0.25, "seconds", "0.25 s"),
         (12.345, "messages/s", "12.3 messages/s"),
         (0.0, "boolean", "no"),
-        (1_234_567.0, "messages", "1234567 messages"),
+        (-2.0, "messages", "-2 messages"),
+        (12_345.0, "messages", "12,345 messages"),
+        (1_234_567.0, "messages", "1,234,567 messages"),
         (1.0, "failure groups", "1 failure group"),
         (1.0, "messages/s", "1 messages/s"),
     ] {

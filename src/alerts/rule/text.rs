@@ -86,7 +86,7 @@ fn in_unit(terms: &Terms, value: f64) -> String {
     number_in_words(value, unit(terms))
 }
 
-/// A value with its unit as people write it: `12.5 %`, `5m 30s`, `1200 messages`.
+/// A value with its unit as people write it: `12.5 %`, `5m 30s`, `1,200 messages`.
 #[must_use]
 pub fn number_in_words(value: f64, unit: &str) -> String {
     match unit {
@@ -111,10 +111,10 @@ fn one_of(unit: &str) -> &str {
     }
 }
 
-/// Three digits that count, or all of a whole number.
+/// Three digits that count, or all of a whole number, with commas.
 fn short(value: f64) -> String {
     if value.fract() == 0.0 || value.abs() >= 1_000.0 {
-        return format!("{value:.0}");
+        return with_commas(&format!("{value:.0}"));
     }
     let places = if value.abs() >= 100.0 {
         0
@@ -127,6 +127,19 @@ fn short(value: f64) -> String {
     };
     let text = format!("{value:.places$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// Commas between groups of three digits.
+fn with_commas(whole: &str) -> String {
+    let digits = whole.trim_start_matches('-').len();
+    let mut text = String::with_capacity(whole.len() + digits / 3);
+    for (at, digit) in whole.chars().rev().enumerate() {
+        if at > 0 && at < digits && at.is_multiple_of(3) {
+            text.insert(0, ',');
+        }
+        text.insert(0, digit);
+    }
+    text
 }
 
 /// Two units at most: `1d 4h`, `5m`, `90s` is `1m 30s`.

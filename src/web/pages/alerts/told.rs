@@ -9,13 +9,15 @@ use crate::store::{Store, StoreError};
 use crate::web::view::look::Look;
 use crate::web::view::time;
 
-/// So many of the newest deliveries are looked through; of what was told before them only the deliveries' page knows.
+/// So many of the newest deliveries are looked through; of what was told before them only the deliveries' page knows, and that is said.
 const NEWEST: u32 = 200;
 
 /// The newest deliveries.
 #[derive(Debug, Default)]
 pub(in crate::web::pages) struct Told {
     deliveries: Vec<Delivery>,
+    /// There are more, made at this time or before.
+    more_before: Option<Timestamp>,
 }
 
 impl Told {
@@ -24,7 +26,9 @@ impl Told {
         if alerts.iter().all(|alert| alert.details.receivers.is_empty()) {
             return Ok(Self::default());
         }
-        Ok(Self { deliveries: store.list_deliveries(&DeliveryFilter::default(), &PageRequest::first(NEWEST)).await?.items })
+        let page = store.list_deliveries(&DeliveryFilter::default(), &PageRequest::first(NEWEST)).await?;
+        let more_before = page.items.last().filter(|_| page.next_cursor.is_some()).map(|oldest| oldest.created_at);
+        Ok(Self { deliveries: page.items, more_before })
     }
 
     /// Deliveries that told of an alert, the newest first.
@@ -58,7 +62,9 @@ impl Told {
         let (made, delivered) = (all.len(), count(DeliveryState::Delivered));
         let look = |icon, tone| Some(Look { word: "", icon, tone });
         if made == 0 {
-            return plain("nobody told yet");
+            let since = alert.standing.started_at;
+            let unseen = self.more_before.zip(since).is_some_and(|(before, since)| since <= before);
+            return plain(if unseen { "not by the newest 200 deliveries" } else { "nobody told yet" });
         }
         if count(DeliveryState::GivenUp) > 0 {
             return (look("circle-x", "bad"), format!("{delivered} of {made}, {} given up", count(DeliveryState::GivenUp)));
@@ -73,5 +79,26 @@ impl Told {
             return (look("send", "busy"), format!("{delivered} of {made} delivered"));
         }
         (look("circle-check", "ok"), format!("{delivered} of {made} delivered"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::rule::tests::alert;
+    use crate::model::figure::Figure;
+    use crate::model::receiver::ReceiverId;
+
+    #[test]
+    fn what_was_told_before_the_newest_deliveries_is_not_denied() {
+        let at = Timestamp::from_millis;
+        let mut alert = alert(1, Figure::ConsumerGroupLagMessages, &[("bus", "prod")]);
+        alert.standing.state = AlertState::Firing;
+        alert.standing.started_at = Some(at(5_000));
+        alert.details.receivers = vec![ReceiverId(1)];
+        let words = |more_before| Told { deliveries: Vec::new(), more_before }.words(&alert, None, at(9_000)).1;
+        assert_eq!(words(None), "nobody told yet");
+        assert_eq!(words(Some(at(4_000))), "nobody told yet");
+        assert_eq!(words(Some(at(6_000))), "not by the newest 200 deliveries");
     }
 }

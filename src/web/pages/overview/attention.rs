@@ -9,9 +9,10 @@ use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::web::view::address::{Address, segment};
-use crate::web::view::alert::about;
+use crate::web::view::alert::{self as words, about};
 use crate::web::view::freshness::{Condition, Freshness};
 use crate::web::view::group_row::{group_address, name_and_message};
+use crate::web::view::look::Look;
 use crate::web::view::number::{counted, grouped, size};
 use crate::web::view::partition_problem::TopicProblem;
 use crate::web::view::range::Range;
@@ -42,15 +43,18 @@ pub(super) struct Attention {
     pub(super) href: String,
     /// What that page is.
     pub(super) action: &'static str,
+    /// Of an alert, what its rule says how bad it is.
+    pub(super) severity: Option<Severity>,
 }
 
 impl Attention {
-    pub(super) const fn word(&self) -> &'static str {
-        if self.is_bad() { "Critical" } else { "Warning" }
-    }
-
-    pub(super) const fn icon(&self) -> &'static str {
-        if self.is_bad() { "octagon-x" } else { "triangle-alert" }
+    /// How bad it is.
+    pub(super) const fn look(&self) -> Look {
+        let usual = if self.is_bad() { Severity::Critical } else { Severity::Warning };
+        match self.severity {
+            Some(severity) => words::severity(severity, true),
+            None => words::severity(usual, true),
+        }
     }
 
     pub(super) const fn is_bad(&self) -> bool {
@@ -85,6 +89,7 @@ fn not_ready(text: &str) -> Attention {
         since: None,
         href: "/health/ready".to_owned(),
         action: "See readiness",
+        severity: None,
     }
 }
 
@@ -103,6 +108,7 @@ fn firing(figures: &Overview) -> Vec<Attention> {
             since: alert.standing.started_at,
             href: format!("/alerts/{}", alert.number),
             action: "See alert",
+            severity: Some(alert.details.severity),
         }
     };
     let mut rows: Vec<Attention> = figures.firing.iter().take(MAX_OF_A_KIND).map(row).collect();
@@ -116,6 +122,7 @@ fn firing(figures: &Overview) -> Vec<Attention> {
             since: rest.iter().filter_map(|alert| alert.standing.started_at).min(),
             href: "/alerts".to_owned(),
             action: "See alerts",
+            severity: rest.iter().map(|alert| alert.details.severity).min(),
         });
     }
     rows
@@ -124,7 +131,16 @@ fn firing(figures: &Overview) -> Vec<Attention> {
 fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {
     let name = short(state.id.as_str(), 80);
     let href = "/buses".to_owned();
-    let row = |tone, what, evidence, since| Attention { tone, what, evidence, place: name.clone(), since, href, action: "See bus" };
+    let row = |tone, what, evidence, since| Attention {
+        tone,
+        what,
+        evidence,
+        place: name.clone(),
+        since,
+        href,
+        action: "See bus",
+        severity: None,
+    };
     let freshness = Freshness::of(state, now);
     let (tone, reason) = (freshness.look().tone, freshness.reason().map(|reason| short(&reason, 400)));
     match (freshness.condition, reason) {
@@ -156,6 +172,7 @@ fn behind(figures: &Overview) -> Vec<Attention> {
             since: group.standing.since,
             href: format!("/buses/{}/consumer-groups/{}", segment(group.bus.as_str()), segment(group.name.as_str())),
             action: "See group",
+            severity: None,
         }
     };
     let mut rows: Vec<Attention> = troubled.iter().take(MAX_OF_A_KIND).map(row).collect();
@@ -170,6 +187,7 @@ fn behind(figures: &Overview) -> Vec<Attention> {
             since: None,
             href: format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str())),
             action: "See groups",
+            severity: None,
         });
     }
     rows
@@ -186,6 +204,7 @@ fn stopped_policy(policy: &Policy) -> Attention {
         since: policy.gave_up_at,
         href: format!("/replay-policies/{}", policy.number),
         action: "See policy",
+        severity: None,
     }
 }
 
@@ -219,6 +238,7 @@ fn arrivals(figures: &Overview, range: Range) -> Option<Attention> {
         since,
         href,
         action,
+        severity: None,
     })
 }
 
@@ -250,6 +270,7 @@ fn failing_group(what: &str, group: &FailureGroup, figures: &Overview, range: Ra
         since: Some(group.first_seen),
         href: group_address(&group.bus, group.fingerprint),
         action: "See failure group",
+        severity: None,
     }
 }
 
@@ -278,6 +299,7 @@ fn more_groups(rest: &[&FailureGroup], beyond: bool, range: Range, href: &str) -
         since: oldest,
         href: href.to_owned(),
         action: "See failure groups",
+        severity: None,
     })
 }
 
@@ -294,6 +316,7 @@ fn partitions(problems: &[TopicProblem]) -> Vec<Attention> {
         since: Some(problem.since),
         href: problem.href(),
         action: "See topic",
+        severity: None,
     };
     let mut list: Vec<_> = problems.iter().take(MAX_OF_A_KIND).map(row).collect();
     let rest = &problems[list.len()..];
@@ -309,6 +332,7 @@ fn partitions(problems: &[TopicProblem]) -> Vec<Attention> {
             since: Some(first.since),
             href: Address::new("/topics").and("bus", first.bus.as_str()).to_string(),
             action: "See topics",
+            severity: None,
         });
     }
     list
@@ -332,6 +356,7 @@ fn gaps(figures: &Overview) -> Vec<Attention> {
             since: Some(gap.at),
             href: format!("/buses/{}/topics/{}", segment(gap.bus.as_str()), segment(gap.topic.as_str())),
             action: "See topic",
+            severity: None,
         })
         .collect()
 }
@@ -356,5 +381,6 @@ fn store(usage: &StoreUsage) -> Option<Attention> {
         since: None,
         href: "#stored".to_owned(),
         action: "See what is stored",
+        severity: None,
     })
 }

@@ -19,6 +19,7 @@ pub mod page;
 pub mod partition_problem;
 pub mod policy;
 pub mod purge;
+pub mod quantity;
 pub mod receiver;
 pub mod record;
 pub mod replay;

@@ -3,8 +3,8 @@
 //!
 //! Limits and names of fields: the kinds' own documentation, of 2026.
 
-use super::rule::number_in_words;
 use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus, Reason};
+use crate::model::quantity::number_in_words;
 use crate::model::receiver::{Endpoint, ReceiverKind};
 use crate::model::{Timestamp, alert::Severity};
 

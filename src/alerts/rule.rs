@@ -18,7 +18,7 @@ pub(crate) mod tests;
 
 pub use check::{PLACEHOLDERS, Problem, check, check_name};
 pub use reading::{Reading, is_sparse, observation, parts_of};
-pub use text::{number_in_words, summary};
+pub use text::summary;
 
 /// The labels that a figure's series have.
 #[must_use]

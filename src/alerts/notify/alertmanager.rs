@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::text::{cut, line};
 use super::{Shipment, standing};
-use crate::alerts::rule::number_in_words;
 use crate::model::Timestamp;
 use crate::model::notification::{NotifiedAlert, NotifiedStatus, Reason};
+use crate::model::quantity::number_in_words;
 
 /// Path of the API that takes alerts.
 const API: &str = "/api/v2/alerts";

@@ -147,25 +147,6 @@ fn texts_have_their_placeholders_filled_and_run_nothing() {
     assert_eq!(summary("Lag", &usual, &text(&[("bus", "prod")]), None), "Lag: no data > 1,000 messages (prod, any consumer group)");
 }
 
-#[test]
-fn numbers_read_as_people_write_them() {
-    for (value, unit, said) in [
-        (0.125, "ratio", "12.5 %"),
-        (330.0, "seconds", "5m 30s"),
-        (90_000.0, "seconds", "1d 1h"),
-        (0.25, "seconds", "0.25 s"),
-        (12.345, "messages/s", "12.3 messages/s"),
-        (0.0, "boolean", "no"),
-        (-2.0, "messages", "-2 messages"),
-        (12_345.0, "messages", "12,345 messages"),
-        (1_234_567.0, "messages", "1,234,567 messages"),
-        (1.0, "failure groups", "1 failure group"),
-        (1.0, "messages/s", "1 messages/s"),
-    ] {
-        assert_eq!(number_in_words(value, unit), said);
-    }
-}
-
 type Change<'a> = &'a dyn Fn(&mut Terms);
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::alert::{Label, Terms};
+use crate::model::quantity::{duration, number_in_words};
 
 /// A piece of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,72 +85,4 @@ pub(super) fn unit(terms: &Terms) -> &'static str {
 
 fn in_unit(terms: &Terms, value: f64) -> String {
     number_in_words(value, unit(terms))
-}
-
-/// A value with its unit as people write it: `12.5 %`, `5m 30s`, `1,200 messages`.
-#[must_use]
-pub fn number_in_words(value: f64, unit: &str) -> String {
-    match unit {
-        "ratio" => format!("{} %", short(value * 100.0)),
-        "seconds" if value.abs() >= 60.0 && value.is_finite() => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length of time that is shown")]
-            let millis = (value.abs().min(1e15).round() * 1e3) as u64;
-            format!("{}{}", if value < 0.0 { "-" } else { "" }, duration(millis))
-        }
-        "seconds" => format!("{} s", short(value)),
-        "boolean" => if value > 0.5 { "yes" } else { "no" }.to_owned(),
-        "" => short(value),
-        _ => format!("{} {}", short(value), if short(value) == "1" { one_of(unit) } else { unit }),
-    }
-}
-
-/// `1 failure group`, but `1 times the error budget` and `1 messages/s`.
-fn one_of(unit: &str) -> &str {
-    match unit {
-        "messages" | "dead letters" | "failure groups" | "receivers" => unit.trim_end_matches('s'),
-        _ => unit,
-    }
-}
-
-/// Three digits that count, or all of a whole number, with commas.
-fn short(value: f64) -> String {
-    if value.fract() == 0.0 || value.abs() >= 1_000.0 {
-        return with_commas(&format!("{value:.0}"));
-    }
-    let places = if value.abs() >= 100.0 {
-        0
-    } else if value.abs() >= 10.0 {
-        1
-    } else if value.abs() >= 1.0 {
-        2
-    } else {
-        4
-    };
-    let text = format!("{value:.places$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
-/// Commas between groups of three digits.
-fn with_commas(whole: &str) -> String {
-    let digits = whole.trim_start_matches('-').len();
-    let mut text = String::with_capacity(whole.len() + digits / 3);
-    for (at, digit) in whole.chars().rev().enumerate() {
-        if at > 0 && at < digits && at.is_multiple_of(3) {
-            text.insert(0, ',');
-        }
-        text.insert(0, digit);
-    }
-    text
-}
-
-/// Two units at most: `1d 4h`, `5m`, `90s` is `1m 30s`.
-fn duration(millis: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let Some(first) = UNITS.iter().position(|(_, length)| millis >= *length) else { return format!("{millis} ms") };
-    let (unit, length) = UNITS[first];
-    let rest = UNITS.get(first + 1).map_or(0, |(_, next)| millis % length / next);
-    match UNITS.get(first + 1) {
-        Some((next, _)) if rest > 0 => format!("{}{unit} {rest}{next}", millis / length),
-        _ => format!("{}{unit}", millis / length),
-    }
 }

@@ -15,8 +15,8 @@ use crate::replay::scene::section;
 
 /// Messages of each producer.
 pub(super) const COUNT: usize = 12;
-/// The clocks that an SDK and its program read may differ by so much.
-const CLOCKS: i64 = 5_000_000;
+/// The clocks that an SDK and its program read may differ by so much: one is set right now and then, the other only counts on.
+const CLOCKS: i64 = 50_000_000;
 
 /// How a program exports.
 #[derive(Debug, Clone, Copy)]

@@ -178,9 +178,7 @@ impl Deriver {
         for some in keeps.chunks(500) {
             store.keep_traces(some, now).await?;
         }
-        for chunk in linking {
-            store.keep_linked_by(*chunk, now).await?;
-        }
+        store.keep_linked_by(linking, now).await?;
         Ok(())
     }
 

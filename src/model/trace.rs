@@ -1,5 +1,7 @@
 //! Traces as the store knows them: why they are kept, and the spans that people look for.
 
+use std::borrow::Cow;
+
 use super::Timestamp;
 use super::span::{Operation, Span, SpanId, TraceId};
 
@@ -122,19 +124,26 @@ pub struct NotedSpan {
 }
 
 impl NotedSpan {
+    /// Whether anything is noted of a span.
+    #[must_use]
+    pub fn is_of(span: &Span) -> bool {
+        span.messaging.is_some() || span.parent.is_none() || span.failed()
+    }
+
     /// What is noted of a span, if anything.
     #[must_use]
     pub fn of(span: &Span) -> Option<Self> {
-        let messaging = span.messaging.as_deref();
-        if messaging.is_none() && span.parent.is_some() && !span.failed() {
+        if !Self::is_of(span) {
             return None;
         }
+        let messaging = span.messaging.as_deref();
+        let cut = |text: &str| noted_text(text).into_owned();
         Some(Self {
             trace_id: span.trace_id,
             span_id: span.span_id,
             parent: span.parent,
             started_at: span.started_at(),
-            duration_us: i64::try_from(span.duration().as_micros()).unwrap_or(i64::MAX),
+            duration_us: duration_us(span),
             operation: messaging.map_or(Operation::Other, |messaging| messaging.operation),
             failed: span.failed(),
             service: cut(&span.service),
@@ -156,13 +165,21 @@ pub struct TraceLink {
     pub to: (TraceId, SpanId),
 }
 
-/// The beginning of a text, and no NUL, which PostgreSQL does not take.
-fn cut(text: &str) -> String {
+/// How long a span took, in microseconds.
+#[must_use]
+pub fn duration_us(span: &Span) -> i64 {
+    i64::try_from(span.duration().as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The beginning of a text as it is noted, and no NUL, which PostgreSQL does not take.
+#[must_use]
+pub fn noted_text(text: &str) -> Cow<'_, str> {
     let mut end = text.len().min(LONGEST_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].replace('\0', "\u{fffd}")
+    let text = &text[..end];
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// Which spans a search is for; every field narrows.
@@ -205,7 +222,7 @@ mod tests {
 
     #[test]
     fn long_names_are_cut_between_letters() {
-        assert_eq!(cut(&"ä".repeat(150)).len(), LONGEST_TEXT);
-        assert_eq!(cut("a\0b"), "a\u{fffd}b");
+        assert_eq!(noted_text(&"ä".repeat(150)).len(), LONGEST_TEXT);
+        assert_eq!(noted_text("a\0b"), "a\u{fffd}b");
     }
 }

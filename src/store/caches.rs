@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::figures::directory::Directory;
 use super::figures::hot::Hot;
 use super::figures::totals::{TotalsKey, TotalsOf};
+use super::spans::hot::{HotChunk, Links};
 use crate::model::figure::SeriesKey;
 
 /// Hash of a facet's combination or of a stack trace's frames.
@@ -87,6 +88,10 @@ pub(super) struct Caches {
     pub(super) partitions: Cache<i64, (i64, i64, String)>,
     /// Bodies of stack traces, uncompressed, for reading.
     pub(super) frames: Cache<i64, std::sync::Arc<[u8]>>,
+    /// What hot chunks of spans hold for searches, by chunk.
+    pub(super) hot_spans: Cache<i64, std::sync::Arc<HotChunk>>,
+    /// Links of such chunks.
+    pub(super) span_links: Cache<i64, Links>,
     /// Series of figures; their rows are never removed.
     pub(super) series: Cache<SeriesKey, i64>,
     /// All series by figure.
@@ -105,6 +110,8 @@ impl Caches {
             stack_traces: Cache::new(4_096),
             partitions: Cache::new(16_384),
             frames: Cache::new(128),
+            hot_spans: Cache::new(16),
+            span_links: Cache::new(128),
             series: Cache::new(65_536),
             directory: Directory::default(),
             hot: Hot::default(),

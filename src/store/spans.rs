@@ -3,21 +3,25 @@
 //!
 //! A chunk's id counts commits over all instances, so that whoever works through chunks by id misses none ([`Store::list_span_chunks`]).
 
-use super::dialect::bulk::Bulk as _;
+use super::indexing::id_list;
 use super::{Store, StoreError};
 use crate::lifecycle::failpoint;
 use crate::model::Timestamp;
-use crate::model::span::{Span, TraceId, wire};
-use crate::model::trace::{NotedSpan, TraceLink};
+use crate::model::span::{Span, wire};
+use crate::model::trace::{NotedSpan, TraceLink, duration_us};
 
+pub(in crate::store) mod hot;
 pub mod keep;
+pub(in crate::store) mod keys;
 pub mod letters;
 pub mod read;
+pub mod search;
 
 statements! {
     const TICK = "update span_clock set last = last + $1 where id = 1 returning last";
     const LAST = "select last from span_clock where id = 1";
-    const ADD_CHUNK = "insert into span_chunks (id, received_at, spans, bytes) values ($1, $2, $3, $4)";
+    const ADD_CHUNK = "insert into span_chunks (id, received_at, spans, noted, oldest_start, newest_start, longest_us, failed, traces, bytes) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     const CHUNKS = "select id, received_at, bytes from span_chunks where id > $1 order by id limit $2";
     const FIRST_SINCE = "select coalesce(min(id), 0) from span_chunks where received_at >= $1";
 }
@@ -39,9 +43,21 @@ pub struct EncodedSpans {
 struct EncodedChunk {
     spans: i32,
     bytes: Vec<u8>,
-    traces: Vec<TraceId>,
-    noted: Vec<NotedSpan>,
-    links: Vec<TraceLink>,
+    keys: Vec<i64>,
+    /// Ids of its traces, one after the other.
+    traces: Vec<u8>,
+    noted: Noted,
+}
+
+/// What a search must know of a chunk before it reads it.
+#[derive(Debug)]
+struct Noted {
+    count: i32,
+    /// Milliseconds since the Unix epoch; newest before oldest when there is none.
+    oldest_start: i64,
+    newest_start: i64,
+    longest_us: i64,
+    failed: bool,
 }
 
 /// A chunk as it was read.
@@ -68,9 +84,9 @@ impl EncodedSpans {
             chunks.push(EncodedChunk {
                 spans: i32::try_from(some.len()).unwrap_or(i32::MAX),
                 bytes: pack(&raw)?,
-                traces: some.chunk_by(|one, other| one.trace_id == other.trace_id).map(|of_trace| of_trace[0].trace_id).collect(),
-                noted: some.iter().filter_map(NotedSpan::of).collect(),
-                links: links_of(some),
+                keys: keys::keys_of(some),
+                traces: some.chunk_by(|one, other| one.trace_id == other.trace_id).flat_map(|of_trace| of_trace[0].trace_id.0).collect(),
+                noted: Noted::of(some),
             });
         }
         Ok(Self { chunks })
@@ -89,12 +105,26 @@ impl EncodedSpans {
     }
 }
 
-fn links_of(spans: &[Span]) -> Vec<TraceLink> {
-    let of_span = |span: &Span| {
+impl Noted {
+    fn of(spans: &[Span]) -> Self {
+        let mut noted = Self { count: 0, oldest_start: i64::MAX, newest_start: i64::MIN, longest_us: 0, failed: false };
+        for span in spans.iter().filter(|span| NotedSpan::is_of(span)) {
+            let started_at = span.started_at().as_millis();
+            noted.count += 1;
+            noted.oldest_start = noted.oldest_start.min(started_at);
+            noted.newest_start = noted.newest_start.max(started_at);
+            noted.longest_us = noted.longest_us.max(duration_us(span));
+            noted.failed |= span.failed();
+        }
+        noted
+    }
+}
+
+fn links_of(spans: &[Span]) -> impl Iterator<Item = TraceLink> {
+    spans.iter().flat_map(|span| {
         let from = (span.trace_id, span.span_id);
-        span.links.iter().map(move |link| TraceLink { from, to: (link.trace_id, link.span_id) }).collect::<Vec<_>>()
-    };
-    spans.iter().filter(|span| !span.links.is_empty()).flat_map(of_span).collect()
+        span.links.iter().map(move |link| TraceLink { from, to: (link.trace_id, link.span_id) })
+    })
 }
 
 /// Bytes of spans, compressed, after their length.
@@ -107,10 +137,6 @@ fn pack(raw: &[u8]) -> Result<Vec<u8>, StoreError> {
 type Decode = fn(&[u8]) -> Result<Vec<Span>, wire::DamagedSpans>;
 
 /// The spans of [`pack`]ed bytes.
-fn unpack(bytes: &[u8]) -> Result<Vec<Span>, StoreError> {
-    unpack_with(bytes, wire::decode)
-}
-
 fn unpack_with(bytes: &[u8], decode: Decode) -> Result<Vec<Span>, StoreError> {
     let damaged = || StoreError::Broken("stored spans are damaged".to_owned());
     let (length, packed) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
@@ -121,15 +147,21 @@ fn unpack_with(bytes: &[u8], decode: Decode) -> Result<Vec<Span>, StoreError> {
 
 type ChunkRow = (i64, i64, Vec<u8>);
 
-/// Unpacks rows on a thread that may be busy for a while.
-async fn unpack_all(rows: Vec<ChunkRow>, decode: Decode) -> Result<Vec<SpanChunk>, StoreError> {
-    let unpack = move || {
-        let chunk = |(id, received_at, bytes): ChunkRow| {
-            Ok(SpanChunk { id, received_at: Timestamp::from_millis(received_at), spans: unpack_with(&bytes, decode)? })
-        };
-        rows.into_iter().map(chunk).collect()
-    };
-    tokio::task::spawn_blocking(unpack).await.map_err(|error| StoreError::Broken(format!("unpacking spans: {error}")))?
+/// Works through rows on a thread that may be busy for a while.
+async fn unpack_all<T: Send + 'static>(
+    rows: Vec<ChunkRow>,
+    unpack: impl Fn(ChunkRow) -> Result<T, StoreError> + Send + 'static,
+) -> Result<Vec<T>, StoreError> {
+    let work = move || rows.into_iter().map(unpack).collect();
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Broken(format!("unpacking spans: {error}")))?
+}
+
+fn whole((id, received_at, bytes): ChunkRow) -> Result<SpanChunk, StoreError> {
+    Ok(SpanChunk { id, received_at: Timestamp::from_millis(received_at), spans: unpack_with(&bytes, wire::decode)? })
+}
+
+fn outline((id, received_at, bytes): ChunkRow) -> Result<SpanChunk, StoreError> {
+    Ok(SpanChunk { id, received_at: Timestamp::from_millis(received_at), spans: unpack_with(&bytes, wire::decode_outline)? })
 }
 
 impl Store {
@@ -147,13 +179,15 @@ impl Store {
     /// The next chunks after one, in the order of their commits, at most `limit`.
     pub async fn list_span_chunks(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
         let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
-        unpack_all(rows, wire::decode).await
+        unpack_all(rows, whole).await
     }
 
     /// The same without any attributes, for those who count: reading them would be most of the work.
     pub async fn list_span_outlines(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
         let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
-        unpack_all(rows, wire::decode_outline).await
+        let chunks = unpack_all(rows, outline).await?;
+        self.remember_links(&chunks);
+        Ok(chunks)
     }
 
     /// The newest chunk's id; 0 before the first.
@@ -176,10 +210,20 @@ engines! {
         let (last,): (i64,) = sqlx::query_as(TICK).bind(count).fetch_one(&mut *tx).await?;
         let now = now.as_millis();
         for (id, chunk) in (last - count + 1..).zip(spans.chunks) {
-            sqlx::query(ADD_CHUNK).bind(id).bind(now).bind(chunk.spans).bind(chunk.bytes).execute(&mut *tx).await?;
-            tx.insert_span_traces(id, chunk.traces).await?;
-            tx.insert_noted_spans(id, chunk.noted).await?;
-            tx.insert_span_links(id, chunk.links).await?;
+            sqlx::query(ADD_CHUNK)
+                .bind(id)
+                .bind(now)
+                .bind(chunk.spans)
+                .bind(chunk.noted.count)
+                .bind(chunk.noted.oldest_start)
+                .bind(chunk.noted.newest_start)
+                .bind(chunk.noted.longest_us)
+                .bind(chunk.noted.failed)
+                .bind(chunk.traces)
+                .bind(chunk.bytes)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(keys::ADD).bind(keys::bucket(id)).bind(id).bind(id_list(&chunk.keys)).execute(&mut *tx).await?;
         }
         failpoint::pass("spans.before_commit");
         Ok(())

@@ -1,6 +1,5 @@
 //! Many rows at once: statements of several rows on SQLite, arrays on PostgreSQL.
 
-use crate::model::span::TraceId;
 use crate::model::trace::{NotedSpan, TraceLink};
 use crate::store::StoreError;
 use crate::store::indexing::encode::LetterRow;
@@ -48,8 +47,6 @@ pub(in crate::store) trait Bulk {
     async fn insert_blocks(&mut self, blocks: Vec<Block>) -> Result<(), StoreError>;
     /// Inserts items of a replay.
     async fn insert_items(&mut self, replay: i64, items: Vec<Item>) -> Result<(), StoreError>;
-    /// Inserts the traces that a chunk of spans has parts of.
-    async fn insert_span_traces(&mut self, chunk: i64, traces: Vec<TraceId>) -> Result<(), StoreError>;
     /// Inserts noted spans; those that are there already stay as they are.
     async fn insert_noted_spans(&mut self, chunk: i64, spans: Vec<NotedSpan>) -> Result<(), StoreError>;
     /// Inserts links between traces; those that are there already stay as they are.

@@ -1,38 +1,27 @@
 //! Which traces outlive the hot time, and what goes when.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{pack, unpack};
+use super::{ChunkRow, keys, links_of, pack, unpack_all, unpack_with};
 use crate::lifecycle::failpoint;
 use crate::model::Timestamp;
 use crate::model::span::{Span, TraceId, wire};
-use crate::model::trace::KeepReasons;
+use crate::model::trace::{KeepReasons, NotedSpan, TraceLink};
+use crate::store::dialect::bulk::Bulk as _;
+use crate::store::indexing::text_list;
 use crate::store::{Store, StoreError};
 
 statements! {
-    const KEEP = "insert into trace_keeps (trace_id, reasons, kept_at) values ($1, $2, $3) \
-        on conflict (trace_id) do update set reasons = trace_keeps.reasons | excluded.reasons";
-    // 64: linked.
-    const KEEP_LINKED = "insert into trace_keeps (trace_id, reasons, kept_at) \
-        select t.trace_id, 64, cast($2 as bigint) from (select to_trace as trace_id from span_links where from_trace = $1 \
-        union select from_trace from span_links where to_trace = $1 limit 1000) t where t.trace_id <> $1 \
-        on conflict (trace_id) do update set reasons = trace_keeps.reasons | 64";
-    // 31: the reasons that draw linked traces along.
-    const KEEP_LINKED_BY = "insert into trace_keeps (trace_id, reasons, kept_at) \
-        select t.trace_id, 64, cast($2 as bigint) from (select l.to_trace as trace_id from span_links l \
-        join trace_keeps k on k.trace_id = l.from_trace where l.chunk_id = $1 and (k.reasons & 31) <> 0 and l.to_trace <> l.from_trace \
-        union select l.from_trace from span_links l join trace_keeps k on k.trace_id = l.to_trace \
-        where l.chunk_id = $1 and (k.reasons & 31) <> 0 and l.to_trace <> l.from_trace) t where true \
-        on conflict (trace_id) do update set reasons = trace_keeps.reasons | 64";
-    const OLDEST = "select id, received_at, spans, bytes from span_chunks order by id limit 1";
-    const KEPT_IN = "select t.trace_id from span_traces t join trace_keeps k on k.trace_id = t.trace_id where t.chunk_id = $1";
+    /// Bound: ids in hex, reasons, time.
+    const KEEP = "insert into trace_keeps (trace_id, reasons, kept_at) select unhex(value), cast($2 as integer), cast($3 as bigint) \
+        from json_each(cast($1 as text)) where true on conflict (trace_id) do update set reasons = trace_keeps.reasons | excluded.reasons";
+    const KEPT_AMONG = "select trace_id, reasons from trace_keeps where trace_id in (select unhex(value) from json_each(cast($1 as text)))";
+    const LINKED_TO_KEPT = "select from_trace, to_trace from span_links where from_trace in (select unhex(value) from json_each(cast($1 as text))) \
+        union select from_trace, to_trace from span_links where to_trace in (select unhex(value) from json_each(cast($1 as text)))";
+    const OLDEST = "select id, received_at, spans, traces from span_chunks order by id limit 1";
+    const BYTES = "select id, received_at, bytes from span_chunks where id = $1";
     const ADD_KEPT = "insert into kept_spans (trace_id, chunk_id, spans, bytes) values ($1, $2, $3, $4) on conflict (trace_id, chunk_id) do nothing";
     const DROP_CHUNK = "delete from span_chunks where id = $1";
-    const DROP_TRACES = "delete from span_traces where chunk_id = $1";
-    const DROP_NOTED = "delete from noted_spans where chunk_id = $1 \
-        and not exists (select 1 from trace_keeps k where k.trace_id = noted_spans.trace_id)";
-    const DROP_LINKS = "delete from span_links where chunk_id = $1 \
-        and not exists (select 1 from trace_keeps k where k.trace_id = span_links.from_trace)";
     const LOSE = "insert into span_losses (what, spans, last_at) values ($1, $2, $3) \
         on conflict (what) do update set spans = span_losses.spans + excluded.spans, last_at = excluded.last_at";
     const LOSSES = "select what, spans, last_at from span_losses order by what";
@@ -40,11 +29,8 @@ statements! {
     const SPANS_OF_KEPT = "select coalesce(cast(sum(spans) as bigint), 0) from kept_spans where trace_id = $1";
     const FORGET = "delete from trace_keeps where trace_id = $1";
     const FORGET_SPANS = "delete from kept_spans where trace_id = $1";
-    // What a hot chunk holds goes with the chunk.
-    const FORGET_NOTED = "delete from noted_spans where trace_id = $1 \
-        and not exists (select 1 from span_chunks c where c.id = noted_spans.chunk_id)";
-    const FORGET_LINKS = "delete from span_links where from_trace = $1 \
-        and not exists (select 1 from span_chunks c where c.id = span_links.chunk_id)";
+    const FORGET_NOTED = "delete from noted_spans where trace_id = $1";
+    const FORGET_LINKS = "delete from span_links where from_trace = $1";
     const USED = "select coalesce(cast(sum(length(bytes)) as bigint), 0), coalesce(cast(sum(spans) as bigint), 0), \
         coalesce(min(received_at), 0) from span_chunks";
     const USED_KEPT = "select coalesce(cast(sum(length(bytes)) as bigint), 0), coalesce(cast(sum(spans) as bigint), 0), (select count(*) from trace_keeps) from kept_spans";
@@ -85,47 +71,85 @@ pub struct SpanLoss {
 impl Store {
     /// Keeps traces beyond the hot time, with those that are linked with them. Repeating it changes nothing.
     pub async fn keep_traces(&self, keeps: &[(TraceId, KeepReasons)], now: Timestamp) -> Result<(), StoreError> {
-        if keeps.is_empty() {
+        let mut by_reasons: HashMap<KeepReasons, HashSet<TraceId>> = HashMap::new();
+        for (trace, reasons) in keeps {
+            by_reasons.entry(*reasons).or_default().insert(*trace);
+        }
+        let drawing: HashSet<TraceId> = keeps.iter().filter(|(_, reasons)| reasons.draws_linked()).map(|(trace, _)| *trace).collect();
+        let linked = self.linked_with(&drawing).await?;
+        by_reasons.entry(KeepReasons::LINKED).or_default().extend(linked);
+        self.keep(by_reasons, now).await
+    }
+
+    /// Keeps traces that links of these chunks tie to kept ones.
+    pub async fn keep_linked_by(&self, chunks: &[i64], now: Timestamp) -> Result<(), StoreError> {
+        let links = self.links_of_chunks(chunks).await?;
+        let ties = || links.iter().flat_map(|links| links.iter()).map(|link| (link.from.0, link.to.0)).filter(|(from, to)| from != to);
+        let kept = self.kept_among(&ties().flat_map(|(from, to)| [from, to]).collect()).await?;
+        let draws = |trace: &TraceId| kept.get(trace).is_some_and(|reasons| reasons.draws_linked());
+        let linked = ties().filter_map(|(from, to)| match (draws(&from), draws(&to)) {
+            (true, false) => Some(to),
+            (false, true) => Some(from),
+            _ => None,
+        });
+        self.keep(HashMap::from([(KeepReasons::LINKED, linked.collect())]), now).await
+    }
+
+    async fn keep(&self, traces: HashMap<KeepReasons, HashSet<TraceId>>, now: Timestamp) -> Result<(), StoreError> {
+        if traces.values().all(HashSet::is_empty) {
             return Ok(());
         }
         in_transaction!(self, |tx| {
-            for (trace, reasons) in keeps {
-                let id = trace.0.as_slice();
-                sqlx::query(KEEP).bind(id).bind(reasons.code()).bind(now.as_millis()).execute(&mut *tx).await?;
-                if reasons.draws_linked() {
-                    sqlx::query(KEEP_LINKED).bind(id).bind(now.as_millis()).execute(&mut *tx).await?;
-                }
+            for (reasons, traces) in traces.iter().filter(|(_, traces)| !traces.is_empty()) {
+                sqlx::query(KEEP).bind(hex_list(traces)).bind(reasons.code()).bind(now.as_millis()).execute(&mut *tx).await?;
             }
         });
         Ok(())
     }
 
-    /// Keeps traces that a chunk's links tie to kept ones.
-    pub async fn keep_linked_by(&self, chunk: i64, now: Timestamp) -> Result<(), StoreError> {
-        touched!(self, sqlx::query(KEEP_LINKED_BY).bind(chunk).bind(now.as_millis()));
-        Ok(())
+    /// Other traces that are linked with these, either way.
+    async fn linked_with(&self, traces: &HashSet<TraceId>) -> Result<HashSet<TraceId>, StoreError> {
+        if traces.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let hot = self.hot_links(traces).await?.into_iter().map(|link| (link.from.0, link.to.0));
+        let list = hex_list(traces);
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = read!(self, |pool| sqlx::query_as(LINKED_TO_KEPT).bind(&list).fetch_all(pool).await?)?;
+        let kept = rows.iter().filter_map(|(from, to)| TraceId::from_bytes(from).zip(TraceId::from_bytes(to)));
+        let of_link = |(from, to): (TraceId, TraceId)| [(from, to), (to, from)];
+        let others = hot.chain(kept).flat_map(of_link).filter(|(one, other)| one != other && traces.contains(one));
+        Ok(others.map(|(_, other)| other).collect())
+    }
+
+    /// Which of these traces are kept, and why.
+    async fn kept_among(&self, traces: &HashSet<TraceId>) -> Result<HashMap<TraceId, KeepReasons>, StoreError> {
+        if traces.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let list = hex_list(traces);
+        let rows: Vec<(Vec<u8>, i32)> = read!(self, |pool| sqlx::query_as(KEPT_AMONG).bind(&list).fetch_all(pool).await?)?;
+        Ok(rows.iter().filter_map(|(trace, code)| Some((TraceId::from_bytes(trace)?, KeepReasons::from_code(*code)))).collect())
     }
 
     /// Lets the oldest chunk go when it was written before `before`, or, with `early`, in any case; what it holds of kept traces stays.
     /// `false`: there was none to go. Failpoint `spans.expire` lies in the middle.
     pub async fn expire_span_chunk(&self, before: Timestamp, early: bool, now: Timestamp) -> Result<bool, StoreError> {
         let oldest: Option<(i64, i64, i32, Vec<u8>)> = read!(self, |pool| sqlx::query_as(OLDEST).fetch_optional(pool).await?)?;
-        let Some((id, received_at, count, bytes)) = oldest.filter(|(_, at, ..)| early || *at < before.as_millis()) else {
+        let Some((id, received_at, count, traces)) = oldest.filter(|(_, at, ..)| early || *at < before.as_millis()) else {
             return Ok(false);
         };
-        let kept: Vec<(Vec<u8>,)> = read!(self, |pool| sqlx::query_as(KEPT_IN).bind(id).fetch_all(pool).await?)?;
-        let wanted: HashSet<TraceId> = kept.iter().filter_map(|(trace,)| TraceId::from_bytes(trace)).collect();
-        let rows = if wanted.is_empty() { Vec::new() } else { packed(id, bytes, wanted).await };
+        let traces = traces.chunks_exact(16).filter_map(TraceId::from_bytes).collect();
+        let outliving = self.outliving(id, &traces).await?;
         let lost = early && received_at >= before.as_millis();
         in_transaction!(self, |tx| {
             if sqlx::query(DROP_CHUNK).bind(id).execute(&mut *tx).await?.rows_affected() == 1 {
-                for (trace, spans, bytes) in &rows {
+                for (trace, spans, bytes) in &outliving.packed {
                     sqlx::query(ADD_KEPT).bind(trace.0.as_slice()).bind(id).bind(spans).bind(bytes).execute(&mut *tx).await?;
                 }
                 failpoint::pass("spans.expire");
-                for statement in [DROP_TRACES, DROP_NOTED, DROP_LINKS] {
-                    sqlx::query(statement).bind(id).execute(&mut *tx).await?;
-                }
+                tx.insert_noted_spans(id, outliving.noted).await?;
+                tx.insert_span_links(id, outliving.links).await?;
+                sqlx::query(keys::DROP_STALE).bind(keys::bucket(id)).bind(keys::STALE_STEP).execute(&mut *tx).await?;
                 if lost {
                     sqlx::query(LOSE).bind("hot").bind(i64::from(count)).bind(now.as_millis()).execute(&mut *tx).await?;
                 }
@@ -133,6 +157,22 @@ impl Store {
         });
         self.size_changed();
         Ok(true)
+    }
+
+    /// What a chunk holds of kept traces. A damaged chunk must go like any other: nothing of it can be kept.
+    async fn outliving(&self, chunk: i64, traces: &HashSet<TraceId>) -> Result<Outliving, StoreError> {
+        let wanted: HashSet<TraceId> = self.kept_among(traces).await?.into_keys().collect();
+        if wanted.is_empty() {
+            return Ok(Outliving::default());
+        }
+        let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(BYTES).bind(chunk).fetch_all(pool).await?)?;
+        match unpack_all(rows, move |(_, _, bytes)| Outliving::of(&bytes, &wanted)).await {
+            Ok(found) => Ok(found.into_iter().next().unwrap_or_default()),
+            Err(reason) => {
+                tracing::error!(chunk, %reason, "spans of kept traces are lost");
+                Ok(Outliving::default())
+            }
+        }
     }
 
     /// Lets the oldest kept trace go when it has been kept since before `before`, or, with `early`, in any case. `false`: none was to go.
@@ -182,30 +222,33 @@ impl Store {
     }
 }
 
-type Packed = Vec<(TraceId, i32, Vec<u8>)>;
-
-/// What a chunk holds of the wanted traces. A damaged chunk must go like any other: nothing of it can be kept.
-async fn packed(chunk: i64, bytes: Vec<u8>, wanted: HashSet<TraceId>) -> Packed {
-    let rows = tokio::task::spawn_blocking(move || by_trace(&bytes, &wanted)).await;
-    match rows.map_err(|error| error.to_string()).and_then(|rows| rows.map_err(|error| error.to_string())) {
-        Ok(rows) => rows,
-        Err(reason) => {
-            tracing::error!(chunk, reason, "spans of kept traces are lost");
-            Vec::new()
-        }
-    }
+/// Ids for [`unhex`](https://sqlite.org/lang_corefunc.html#unhex), as a list for `json_each`.
+fn hex_list(traces: &HashSet<TraceId>) -> String {
+    let ids: Vec<String> = traces.iter().map(ToString::to_string).collect();
+    text_list(&ids.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Packs, one by one, what a chunk holds of the wanted traces.
-fn by_trace(bytes: &[u8], wanted: &HashSet<TraceId>) -> Result<Packed, StoreError> {
-    let spans: Vec<Span> = unpack(bytes)?.into_iter().filter(|span| wanted.contains(&span.trace_id)).collect();
-    let mut rows = Vec::with_capacity(wanted.len());
-    let mut raw = Vec::new();
-    // A chunk's spans lie in the order of their traces.
-    for some in spans.chunk_by(|one, other| one.trace_id == other.trace_id) {
-        raw.clear();
-        wire::encode(some, &mut raw);
-        rows.push((some[0].trace_id, i32::try_from(some.len()).unwrap_or(i32::MAX), pack(&raw)?));
+/// What stays of a chunk that goes.
+#[derive(Debug, Default)]
+struct Outliving {
+    /// Trace, number of its spans, and their bytes.
+    packed: Vec<(TraceId, i32, Vec<u8>)>,
+    noted: Vec<NotedSpan>,
+    links: Vec<TraceLink>,
+}
+
+impl Outliving {
+    /// What a chunk's bytes hold of the wanted traces.
+    fn of(bytes: &[u8], wanted: &HashSet<TraceId>) -> Result<Self, StoreError> {
+        let spans: Vec<Span> = unpack_with(bytes, wire::decode)?.into_iter().filter(|span| wanted.contains(&span.trace_id)).collect();
+        let mut packed = Vec::with_capacity(wanted.len());
+        let mut raw = Vec::new();
+        // A chunk's spans lie in the order of their traces.
+        for some in spans.chunk_by(|one, other| one.trace_id == other.trace_id) {
+            raw.clear();
+            wire::encode(some, &mut raw);
+            packed.push((some[0].trace_id, i32::try_from(some.len()).unwrap_or(i32::MAX), pack(&raw)?));
+        }
+        Ok(Self { packed, noted: spans.iter().filter_map(NotedSpan::of).collect(), links: links_of(&spans).collect() })
     }
-    Ok(rows)
 }

@@ -1,5 +1,6 @@
 //! Where traces, dead letters and replays meet.
 
+use super::keys::Wanted;
 use crate::model::span::TraceId;
 use crate::model::{BusId, DeadLetterId, Timestamp};
 use crate::store::rows::{clean, text};
@@ -18,7 +19,6 @@ statements! {
         join replay_routes r on r.replay_id = i.replay_id and r.route = i.route \
         where i.sent_offset = $3 and i.sent_partition = $2 and r.target = $1 order by i.dead_letter_id limit 20";
     const OF_TRACE = "select id from dead_letters where trace_id = $1 order by id limit 20";
-    const HAS_SPANS = "select count(*) from (select 1 as one from span_traces where trace_id = $1 limit 1) t";
     const REPLAYED_TO = "select count(*) from (select 1 as one from replay_items i \
         join replay_routes r on r.replay_id = i.replay_id and r.route = i.route \
         where i.sent_offset = $3 and i.sent_partition = $2 and r.target = $1 limit 1) t";
@@ -91,8 +91,7 @@ impl Store {
 
     /// Whether spans of a trace are in hot chunks.
     pub async fn has_hot_spans(&self, trace: TraceId) -> Result<bool, StoreError> {
-        let (count,): (i64,) = read!(self, |pool| sqlx::query_as(HAS_SPANS).bind(trace.0.as_slice()).fetch_one(pool).await?)?;
-        Ok(count > 0)
+        Ok(!self.span_chunks_with(&[Wanted::Trace(trace)]).await?.is_empty())
     }
 
     /// Whether a replay has written this record.

@@ -1,41 +1,32 @@
-//! Traces, whole or by what is searched for.
+//! Traces, whole or by what is known of one of their spans.
 
 use std::collections::HashSet;
 
-use super::{ChunkRow, unpack_all};
-use crate::model::span::{Operation, Span, SpanId, TraceId, wire};
-use crate::model::trace::{KeepReasons, NotedSpan, TraceFilter, TraceLink};
-use crate::model::{Cursor, Timestamp};
-use crate::store::rows::clean;
+use super::keys::Wanted;
+use super::{ChunkRow, unpack_all, whole};
+use crate::model::Timestamp;
+use crate::model::span::{Operation, Span, SpanId, TraceId};
+use crate::model::trace::{KeepReasons, NotedSpan, TraceLink, noted_text};
+use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
 statements! {
-    const CHUNKS_OF_TRACE = "select c.id, c.received_at, c.bytes from span_traces t join span_chunks c on c.id = t.chunk_id \
-        where t.trace_id = $1 order by c.id limit 200";
+    const CHUNKS = "select id, received_at, bytes from span_chunks where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const KEPT_OF_TRACE = "select chunk_id, cast(0 as bigint), bytes from kept_spans where trace_id = $1 order by chunk_id limit 2000";
     const KEEP_OF_TRACE = "select reasons, kept_at from trace_keeps where trace_id = $1";
-    const LINKS_FROM = "select from_trace, from_span, to_trace, to_span from span_links where from_trace = $1 limit 1000";
-    const LINKS_TO = "select from_trace, from_span, to_trace, to_span from span_links where to_trace = $1 limit 1000";
+    const LINKS = "select from_trace, from_span, to_trace, to_span from span_links where from_trace = $1 \
+        union select from_trace, from_span, to_trace, to_span from span_links where to_trace = $1 limit 1000";
     const NOTED_OF_TRACE = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
         record_offset, consumer_group from noted_spans where trace_id = $1 order by started_at limit $2";
     const NOTED = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
         record_offset, consumer_group from noted_spans where trace_id = $1 and span_id = $2";
     const NOTED_AT = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
         record_offset, consumer_group from noted_spans where topic = $1 and partition = $2 and record_offset = $3 \
-        order by started_at limit 200";
-    const SCANNED = "select coalesce(min(s.started_at), 0), count(*) from (select started_at from noted_spans \
-        where started_at <= $1 and started_at >= $2 order by started_at desc limit $3) s";
-    const SEARCH = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
-        record_offset, consumer_group from noted_spans where started_at <= $1 and started_at >= $2 \
-        and (cast($3 as text) is null or service = $3) and (cast($4 as text) is null or topic = $4) \
-        and (cast($5 as text) is null or consumer_group = $5) and (cast($6 as smallint) is null or operation = $6) \
-        and (failed or not $7) and duration_us >= $8 and (cast($10 as text) is null or topic in \
-            (select g.topic from topic_generations g join buses b on b.id = g.bus_id where b.bus = cast($10 as text))) order by started_at desc, trace_id, span_id limit $9";
-    const SERVICES = "select distinct service from (select service from noted_spans order by started_at desc limit 20000) s order by service limit 200";
+        order by started_at limit $4";
 }
 
-/// Spans that one search looks at before it says how far it came.
-const SCAN: i64 = 50_000;
+/// Spans about one record that are told, the earliest.
+const MOST_AT: i64 = 200;
 
 /// Everything that is known of one trace.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,19 +41,8 @@ pub struct StoredTrace {
     pub kept: Option<(KeepReasons, Timestamp)>,
 }
 
-/// What a search has found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundSpans {
-    /// Spans, newest first.
-    pub spans: Vec<NotedSpan>,
-    /// Where to go on; `None` at the end.
-    pub next_cursor: Option<Cursor>,
-    /// Everything that started at this time or later was looked at.
-    pub searched_back_to: Option<Timestamp>,
-}
-
 #[derive(sqlx::FromRow)]
-struct NotedRow {
+pub(super) struct NotedRow {
     trace_id: Vec<u8>,
     span_id: Vec<u8>,
     parent_id: Option<Vec<u8>>,
@@ -79,7 +59,7 @@ struct NotedRow {
 }
 
 impl NotedRow {
-    fn into_span(self) -> Option<NotedSpan> {
+    pub(super) fn into_span(self) -> Option<NotedSpan> {
         let some = |text: String| (!text.is_empty()).then_some(text);
         Some(NotedSpan {
             trace_id: TraceId::from_bytes(&self.trace_id)?,
@@ -110,104 +90,74 @@ impl Store {
     /// A trace with its links; without spans when none is there, or none any more.
     pub async fn find_trace(&self, trace: TraceId) -> Result<StoredTrace, StoreError> {
         let id = trace.0.as_slice();
-        let mut rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS_OF_TRACE).bind(id).fetch_all(pool).await?)?;
+        let hot = id_list(&self.span_chunks_with(&[Wanted::Trace(trace)]).await?);
+        let mut rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(&hot).fetch_all(pool).await?)?;
+        rows.sort_unstable_by_key(|(id, ..)| *id);
         let kept: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(KEPT_OF_TRACE).bind(id).fetch_all(pool).await?)?;
         rows.extend(kept);
         let mut seen = HashSet::new();
-        let chunks = unpack_all(rows, wire::decode).await?;
+        let chunks = unpack_all(rows, whole).await?;
         let mut spans: Vec<Span> =
             chunks.into_iter().flat_map(|chunk| chunk.spans).filter(|span| span.trace_id == trace && seen.insert(span.span_id)).collect();
         spans.sort_by_key(|span| (span.start, span.end, span.span_id));
         let keep: Option<(i32, i64)> = read!(self, |pool| sqlx::query_as(KEEP_OF_TRACE).bind(id).fetch_optional(pool).await?)?;
+        let (links_from, links_to) = self.list_links_of_trace(trace).await?.into_iter().partition(|link| link.from.0 == trace);
         Ok(StoredTrace {
             spans,
-            links_from: self.list_trace_links(LINKS_FROM, trace).await?,
-            links_to: self.list_trace_links(LINKS_TO, trace).await?,
+            links_from,
+            links_to,
             kept: keep.map(|(reasons, at)| (KeepReasons::from_code(reasons), Timestamp::from_millis(at))),
         })
     }
 
-    async fn list_trace_links(&self, statement: &'static str, trace: TraceId) -> Result<Vec<TraceLink>, StoreError> {
-        let rows: Vec<LinkRow> = read!(self, |pool| sqlx::query_as(statement).bind(trace.0.as_slice()).fetch_all(pool).await?)?;
-        Ok(rows.into_iter().filter_map(link).collect())
-    }
-
-    /// Links of a trace to others, and of others to it.
+    /// Links of a trace to others, and of others to it, each once.
     pub async fn list_links_of_trace(&self, trace: TraceId) -> Result<Vec<TraceLink>, StoreError> {
-        let mut links = self.list_trace_links(LINKS_FROM, trace).await?;
-        links.extend(self.list_trace_links(LINKS_TO, trace).await?);
+        let mut links = self.hot_links(&HashSet::from([trace])).await?;
+        let rows: Vec<LinkRow> = read!(self, |pool| sqlx::query_as(LINKS).bind(trace.0.as_slice()).fetch_all(pool).await?)?;
+        links.extend(rows.into_iter().filter_map(link));
+        let mut links: Vec<TraceLink> = links.into_iter().collect();
+        links.sort_unstable_by_key(|link| (link.from, link.to));
         Ok(links)
     }
 
     /// The noted spans of a trace in the order of their start, at most `limit`.
     pub async fn list_noted_of_trace(&self, trace: TraceId, limit: u32) -> Result<Vec<NotedSpan>, StoreError> {
+        let hot = self.hot_spans(&[Wanted::Trace(trace)], |span| span.trace_id == trace).await?;
         let rows: Vec<NotedRow> =
             read!(self, |pool| { sqlx::query_as(NOTED_OF_TRACE).bind(trace.0.as_slice()).bind(i64::from(limit)).fetch_all(pool).await? })?;
-        Ok(rows.into_iter().filter_map(NotedRow::into_span).collect())
+        Ok(together(hot, rows, limit as usize))
     }
 
     /// One noted span.
     pub async fn find_noted_span(&self, trace: TraceId, span: SpanId) -> Result<Option<NotedSpan>, StoreError> {
+        let is_it = |noted: &NotedSpan| (noted.trace_id, noted.span_id) == (trace, span);
+        if let Some(found) = self.hot_spans(&[Wanted::Trace(trace)], is_it).await?.pop() {
+            return Ok(Some(found));
+        }
         let row: Option<NotedRow> =
             read!(self, |pool| { sqlx::query_as(NOTED).bind(trace.0.as_slice()).bind(span.0.as_slice()).fetch_optional(pool).await? })?;
         Ok(row.and_then(NotedRow::into_span))
     }
 
-    /// Spans about one record.
+    /// Spans about one record, in the order of their start.
     pub async fn list_noted_at(&self, topic: &str, partition: i32, offset: i64) -> Result<Vec<NotedSpan>, StoreError> {
-        let topic = clean(topic);
-        let rows: Vec<NotedRow> =
-            read!(self, |pool| sqlx::query_as(NOTED_AT).bind(&topic).bind(partition).bind(offset).fetch_all(pool).await?)?;
-        Ok(rows.into_iter().filter_map(NotedRow::into_span).collect())
-    }
-
-    /// Noted spans that match, newest first. Looks at a bounded number of them and says how far it came.
-    pub async fn search_spans(&self, filter: &TraceFilter, cursor: Option<&Cursor>, limit: u32) -> Result<FoundSpans, StoreError> {
-        let newest = cursor.map_or_else(|| filter.to.map_or(i64::MAX, |to| to.as_millis() - 1), |cursor| cursor.key);
-        let shown = cursor.map_or(0, |cursor| usize::try_from(cursor.id).unwrap_or(0));
-        let oldest = filter.from.map_or(i64::MIN, Timestamp::as_millis);
-        let (reached, scanned): (i64, i64) =
-            read!(self, |pool| sqlx::query_as(SCANNED).bind(newest).bind(oldest).bind(SCAN).fetch_one(pool).await?)?;
-        let reached = if scanned < SCAN { oldest } else { reached };
-        let most = i64::from(limit) + i64::try_from(shown).unwrap_or(0) + 1;
-        let text = |value: &Option<String>| value.as_deref().map(clean);
-        let (service, topic, group) = (text(&filter.service), text(&filter.topic), text(&filter.consumer_group));
-        let bus = text(&filter.bus);
+        let topic = noted_text(topic);
+        let about =
+            |span: &NotedSpan| span.topic.as_deref() == Some(&topic) && span.partition == Some(partition) && span.offset == Some(offset);
+        let hot = self.hot_spans(&[Wanted::Record(&topic, partition, offset)], about).await?;
         let rows: Vec<NotedRow> = read!(self, |pool| {
-            sqlx::query_as(SEARCH)
-                .bind(newest)
-                .bind(reached)
-                .bind(&service)
-                .bind(&topic)
-                .bind(&group)
-                .bind(filter.operation.map(Operation::code))
-                .bind(filter.failed)
-                .bind(filter.at_least_us.unwrap_or(0))
-                .bind(most)
-                .bind(&bus)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(NOTED_AT).bind(topic.as_ref()).bind(partition).bind(offset).bind(MOST_AT).fetch_all(pool).await?
         })?;
-        // Of the millisecond where the page before ended, some were shown there.
-        let mut spans: Vec<NotedSpan> = rows.into_iter().skip(shown).filter_map(NotedRow::into_span).collect();
-        let more = spans.len() > limit as usize;
-        spans.truncate(limit as usize);
-        let next_cursor = if let Some(last) = spans.last().filter(|_| more) {
-            let at = last.started_at.as_millis();
-            let of_it = spans.iter().filter(|span| span.started_at == last.started_at).count() + if at == newest { shown } else { 0 };
-            Some(Cursor { key: at, id: i64::try_from(of_it).unwrap_or(i64::MAX) })
-        } else if scanned >= SCAN {
-            Some(Cursor { key: reached - 1, id: 0 })
-        } else {
-            None
-        };
-        let searched_back_to = if more { spans.last().map(|span| span.started_at) } else { Some(Timestamp::from_millis(reached)) };
-        Ok(FoundSpans { spans, next_cursor, searched_back_to: searched_back_to.filter(|at| at.as_millis() > i64::MIN) })
+        Ok(together(hot, rows, usize::try_from(MOST_AT).unwrap_or(0)))
     }
+}
 
-    /// Services that were seen lately, for the filter's menu.
-    pub async fn list_span_services(&self) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = read!(self, |pool| sqlx::query_as(SERVICES).fetch_all(pool).await?)?;
-        Ok(rows.into_iter().map(|(service,)| service).collect())
-    }
+/// Spans of hot chunks and of kept traces in the order of their start, each once.
+fn together(hot: Vec<NotedSpan>, kept: Vec<NotedRow>, limit: usize) -> Vec<NotedSpan> {
+    let mut seen = HashSet::new();
+    let mut spans: Vec<NotedSpan> = hot.into_iter().chain(kept.into_iter().filter_map(NotedRow::into_span)).collect();
+    spans.retain(|span| seen.insert((span.trace_id, span.span_id)));
+    spans.sort_by_key(|span| span.started_at);
+    spans.truncate(limit);
+    spans
 }

@@ -182,7 +182,7 @@ async fn kept_traces_and_those_linked_with_them_outlive_their_chunks(world: Worl
     store.keep_traces(&[(trace(1), KeepReasons::SLOW)], at(22)).await.expect("it is kept");
     add(store, vec![linked(processed(3, 1, 30), 1), processed(6, 1, 30)], at(40)).await;
     let last = store.last_span_chunk().await.expect("it is read");
-    store.keep_linked_by(last, at(41)).await.expect("they are kept");
+    store.keep_linked_by(&[last], at(41)).await.expect("they are kept");
     expire_all(store, at(1_000)).await;
     let mut left = Vec::new();
     for number in 1..=6 {

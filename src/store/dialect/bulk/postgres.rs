@@ -3,7 +3,6 @@
 use sqlx::PgConnection;
 
 use super::{Block, Bulk, Item, Row};
-use crate::model::span::TraceId;
 use crate::model::trace::{NotedSpan, TraceLink};
 use crate::store::StoreError;
 
@@ -26,7 +25,6 @@ const BLOCKS: &str = "insert into search_blocks (first_id, last_id, letters, old
     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])";
 const ITEMS: &str = "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) \
     select cast($1 as bigint), r.* from unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bytea[], $8::int[], $9::bigint[]) as r";
-const SPAN_TRACES: &str = "insert into span_traces (chunk_id, trace_id) select cast($1 as bigint), * from unnest($2::bytea[])";
 const NOTED: &str = "insert into noted_spans (chunk_id, trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, \
     name, topic, partition, record_offset, consumer_group) select cast($1 as bigint), r.* from unnest($2::bytea[], $3::bytea[], $4::bytea[], \
     $5::bigint[], $6::bigint[], $7::smallint[], $8::boolean[], $9::text[], $10::text[], $11::text[], $12::int[], $13::bigint[], \
@@ -42,7 +40,6 @@ pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
         ("custody", CUSTODY),
         ("blocks", BLOCKS),
         ("items", ITEMS),
-        ("span traces", SPAN_TRACES),
         ("noted spans", NOTED),
         ("span links", LINKS),
     ]
@@ -124,11 +121,6 @@ impl Bulk for PgConnection {
             .bind(column!(items, |item| item.key_hash))
             .execute(self)
             .await?;
-        Ok(())
-    }
-
-    async fn insert_span_traces(&mut self, chunk: i64, traces: Vec<TraceId>) -> Result<(), StoreError> {
-        sqlx::query(SPAN_TRACES).bind(chunk).bind(column!(traces, |trace| trace.0.as_slice())).execute(self).await?;
         Ok(())
     }
 

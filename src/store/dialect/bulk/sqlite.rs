@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use sqlx::SqliteConnection;
 
 use super::{Block, Bulk, Item, Row};
-use crate::model::span::TraceId;
 use crate::model::trace::{NotedSpan, TraceLink};
 use crate::store::StoreError;
 
@@ -17,29 +16,23 @@ const LETTERS_HEAD: &str = "insert into dead_letters (id, facet_id, status, fail
 const CUSTODY_HEAD: &str = "insert into custody (dead_letter_id, stack_trace_id, body) values ";
 const ITEMS_HEAD: &str =
     "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) values ";
-const SPAN_TRACES_HEAD: &str = "insert into span_traces (trace_id, chunk_id) values ";
 const NOTED_HEAD: &str = "insert or ignore into noted_spans (trace_id, span_id, parent_id, chunk_id, started_at, duration_us, operation, \
     failed, service, name, topic, partition, record_offset, consumer_group) values ";
 const LINKS_HEAD: &str = "insert or ignore into span_links (from_trace, from_span, to_trace, to_span, chunk_id) values ";
 const LETTERS_COLUMNS: usize = 21;
 const CUSTODY_COLUMNS: usize = 3;
 const ITEMS_COLUMNS: usize = 9;
-const SPAN_TRACES_COLUMNS: usize = 2;
 const NOTED_COLUMNS: usize = 14;
 const LINKS_COLUMNS: usize = 5;
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 3] = [64, 8, 1];
-/// Of spans there are so many that each statement's way to the engine and back counts.
-const SPAN_SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
 static LETTERS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(LETTERS_HEAD, LETTERS_COLUMNS, rows)));
 static CUSTODY: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(CUSTODY_HEAD, CUSTODY_COLUMNS, rows)));
 static ITEMS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(ITEMS_HEAD, ITEMS_COLUMNS, rows)));
-static SPAN_TRACES: LazyLock<[&'static str; 5]> =
-    LazyLock::new(|| SPAN_SIZES.map(|rows| text(SPAN_TRACES_HEAD, SPAN_TRACES_COLUMNS, rows)));
-static NOTED: LazyLock<[&'static str; 5]> = LazyLock::new(|| SPAN_SIZES.map(|rows| text(NOTED_HEAD, NOTED_COLUMNS, rows)));
-static LINKS: LazyLock<[&'static str; 5]> = LazyLock::new(|| SPAN_SIZES.map(|rows| text(LINKS_HEAD, LINKS_COLUMNS, rows)));
+static NOTED: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(NOTED_HEAD, NOTED_COLUMNS, rows)));
+static LINKS: LazyLock<[&'static str; 3]> = LazyLock::new(|| SIZES.map(|rows| text(LINKS_HEAD, LINKS_COLUMNS, rows)));
 
 fn text(head: &str, columns: usize, rows: usize) -> &'static str {
     let row = format!("({})", vec!["?"; columns].join(", "));
@@ -49,18 +42,16 @@ fn text(head: &str, columns: usize, rows: usize) -> &'static str {
 /// Statements that only this engine prepares.
 pub(in crate::store) fn statements() -> Vec<(&'static str, &'static str)> {
     let mut all = vec![("allocate", ALLOCATE), ("block", BLOCK)];
-    for (name, texts) in [("letters", &LETTERS), ("custody", &CUSTODY), ("items", &ITEMS)] {
-        all.extend(texts.iter().map(|text| (name, *text)));
-    }
-    for (name, texts) in [("span traces", &SPAN_TRACES), ("noted spans", &NOTED), ("span links", &LINKS)] {
+    let texts = [("letters", &LETTERS), ("custody", &CUSTODY), ("items", &ITEMS), ("noted spans", &NOTED), ("span links", &LINKS)];
+    for (name, texts) in texts {
         all.extend(texts.iter().map(|text| (name, *text)));
     }
     all
 }
 
 /// Which of the sizes fits so many rows.
-fn fitting(sizes: &[usize], rows: usize) -> usize {
-    sizes.iter().position(|size| *size <= rows).unwrap_or(sizes.len() - 1)
+fn fitting(rows: usize) -> usize {
+    SIZES.iter().position(|size| *size <= rows).unwrap_or(SIZES.len() - 1)
 }
 
 impl Bulk for SqliteConnection {
@@ -74,7 +65,7 @@ impl Bulk for SqliteConnection {
         let mut rows = rows;
         let mut rest = rows.as_mut_slice();
         while !rest.is_empty() {
-            let size = fitting(&SIZES, rest.len());
+            let size = fitting(rest.len());
             let (some, others) = rest.split_at_mut(SIZES[size]);
             rest = others;
             let mut letters = sqlx::query(LETTERS[size]);
@@ -129,7 +120,7 @@ impl Bulk for SqliteConnection {
     async fn insert_items(&mut self, replay: i64, items: Vec<Item>) -> Result<(), StoreError> {
         let mut rest = items.as_slice();
         while !rest.is_empty() {
-            let size = fitting(&SIZES, rest.len());
+            let size = fitting(rest.len());
             let (some, others) = rest.split_at(SIZES[size]);
             rest = others;
             let mut query = sqlx::query(ITEMS[size]);
@@ -150,26 +141,11 @@ impl Bulk for SqliteConnection {
         Ok(())
     }
 
-    async fn insert_span_traces(&mut self, chunk: i64, traces: Vec<TraceId>) -> Result<(), StoreError> {
-        let mut rest = traces.as_slice();
-        while !rest.is_empty() {
-            let size = fitting(&SPAN_SIZES, rest.len());
-            let (some, others) = rest.split_at(SPAN_SIZES[size]);
-            rest = others;
-            let mut query = sqlx::query(SPAN_TRACES[size]);
-            for trace in some {
-                query = query.bind(trace.0.as_slice()).bind(chunk);
-            }
-            query.execute(&mut *self).await?;
-        }
-        Ok(())
-    }
-
     async fn insert_noted_spans(&mut self, chunk: i64, spans: Vec<NotedSpan>) -> Result<(), StoreError> {
         let mut rest = spans.as_slice();
         while !rest.is_empty() {
-            let size = fitting(&SPAN_SIZES, rest.len());
-            let (some, others) = rest.split_at(SPAN_SIZES[size]);
+            let size = fitting(rest.len());
+            let (some, others) = rest.split_at(SIZES[size]);
             rest = others;
             let mut query = sqlx::query(NOTED[size]);
             for span in some {
@@ -197,8 +173,8 @@ impl Bulk for SqliteConnection {
     async fn insert_span_links(&mut self, chunk: i64, links: Vec<TraceLink>) -> Result<(), StoreError> {
         let mut rest = links.as_slice();
         while !rest.is_empty() {
-            let size = fitting(&SPAN_SIZES, rest.len());
-            let (some, others) = rest.split_at(SPAN_SIZES[size]);
+            let size = fitting(rest.len());
+            let (some, others) = rest.split_at(SIZES[size]);
             rest = others;
             let mut query = sqlx::query(LINKS[size]);
             for TraceLink { from, to } in some {

@@ -1,0 +1,102 @@
+//! What hot chunks hold for those who search: their noted spans and links, without attributes. What was looked at lately stays in memory;
+//! a chunk never changes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::keys::Wanted;
+use super::{ChunkRow, SpanChunk, links_of, unpack_all, unpack_with};
+use crate::model::span::{Span, TraceId, wire};
+use crate::model::trace::{NotedSpan, TraceLink};
+use crate::store::indexing::id_list;
+use crate::store::{Store, StoreError};
+
+statements! {
+    const BYTES = "select id, received_at, bytes from span_chunks where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
+}
+
+/// Chunks that are unpacked at a time: a megabyte or two each.
+const AT_A_TIME: usize = 8;
+
+/// A hot chunk, as far as searches go.
+#[derive(Debug)]
+pub(in crate::store) struct HotChunk {
+    /// Its noted spans, in the order of their traces.
+    pub(super) spans: Vec<NotedSpan>,
+    /// Its links.
+    pub(super) links: Links,
+}
+
+/// Links of a chunk.
+pub(in crate::store) type Links = Arc<[TraceLink]>;
+
+impl HotChunk {
+    fn of(spans: &[Span]) -> Self {
+        Self { spans: spans.iter().filter_map(NotedSpan::of).collect(), links: links_of(spans).collect() }
+    }
+}
+
+impl Store {
+    /// Hot chunks by id, each once; those that have gone meanwhile are left out.
+    pub(super) async fn hot_chunks(&self, ids: &[i64]) -> Result<Vec<(i64, Arc<HotChunk>)>, StoreError> {
+        let cache = &self.inner.caches.hot_spans;
+        let (mut found, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
+        for id in ids {
+            match cache.get(id) {
+                Some(chunk) => found.push((*id, chunk)),
+                None => missing.push(*id),
+            }
+        }
+        for some in missing.chunks(AT_A_TIME) {
+            let list = id_list(some);
+            let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(BYTES).bind(&list).fetch_all(pool).await?)?;
+            let chunks =
+                unpack_all(rows, |(id, _, bytes)| Ok((id, Arc::new(HotChunk::of(&unpack_with(&bytes, wire::decode_outline)?))))).await?;
+            cache.extend(chunks.iter().cloned());
+            found.extend(chunks);
+        }
+        Ok(found)
+    }
+
+    /// Remembers the links of chunks that are being counted: most traces that are kept are of them.
+    pub(super) fn remember_links(&self, chunks: &[SpanChunk]) {
+        self.inner.caches.span_links.extend(chunks.iter().map(|chunk| (chunk.id, links_of(&chunk.spans).collect())));
+    }
+
+    /// Links of hot chunks; of those that are still there.
+    pub(super) async fn links_of_chunks(&self, ids: &[i64]) -> Result<Vec<Links>, StoreError> {
+        let cache = &self.inner.caches.span_links;
+        let (mut links, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
+        for id in ids {
+            match cache.get(id) {
+                Some(of_chunk) => links.push(of_chunk),
+                None => missing.push(*id),
+            }
+        }
+        let read: Vec<(i64, Links)> =
+            self.hot_chunks(&missing).await?.into_iter().map(|(id, chunk)| (id, Arc::clone(&chunk.links))).collect();
+        links.extend(read.iter().map(|(_, of_chunk)| Arc::clone(of_chunk)));
+        cache.extend(read);
+        Ok(links)
+    }
+
+    /// Noted spans of hot chunks that hold what is wanted, of those that `matches`; each once.
+    pub(super) async fn hot_spans(
+        &self,
+        wanted: &[Wanted<'_>],
+        matches: impl Fn(&NotedSpan) -> bool,
+    ) -> Result<Vec<NotedSpan>, StoreError> {
+        let chunks = self.hot_chunks(&self.span_chunks_with(wanted).await?).await?;
+        let mut seen = HashSet::new();
+        let spans = chunks.iter().flat_map(|(_, chunk)| chunk.spans.iter());
+        Ok(spans.filter(|span| matches(span) && seen.insert((span.trace_id, span.span_id))).cloned().collect())
+    }
+
+    /// Links of hot chunks from and to the given traces, each once.
+    pub(super) async fn hot_links(&self, traces: &HashSet<TraceId>) -> Result<HashSet<TraceLink>, StoreError> {
+        let wanted: Vec<Wanted<'_>> = traces.iter().flat_map(|trace| [Wanted::Trace(*trace), Wanted::LinkedTo(*trace)]).collect();
+        let of_chunks = self.links_of_chunks(&self.span_chunks_with(&wanted).await?).await?;
+        let links = of_chunks.iter().flat_map(|links| links.iter());
+        Ok(links.filter(|link| traces.contains(&link.from.0) || traces.contains(&link.to.0)).copied().collect())
+    }
+}

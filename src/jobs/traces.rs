@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::{Context, Run};
 use crate::model::Timestamp;
-use crate::model::span::{Operation, TraceId};
+use crate::model::span::TraceId;
 use crate::model::trace::KeepReasons;
 use crate::store::StoreError;
 use crate::store::figures::NewFrame;
 use crate::store::spans::SpanChunk;
+use crate::store::spans::hot::Producer;
 use crate::traces::bearings::Bearings;
 use crate::traces::derive::{Delivery, Derivation};
 
@@ -29,6 +30,8 @@ const BEARINGS_EVERY: Duration = Duration::from_secs(30);
 const BEARINGS_SOON: Duration = Duration::from_secs(2);
 /// Producers that are looked for in the store before each frame.
 const LOOK_UPS: usize = 3_000;
+/// Before that, its producer's span has time to come: SDKs send every few seconds.
+const LOOK_UP_DELAY: Duration = Duration::from_secs(10);
 /// Deliveries that are remembered for that.
 const UNKNOWN: usize = 20_000;
 /// Dead letters looked at in one run.
@@ -40,7 +43,7 @@ const LETTER_DELAY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Deriver {
     derivation: Derivation,
-    /// Deliveries whose producer had not been seen when they came. Most come within seconds: the store is asked for the others.
+    /// Deliveries whose producer had not been seen when they came. Most come within seconds: older chunks are searched for the others.
     unknown: Vec<Delivery>,
     /// Chunks up to this one were taken.
     cursor: i64,
@@ -91,7 +94,9 @@ impl Deriver {
             letter,
         };
         let first = store.first_span_chunk_since(now.minus(REMEMBERED)).await?;
-        if first > 0 && first <= cursor {
+        let remembers = first > 0 && first <= cursor;
+        deriver.derivation.begin_after(if remembers { first - 1 } else { cursor });
+        if remembers {
             deriver.take_bearings(context, now).await?;
             deriver.remember(context, first - 1).await?;
         }
@@ -146,7 +151,7 @@ impl Deriver {
         let mut derivation = std::mem::take(&mut self.derivation);
         let work = move || {
             for chunk in &chunks {
-                derivation.take_chunk(&chunk.spans, chunk.received_at);
+                derivation.take_chunk(chunk.id, &chunk.spans, chunk.received_at);
             }
             derivation
         };
@@ -192,13 +197,19 @@ impl Deriver {
         }
     }
 
-    /// Looks in the store for producers that came before the memory's time, or that another instance received.
-    async fn look_up(&mut self, context: &Context) -> Result<(), StoreError> {
-        let unknown = std::mem::take(&mut self.unknown);
-        let waiting: Vec<Delivery> = unknown.into_iter().filter(|delivery| self.derivation.is_waiting(delivery)).take(LOOK_UPS).collect();
-        for delivery in waiting {
-            if let Some(producer) = producer_of(context, &delivery).await? {
-                self.derivation.pair_with(&delivery, &producer);
+    /// Looks in the store for producers that came before the memory's time.
+    async fn look_up(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+        let (mut due, young) =
+            std::mem::take(&mut self.unknown).into_iter().partition::<Vec<_>, _>(|one| one.at().age_at(now) >= LOOK_UP_DELAY);
+        self.unknown = young;
+        due.retain(|delivery| self.derivation.is_waiting(delivery));
+        due.truncate(LOOK_UPS);
+        let wanted: Vec<Producer<'_>> =
+            due.iter().map(|delivery| Producer { span: delivery.producer(), record: delivery.place() }).collect();
+        let found = context.store.find_producers(&wanted, self.derivation.forgotten_to()).await?;
+        for (delivery, producer) in due.iter().zip(&found) {
+            if let Some(producer) = producer {
+                self.derivation.pair_with(delivery, producer);
             }
         }
         Ok(())
@@ -239,7 +250,7 @@ impl Deriver {
         if self.framed_at.is_some_and(|at| at.age_at(now) < FRAME_EVERY) {
             return Ok(true);
         }
-        self.look_up(context).await?;
+        self.look_up(context, now).await?;
         let counts = self.derivation.take_counts();
         let frame = NewFrame {
             source: SOURCE,
@@ -310,15 +321,4 @@ impl Deriver {
 
 fn has_links(chunk: &SpanChunk) -> bool {
     chunk.spans.iter().any(|span| span.links.iter().any(|link| link.trace_id != span.trace_id))
-}
-
-async fn producer_of(context: &Context, delivery: &Delivery) -> Result<Option<crate::model::trace::NotedSpan>, StoreError> {
-    if let Some((trace, span)) = delivery.producer()
-        && let Some(found) = context.store.find_noted_span(trace, span).await?
-    {
-        return Ok(Some(found));
-    }
-    let Some((topic, partition, offset)) = delivery.place() else { return Ok(None) };
-    let there = context.store.list_noted_at(topic, partition, offset).await?;
-    Ok(there.into_iter().find(|span| span.operation == Operation::Send))
 }

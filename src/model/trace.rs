@@ -191,7 +191,7 @@ pub struct TraceFilter {
     pub service: Option<String>,
     /// Topic.
     pub topic: Option<String>,
-    /// Consumer group.
+    /// Consumer group: spans that name it, and those that took a message from a topic that it alone reads and name none.
     pub consumer_group: Option<String>,
     /// What it did with messages.
     pub operation: Option<Operation>,

@@ -10,7 +10,7 @@ use crate::model::Timestamp;
 use crate::model::span::{Span, wire};
 use crate::model::trace::{NotedSpan, TraceLink, duration_us};
 
-pub(in crate::store) mod hot;
+pub mod hot;
 pub mod keep;
 pub(in crate::store) mod keys;
 pub mod letters;

@@ -5,12 +5,13 @@
 //! window is looked up by the caller ([`Derivation::take_unknown`], [`Derivation::pair_with`]).
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::bearings::Bearings;
 use super::seen::Seen;
 use super::tally::{Tags, Tally};
 pub use super::window::Place;
-use super::window::{Role, SpanKey, Window};
+use super::window::{Known, Role, Window};
 use crate::metrics::bucket::Point;
 use crate::model::Timestamp;
 use crate::model::figure::SeriesKey;
@@ -27,7 +28,7 @@ use keeping::Keeping;
 /// Spans that repeats are known of.
 const MOST_SEEN: usize = 2_000_000;
 /// Spans that pairing remembers.
-const MOST_REMEMBERED: usize = 150_000;
+const MOST_REMEMBERED: usize = 250_000;
 /// Deliveries that wait for their producer's span.
 const MOST_WAITING: usize = 20_000;
 /// Services with topics that are known to have process spans.
@@ -43,7 +44,8 @@ pub struct Derivation {
     tally: Tally,
     waiting: Waiting,
     /// Service and topic of process spans: there a receive span is not a second delivery.
-    processors: HashSet<(String, String)>,
+    processors: HashSet<u64>,
+    hasher: RandomState,
     keeping: Keeping,
     bearings: Bearings,
     unknown: Vec<Delivery>,
@@ -78,6 +80,7 @@ impl Default for Derivation {
             tally: Tally::default(),
             waiting: Waiting::new(MOST_WAITING),
             processors: HashSet::new(),
+            hasher: RandomState::new(),
             keeping: Keeping::default(),
             bearings: Bearings::default(),
             unknown: Vec::new(),
@@ -103,8 +106,8 @@ impl Derivation {
         self.lost
     }
 
-    /// Takes the spans of a chunk that was received at `at`.
-    pub fn take_chunk(&mut self, spans: &[Span], at: Timestamp) {
+    /// Takes the spans of a chunk that was received at `at`. Chunks come in the order of their ids.
+    pub fn take_chunk(&mut self, chunk: i64, spans: &[Span], at: Timestamp) {
         self.seen.forget(at);
         self.window.forget(at);
         self.waiting.forget(at);
@@ -112,7 +115,7 @@ impl Derivation {
         self.counts.spans += fresh.len() as u64;
         self.counts.repeated += (spans.len() - fresh.len()) as u64;
         for span in &fresh {
-            self.remember(span, at);
+            self.remember(span, chunk, at);
         }
         for span in &fresh {
             self.count(span, at);
@@ -122,21 +125,23 @@ impl Derivation {
             let key = (span.trace_id, span.span_id);
             let place = span.messaging.as_deref().and_then(place_of);
             for delivery in self.waiting.take(key, place.as_ref()) {
-                self.pair_in_window(&delivery, key);
+                if let Some(sent) = self.window.get(key).copied() {
+                    self.pair_in_window(&delivery, sent);
+                }
             }
         }
     }
 
-    fn remember(&mut self, span: &Span, at: Timestamp) {
+    fn remember(&mut self, span: &Span, chunk: i64, at: Timestamp) {
         let role = role_of(span);
         let messaging = span.messaging.as_deref();
-        let place = messaging.filter(|_| role == Role::Sent).and_then(place_of);
-        self.window.add(span, role, place, at);
+        let place =
+            messaging.filter(|_| role == Role::Sent).and_then(|sent| Some((sent.destination.as_deref()?, sent.partition?, sent.offset?)));
+        self.window.add(span, role, place, chunk, at);
         if let Some(messaging) = messaging.filter(|messaging| messaging.operation == Operation::Process)
             && self.processors.len() < MOST_PROCESSORS
         {
-            let topic = messaging.destination.clone().unwrap_or_default();
-            self.processors.insert((span.service.to_string(), topic));
+            self.processors.insert(self.hasher.hash_one((&*span.service, messaging.destination.as_deref())));
         }
     }
 
@@ -187,10 +192,7 @@ impl Derivation {
     fn is_delivery(&self, span: &Span, messaging: &Messaging) -> bool {
         match messaging.operation {
             Operation::Process => true,
-            Operation::Receive => {
-                let topic = messaging.destination.clone().unwrap_or_default();
-                !self.processors.contains(&(span.service.to_string(), topic))
-            }
+            Operation::Receive => !self.processors.contains(&self.hasher.hash_one((&*span.service, messaging.destination.as_deref()))),
             _ => false,
         }
     }
@@ -205,20 +207,21 @@ impl Derivation {
         }
         let by_place = || delivery.place.as_ref().and_then(|place| self.window.at(place));
         let known = match &delivery.source {
-            Source::Span(key) => Some(*key).filter(|key| self.window.get(*key).is_some()).or_else(by_place),
+            Source::Span(key) => self.window.get(*key).or_else(by_place),
             Source::Place(_) => by_place(),
         };
-        if let Some(key) = known {
-            self.pair_in_window(&delivery, key);
+        if let Some(known) = known.copied() {
+            self.pair_in_window(&delivery, known);
         } else if self.waiting.add(delivery.clone()) {
             self.unknown.push(delivery);
         }
     }
 
-    fn pair_in_window(&mut self, delivery: &Delivery, producer: SpanKey) {
-        let Some(sent) = self.window.get(producer).filter(|known| known.role == Role::Sent).copied() else { return };
-        let origin = self.window.origin_of(producer).unwrap_or(sent.start);
-        self.pair(delivery, sent.end, origin);
+    fn pair_in_window(&mut self, delivery: &Delivery, sent: Known) {
+        if sent.role == Role::Sent {
+            let origin = self.window.origin_of(&sent);
+            self.pair(delivery, sent.end, origin);
+        }
     }
 
     fn pair(&mut self, delivery: &Delivery, sent_end: i64, origin: i64) {
@@ -236,6 +239,17 @@ impl Derivation {
     /// Deliveries whose producer is not in the window: it may be in the store, or come later.
     pub fn take_unknown(&mut self) -> Vec<Delivery> {
         std::mem::take(&mut self.unknown)
+    }
+
+    /// Chunks up to this one may hold producers that are not remembered here any more; 0: there are none.
+    #[must_use]
+    pub const fn forgotten_to(&self) -> i64 {
+        self.window.forgotten_to()
+    }
+
+    /// Says that what came in chunks up to this one is not known here.
+    pub fn begin_after(&mut self, chunk: i64) {
+        self.window.begin_after(chunk);
     }
 
     /// Whether a delivery's producer has not come yet.

@@ -1,6 +1,8 @@
-//! Spans of the last minutes, as far as pairing needs them: both halves of a message's way rarely come together.
+//! Spans of the last minutes, as far as pairing needs them: both halves of a message's way rarely come together. Kept by hashes of 64 bits,
+//! as there are hundreds of thousands of them.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 use crate::model::Timestamp;
 use crate::model::span::{Span, SpanId, TraceId};
@@ -27,12 +29,22 @@ pub(super) enum Role {
 /// What is remembered of a span.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    pub(super) parent: Option<SpanId>,
+    /// Hash of the span that caused it.
+    parent: Option<u64>,
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) role: Role,
     /// For one that took a message: when the message was first sent, as far as known.
-    pub(super) origin: Option<i64>,
+    origin: Option<i64>,
+}
+
+/// A span in the order of arrival.
+#[derive(Debug)]
+struct Arrival {
+    span: u64,
+    place: Option<u64>,
+    chunk: i64,
+    at: Timestamp,
 }
 
 /// Hops that are walked up to find where a message came from.
@@ -41,63 +53,82 @@ const MOST_HOPS: usize = 32;
 /// Remembers spans by id and producers by where their record lies.
 #[derive(Debug)]
 pub(super) struct Window {
-    spans: HashMap<SpanKey, Known>,
-    places: HashMap<Place, SpanKey>,
-    order: VecDeque<(SpanKey, Option<Place>, Timestamp)>,
+    hasher: RandomState,
+    spans: HashMap<u64, Known>,
+    places: HashMap<u64, u64>,
+    order: VecDeque<Arrival>,
     most: usize,
+    forgotten_to: i64,
 }
 
 impl Window {
     pub(super) fn new(most: usize) -> Self {
-        Self { spans: HashMap::new(), places: HashMap::new(), order: VecDeque::new(), most }
+        let hasher = RandomState::new();
+        Self { hasher, spans: HashMap::new(), places: HashMap::new(), order: VecDeque::new(), most, forgotten_to: 0 }
     }
 
-    /// Remembers a span; `place` is where the record of a producer lies.
-    pub(super) fn add(&mut self, span: &Span, role: Role, place: Option<Place>, at: Timestamp) {
-        let key = (span.trace_id, span.span_id);
-        self.spans.insert(key, Known { parent: span.parent, start: span.start, end: span.end, role, origin: None });
-        if let Some(place) = &place {
-            self.places.insert(place.clone(), key);
+    fn hash(&self, what: impl Hash) -> u64 {
+        self.hasher.hash_one(what)
+    }
+
+    /// Remembers a span of a chunk that came at `at`; `place` is where the record of a producer lies.
+    pub(super) fn add(&mut self, span: &Span, role: Role, place: Option<(&str, i32, i64)>, chunk: i64, at: Timestamp) {
+        let hash = self.hash((span.trace_id, span.span_id));
+        let parent = span.parent.map(|parent| self.hash((span.trace_id, parent)));
+        self.spans.insert(hash, Known { parent, start: span.start, end: span.end, role, origin: None });
+        let place = place.map(|place| self.hash(place));
+        if let Some(place) = place {
+            self.places.insert(place, hash);
         }
-        self.order.push_back((key, place, at));
+        self.order.push_back(Arrival { span: hash, place, chunk, at });
         if self.order.len() > self.most {
             self.drop_oldest();
         }
     }
 
     pub(super) fn get(&self, key: SpanKey) -> Option<&Known> {
-        self.spans.get(&key)
+        self.spans.get(&self.hash(key))
     }
 
     /// The producer of a record.
-    pub(super) fn at(&self, place: &Place) -> Option<SpanKey> {
-        self.places.get(place).copied()
+    pub(super) fn at(&self, (topic, partition, offset): &Place) -> Option<&Known> {
+        self.places.get(&self.hash((topic.as_str(), *partition, *offset))).and_then(|span| self.spans.get(span))
     }
 
     /// Notes when the message that a span took was first sent.
     pub(super) fn set_origin(&mut self, key: SpanKey, origin: i64) {
-        if let Some(known) = self.spans.get_mut(&key) {
+        let hash = self.hash(key);
+        if let Some(known) = self.spans.get_mut(&hash) {
             known.origin = Some(known.origin.map_or(origin, |before| before.min(origin)));
         }
     }
 
     /// When the message that a producer sent began its way: where the producer itself worked on a message, that one's beginning.
-    pub(super) fn origin_of(&self, producer: SpanKey) -> Option<i64> {
-        let sent = self.spans.get(&producer)?;
+    pub(super) fn origin_of(&self, sent: &Known) -> i64 {
         let mut parent = sent.parent;
         for _ in 0..MOST_HOPS {
-            let Some(above) = parent.and_then(|parent| self.spans.get(&(producer.0, parent))) else { break };
+            let Some(above) = parent.and_then(|parent| self.spans.get(&parent)) else { break };
             if let Some(origin) = above.origin {
-                return Some(origin.min(sent.start));
+                return origin.min(sent.start);
             }
             parent = above.parent;
         }
-        Some(sent.start)
+        sent.start
+    }
+
+    /// Spans of chunks up to this one are not remembered, or not all: 0 when all are that ever came.
+    pub(super) const fn forgotten_to(&self) -> i64 {
+        self.forgotten_to
+    }
+
+    /// Says that spans of chunks up to this one are not remembered.
+    pub(super) fn begin_after(&mut self, chunk: i64) {
+        self.forgotten_to = self.forgotten_to.max(chunk);
     }
 
     /// Forgets what is too old.
     pub(super) fn forget(&mut self, now: Timestamp) {
-        while self.order.front().is_some_and(|(.., at)| at.age_at(now) > REMEMBERED) {
+        while self.order.front().is_some_and(|arrival| arrival.at.age_at(now) > REMEMBERED) {
             self.drop_oldest();
         }
         if self.spans.capacity() > 4 * self.spans.len().max(10_000) {
@@ -108,10 +139,11 @@ impl Window {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((key, place, _)) = self.order.pop_front() {
-            self.spans.remove(&key);
-            if let Some(place) = place
-                && self.places.get(&place) == Some(&key)
+        if let Some(arrival) = self.order.pop_front() {
+            self.forgotten_to = self.forgotten_to.max(arrival.chunk);
+            self.spans.remove(&arrival.span);
+            if let Some(place) = arrival.place
+                && self.places.get(&place) == Some(&arrival.span)
             {
                 self.places.remove(&place);
             }

@@ -1,13 +1,13 @@
 //! What hot chunks hold for those who search: their noted spans and links, without attributes. What was looked at lately stays in memory;
 //! a chunk never changes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::keys::Wanted;
 use super::{ChunkRow, SpanChunk, links_of, unpack_all, unpack_with};
-use crate::model::span::{Span, TraceId, wire};
-use crate::model::trace::{NotedSpan, TraceLink};
+use crate::model::span::{Operation, Span, SpanId, TraceId, wire};
+use crate::model::trace::{NotedSpan, TraceLink, noted_text};
 use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
@@ -17,6 +17,18 @@ statements! {
 
 /// Chunks that are unpacked at a time: a megabyte or two each.
 const AT_A_TIME: usize = 8;
+
+/// What a producer's span is looked for by.
+#[derive(Debug, Clone, Copy)]
+pub struct Producer<'a> {
+    /// Its ids, where they are known.
+    pub span: Option<(TraceId, SpanId)>,
+    /// Topic, partition and offset of the record, where they are known.
+    pub record: Option<(&'a str, i32, i64)>,
+}
+
+/// Chunks that are looked into for producers at a time.
+const PRODUCER_CHUNKS: i64 = 64;
 
 /// A hot chunk, as far as searches go.
 #[derive(Debug)]
@@ -98,5 +110,34 @@ impl Store {
         let of_chunks = self.links_of_chunks(&self.span_chunks_with(&wanted).await?).await?;
         let links = of_chunks.iter().flat_map(|links| links.iter());
         Ok(links.filter(|link| traces.contains(&link.from.0) || traces.contains(&link.to.0)).copied().collect())
+    }
+
+    /// Spans of producers, each by its ids or else by its record, in hot chunks up to `last`. Looks into a bounded number of chunks.
+    pub async fn find_producers(&self, producers: &[Producer<'_>], last: i64) -> Result<Vec<Option<NotedSpan>>, StoreError> {
+        let mut found = vec![None; producers.len()];
+        let (mut by_span, mut by_record) = (HashMap::new(), HashMap::new());
+        for (index, producer) in producers.iter().enumerate() {
+            if let Some(span) = producer.span {
+                by_span.entry(span).or_insert_with(Vec::new).push(index);
+            }
+            if let Some((topic, partition, offset)) = producer.record {
+                by_record.entry((noted_text(topic).into_owned(), partition, offset)).or_insert_with(Vec::new).push(index);
+            }
+        }
+        let spans = by_span.keys().map(|(trace, _)| Wanted::Trace(*trace));
+        let records = by_record.keys().map(|(topic, partition, offset)| Wanted::Record(topic, *partition, *offset));
+        let wanted: Vec<Wanted<'_>> = spans.chain(records).collect();
+        for (_, chunk) in self.hot_chunks(&self.span_chunks_up_to(last, &wanted, PRODUCER_CHUNKS).await?).await? {
+            for span in &chunk.spans {
+                let of_span = by_span.get(&(span.trace_id, span.span_id));
+                let sent = Some(span).filter(|span| span.operation == Operation::Send);
+                let record = sent.and_then(|sent| Some((sent.topic.clone()?, sent.partition?, sent.offset?)));
+                let of_record = record.and_then(|record| by_record.get(&record));
+                for index in of_span.into_iter().chain(of_record).flatten() {
+                    found[*index] = Some(span.clone());
+                }
+            }
+        }
+        Ok(found)
     }
 }

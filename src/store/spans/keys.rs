@@ -16,8 +16,8 @@ statements! {
     const CHUNKS = "with recursive buckets(n) as (select min(bucket) from span_keys union all \
         select (select min(k.bucket) from span_keys k where k.bucket > b.n) from buckets b where b.n is not null) \
         select distinct c.id from buckets b cross join (select cast(value as bigint) as key from json_each(cast($1 as text))) w \
-        cross join span_keys k cross join span_chunks c where k.bucket = b.n and k.key = w.key and c.id = k.chunk_id \
-        order by c.id desc limit $2";
+        cross join span_keys k cross join span_chunks c where k.bucket = b.n and k.key = w.key and k.chunk_id <= $2 and c.id = k.chunk_id \
+        order by c.id desc limit $3";
     /// Removes at most `$2` keys and one of the oldest bucket, when it lies before bucket `$1`.
     const DROP_STALE = "delete from span_keys where bucket = (select min(bucket) from span_keys) and bucket < $1 and key <= coalesce( \
         (select key from span_keys where bucket = (select min(bucket) from span_keys) order by key limit 1 offset $2), 9223372036854775807)";
@@ -88,12 +88,17 @@ pub(super) fn keys_of(spans: &[Span]) -> Vec<i64> {
 impl Store {
     /// Hot chunks that hold what is wanted, newest first.
     pub(super) async fn span_chunks_with(&self, wanted: &[Wanted<'_>]) -> Result<Vec<i64>, StoreError> {
-        if wanted.is_empty() {
+        let most = MOST_CHUNKS + MORE_CHUNKS * i64::try_from(wanted.len()).unwrap_or(0);
+        self.span_chunks_up_to(i64::MAX, wanted, most).await
+    }
+
+    /// Hot chunks up to one that hold what is wanted, the newest `most`.
+    pub(super) async fn span_chunks_up_to(&self, last: i64, wanted: &[Wanted<'_>], most: i64) -> Result<Vec<i64>, StoreError> {
+        if wanted.is_empty() || last <= 0 {
             return Ok(Vec::new());
         }
         let keys = id_list(&wanted.iter().map(|wanted| wanted.key()).collect::<Vec<_>>());
-        let most = MOST_CHUNKS + MORE_CHUNKS * i64::try_from(wanted.len()).unwrap_or(0);
-        let rows: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(&keys).bind(most).fetch_all(pool).await?)?;
+        let rows: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(&keys).bind(last).bind(most).fetch_all(pool).await?)?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 }

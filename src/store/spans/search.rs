@@ -7,6 +7,7 @@ use super::read::NotedRow;
 use crate::model::span::Operation;
 use crate::model::trace::{NotedSpan, TraceFilter, noted_text};
 use crate::model::{Cursor, Timestamp};
+use crate::store::indexing::text_list;
 use crate::store::rows::clean;
 use crate::store::{Store, StoreError};
 
@@ -20,9 +21,13 @@ statements! {
     const KEPT = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
         record_offset, consumer_group from noted_spans where started_at <= $1 and started_at >= $2 \
         and (cast($3 as text) is null or service = $3) and (cast($4 as text) is null or topic = $4) \
-        and (cast($5 as text) is null or consumer_group = $5) and (cast($6 as smallint) is null or operation = $6) \
+        and (cast($5 as text) is null or consumer_group = $5 or (consumer_group = '' and operation in (2, 3, 4) \
+            and topic in (select value from json_each(cast($11 as text))))) and (cast($6 as smallint) is null or operation = $6) \
         and (failed or not $7) and duration_us >= $8 and (cast($10 as text) is null or topic in \
             (select g.topic from topic_generations g join buses b on b.id = g.bus_id where b.bus = cast($10 as text))) order by started_at desc, trace_id, span_id limit $9";
+    /// Topics that one consumer group reads and no other: what is taken from there is its work, whether its instrumentation says so or not.
+    const SOLE_TOPICS = "select t.topic from group_topics t join consumer_groups c on c.id = t.group_id where c.gone_at is null \
+        group by c.bus_id, t.topic having min(c.id) = max(c.id) and min(c.id) in (select id from consumer_groups where name = $1)";
     const TOPICS_OF_BUS = "select distinct g.topic from topic_generations g join buses b on b.id = g.bus_id where b.bus = $1";
     const SERVICES_OF_KEPT = "select distinct service from (select service from noted_spans order by started_at desc limit 2000) s";
     const NEWEST_CHUNKS = "select id from span_chunks where noted > 0 order by newest_start desc limit 16";
@@ -56,6 +61,8 @@ struct Search<'a> {
     most: usize,
     /// Topics of the wanted bus.
     topics: Option<HashSet<String>>,
+    /// Topics that only the wanted consumer group reads.
+    sole: HashSet<String>,
 }
 
 /// Spans that were found, and since when everything was looked at.
@@ -71,8 +78,17 @@ impl Search<'_> {
             && filter.operation.is_none_or(|operation| span.operation == operation)
             && is(&filter.service, Some(&span.service))
             && is(&filter.topic, span.topic.as_deref())
-            && is(&filter.consumer_group, span.consumer_group.as_deref())
+            && (is(&filter.consumer_group, span.consumer_group.as_deref()) || self.is_sole(span))
             && self.topics.as_ref().is_none_or(|topics| span.topic.as_ref().is_some_and(|topic| topics.contains(topic)))
+    }
+}
+
+impl Search<'_> {
+    /// Whether the span took a message from a topic that only the wanted consumer group reads, and does not say for whom.
+    fn is_sole(&self, span: &NotedSpan) -> bool {
+        span.consumer_group.is_none()
+            && matches!(span.operation, Operation::Receive | Operation::Process | Operation::Settle)
+            && span.topic.as_ref().is_some_and(|topic| self.sole.contains(topic))
     }
 }
 
@@ -90,7 +106,11 @@ impl Store {
         let noted = |text: &Option<String>| text.as_deref().map(|text| noted_text(text).into_owned());
         let (service, topic, consumer_group) = (noted(&filter.service), noted(&filter.topic), noted(&filter.consumer_group));
         let filter = TraceFilter { service, topic, consumer_group, ..filter.clone() };
-        let mut search = Search { filter: &filter, newest, oldest, most, topics };
+        let sole = match &filter.consumer_group {
+            Some(group) => self.topics_of_only(group).await?,
+            None => HashSet::new(),
+        };
+        let mut search = Search { filter: &filter, newest, oldest, most, topics, sole };
         let (mut spans, kept_reach) = self.search_kept(&search).await?;
         search.oldest = kept_reach;
         let (hot, reached) = self.search_hot(&search).await?;
@@ -125,6 +145,7 @@ impl Store {
         let reached = if scanned < SCAN { oldest } else { reached };
         let bus = filter.bus.as_deref().map(clean);
         let most = i64::try_from(search.most).unwrap_or(i64::MAX);
+        let sole = text_list(&search.sole.iter().map(String::as_str).collect::<Vec<_>>());
         let rows: Vec<NotedRow> = read!(self, |pool| {
             sqlx::query_as(KEPT)
                 .bind(newest)
@@ -137,6 +158,7 @@ impl Store {
                 .bind(filter.at_least_us.unwrap_or(0))
                 .bind(most)
                 .bind(&bus)
+                .bind(&sole)
                 .fetch_all(pool)
                 .await?
         })?;
@@ -188,6 +210,11 @@ impl Store {
     async fn topics_of_bus(&self, bus: &str) -> Result<HashSet<String>, StoreError> {
         let bus = clean(bus);
         let rows: Vec<(String,)> = read!(self, |pool| sqlx::query_as(TOPICS_OF_BUS).bind(&bus).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().map(|(topic,)| topic).collect())
+    }
+
+    async fn topics_of_only(&self, group: &str) -> Result<HashSet<String>, StoreError> {
+        let rows: Vec<(String,)> = read!(self, |pool| sqlx::query_as(SOLE_TOPICS).bind(group.as_bytes()).fetch_all(pool).await?)?;
         Ok(rows.into_iter().map(|(topic,)| topic).collect())
     }
 

@@ -81,6 +81,12 @@ impl Delivery {
         self.place.as_ref().map(|(topic, partition, offset)| (topic.as_str(), *partition, *offset))
     }
 
+    /// When its span came.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+
     pub(super) fn tags(&self) -> Tags<'_> {
         Tags {
             bus: self.bus.as_deref(),

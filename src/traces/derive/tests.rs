@@ -44,16 +44,16 @@ fn the_halves_of_a_message_s_way_are_one_pair_in_whichever_order_they_come() {
             let mut derivation = Derivation::default();
             // A poll of the consumer's own, where the case has one.
             let poll = of(on(span(2, 9, None, 14), Operation::Receive, None), "billing");
-            derivation.take_chunk(&[poll], at(15));
+            derivation.take_chunk(1, &[poll], at(15));
             match order {
-                "together" => derivation.take_chunk(&[taken.clone(), sent.clone()], at(16)),
+                "together" => derivation.take_chunk(1, &[taken.clone(), sent.clone()], at(16)),
                 "consumer first" => {
-                    derivation.take_chunk(std::slice::from_ref(&taken), at(16));
-                    derivation.take_chunk(std::slice::from_ref(&sent), at(60));
+                    derivation.take_chunk(1, std::slice::from_ref(&taken), at(16));
+                    derivation.take_chunk(1, std::slice::from_ref(&sent), at(60));
                 }
                 _ => {
-                    derivation.take_chunk(std::slice::from_ref(&sent), at(16));
-                    derivation.take_chunk(std::slice::from_ref(&taken), at(60));
+                    derivation.take_chunk(1, std::slice::from_ref(&sent), at(16));
+                    derivation.take_chunk(1, std::slice::from_ref(&taken), at(60));
                 }
             }
             let points = derivation.take_points();
@@ -71,7 +71,7 @@ fn what_is_sent_again_is_counted_once() {
     let mut derivation = Derivation::default();
     let (_, sent, taken) = halves().swap_remove(0);
     for seconds in [16, 17, 300] {
-        derivation.take_chunk(&[sent.clone(), taken.clone()], at(seconds));
+        derivation.take_chunk(1, &[sent.clone(), taken.clone()], at(seconds));
     }
     let points = derivation.take_points();
     assert!((count(&points, Figure::SpansPerSecond) - 2.0).abs() < f64::EPSILON);
@@ -85,11 +85,11 @@ fn a_message_that_is_received_and_processed_is_delivered_once() {
     let sent = on(span(1, 1, None, 10), Operation::Send, None);
     let received = linked(of(on(span(2, 2, None, 12), Operation::Receive, None), "billing"), &[(1, 1)]);
     let processed = linked(of(on(span(2, 3, Some(2), 15), Operation::Process, None), "billing"), &[(1, 1)]);
-    derivation.take_chunk(&[sent.clone(), received.clone(), processed], at(16));
+    derivation.take_chunk(1, &[sent.clone(), received.clone(), processed], at(16));
     assert_eq!(durations(&derivation.take_points(), Figure::BrokerDurationSeconds).count(), 1);
     // Who only receives delivers by that.
     let mut derivation = Derivation::default();
-    derivation.take_chunk(&[sent, received], at(16));
+    derivation.take_chunk(1, &[sent, received], at(16));
     let points = derivation.take_points();
     assert_eq!(durations(&points, Figure::BrokerDurationSeconds).count(), 1);
     assert_eq!(durations(&points, Figure::EndToEndDurationSeconds).count(), 0, "nobody knows when it was processed");
@@ -100,8 +100,8 @@ fn a_batch_delivers_each_of_its_messages() {
     let mut derivation = Derivation::default();
     let sent: Vec<Span> = (1..=3).map(|trace| on(span(trace, 1, None, 10), Operation::Send, None)).collect();
     let batch = linked(of(on(span(9, 2, None, 15), Operation::Process, None), "billing"), &[(1, 1), (2, 1), (3, 1)]);
-    derivation.take_chunk(&sent, at(12));
-    derivation.take_chunk(&[batch], at(16));
+    derivation.take_chunk(1, &sent, at(12));
+    derivation.take_chunk(1, &[batch], at(16));
     let points = derivation.take_points();
     assert_eq!(durations(&points, Figure::BrokerDurationSeconds).count(), 3);
     assert_eq!(durations(&points, Figure::ProcessingDurationSeconds).count(), 1);
@@ -115,9 +115,9 @@ fn end_to_end_begins_at_the_first_sending() {
     let inside = of(span(1, 3, Some(2), 15), "billing");
     let second = of(on(span(1, 4, Some(3), 15), Operation::Send, None), "billing");
     let last = of(on(span(1, 5, Some(4), 40), Operation::Process, None), "mailer");
-    derivation.take_chunk(&[first, worker, inside, second], at(17));
+    derivation.take_chunk(1, &[first, worker, inside, second], at(17));
     drop(derivation.take_points());
-    derivation.take_chunk(&[last], at(42));
+    derivation.take_chunk(1, &[last], at(42));
     let points = derivation.take_points();
     assert!((durations(&points, Figure::EndToEndDurationSeconds).sum() - 31.0).abs() < 1e-9, "from 10 to 41");
     assert!((durations(&points, Figure::BrokerDurationSeconds).sum() - 24.0).abs() < 1e-9, "from 16 to 40");
@@ -128,7 +128,7 @@ fn clocks_that_differ_are_marked_and_not_dropped() {
     let mut derivation = Derivation::default();
     let sent = on(span(1, 1, None, 20), Operation::Send, None);
     let taken = of(on(span(1, 2, Some(1), 15), Operation::Process, None), "billing");
-    derivation.take_chunk(&[sent, taken], at(21));
+    derivation.take_chunk(1, &[sent, taken], at(21));
     let points = derivation.take_points();
     let broker = durations(&points, Figure::BrokerDurationSeconds);
     assert_eq!((broker.count(), broker.max()), (1, Some(0.0)));
@@ -140,14 +140,14 @@ fn a_producer_from_the_store_counts_unless_its_span_came_meanwhile() {
     let (_, sent, taken) = halves().swap_remove(1);
     let noted = NotedSpan::of(&sent).expect("it touched a message");
     let mut derivation = Derivation::default();
-    derivation.take_chunk(std::slice::from_ref(&taken), at(16));
+    derivation.take_chunk(1, std::slice::from_ref(&taken), at(16));
     let unknown = derivation.take_unknown();
     assert_eq!(unknown.iter().map(Delivery::producer).collect::<Vec<_>>(), [Some((sent.trace_id, sent.span_id))]);
-    derivation.take_chunk(&[sent], at(17));
+    derivation.take_chunk(1, &[sent], at(17));
     derivation.pair_with(&unknown[0], &noted);
     assert_eq!(durations(&derivation.take_points(), Figure::BrokerDurationSeconds).count(), 1, "once");
     let mut derivation = Derivation::default();
-    derivation.take_chunk(&[taken], at(16));
+    derivation.take_chunk(1, &[taken], at(16));
     let unknown = derivation.take_unknown();
     derivation.pair_with(&unknown[0], &noted);
     derivation.pair_with(&unknown[0], &noted);
@@ -165,7 +165,7 @@ fn labels_name_bus_topic_group_service_and_operation() {
     derivation.set_bearings(bearings);
     let mut failed = of(on(span(1, 2, None, 15), Operation::Process, None), "billing");
     failed.status = SpanStatus::Error;
-    derivation.take_chunk(&[failed, span(3, 1, None, 1)], at(16));
+    derivation.take_chunk(1, &[failed, span(3, 1, None, 1)], at(16));
     let points = derivation.take_points();
     let errors: Vec<_> = points.iter().filter(|(key, _)| key.figure == Figure::SpanErrorsPerSecond).collect();
     let (key, point) = errors.iter().find(|(key, _)| key.labels.topic.is_some()).expect("of the message");
@@ -188,7 +188,7 @@ fn failed_slow_and_ordinary_traces_are_kept() {
         span.trace_id = TraceId(id);
         span.end = span.start + seconds * SECOND;
         span.status = if failed { SpanStatus::Error } else { SpanStatus::Unset };
-        derivation.take_chunk(&[span], at(second));
+        derivation.take_chunk(1, &[span], at(second));
         derivation.take_keeps().pop().map_or(KeepReasons::NONE, |(_, reasons)| reasons)
     };
     assert_eq!(process(&mut derivation, 1, false, 0), KeepReasons::BASELINE, "the first of a minute");
@@ -210,7 +210,7 @@ fn labels_without_end_are_added_up() {
             span
         })
         .collect();
-    derivation.take_chunk(&spans, at(1));
+    derivation.take_chunk(1, &spans, at(1));
     let points = derivation.take_points();
     assert!(points.len() < 4_100, "{}", points.len());
     assert!((count(&points, Figure::SpansPerSecond) - 5_000.0).abs() < f64::EPSILON, "none is lost");
@@ -232,7 +232,7 @@ fn newer_metadata_is_asked_for_only_where_it_may_tell_more() {
     let mut derivation = Derivation::default();
     let mut lost = |bearings, id| {
         derivation.set_bearings(bearings);
-        derivation.take_chunk(&[taken(id)], at(16));
+        derivation.take_chunk(1, &[taken(id)], at(16));
         derivation.is_lost()
     };
     assert!(!lost(Bearings::default(), 1), "there is no bus to ask");

@@ -8,7 +8,7 @@ use redrive::store::consumer_groups::SeenGroup;
 use super::letters::{index, letter};
 use super::{START, World, on_both_engines, seen_topic};
 
-fn group(name: &str, committed: &[(i32, i64)]) -> SeenGroup {
+pub(super) fn group(name: &str, committed: &[(i32, i64)]) -> SeenGroup {
     SeenGroup {
         name: GroupName::from(name),
         kind: "consumer".to_owned(),
@@ -31,7 +31,7 @@ fn group(name: &str, committed: &[(i32, i64)]) -> SeenGroup {
 }
 
 /// A position on a partition that holds the offsets 10 to 100.
-fn offset(partition: i32, committed: i64) -> GroupOffset {
+pub(super) fn offset(partition: i32, committed: i64) -> GroupOffset {
     GroupOffset {
         log_start: Some(10),
         end: Some(100),

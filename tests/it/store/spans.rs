@@ -8,6 +8,7 @@ use redrive::model::span::{Dropped, LinkCoordinates, Messaging, Operation, Span,
 use redrive::model::trace::{KeepReasons, TraceFilter};
 use redrive::store::Store;
 use redrive::store::spans::EncodedSpans;
+use redrive::store::spans::hot::Producer;
 
 use super::{START, World, on_both_engines};
 
@@ -85,6 +86,9 @@ on_both_engines! {
     what_goes_before_its_time_is_said
     a_trace_that_is_forgotten_leaves_only_what_is_hot
     letters_and_replays_meet_traces
+    a_search_over_hot_and_kept_spans_of_any_order_finds_each_once
+    work_of_a_group_is_found_by_the_topic_that_it_alone_reads
+    producers_are_found_in_older_chunks
 }
 
 async fn a_trace_is_put_together_from_all_its_chunks_each_span_once(world: World) {
@@ -250,4 +254,113 @@ async fn letters_and_replays_meet_traces(world: World) {
     assert!(store.list_letters_of_trace(trace(1)).await.expect("they are read").is_empty());
     assert!(store.list_letters_about(None, "orders", 3, 1).await.expect("they are read").is_empty());
     assert!(store.list_letters_sent_to("orders", 3, 1).await.expect("they are read").is_empty());
+}
+
+async fn a_search_over_hot_and_kept_spans_of_any_order_finds_each_once(world: World) {
+    let store = &world.store;
+    // Chunks overlap in time: spans come long after they began, and each one that failed comes twice.
+    let mut expected = Vec::new();
+    for chunk in 0..40_u32 {
+        let of_chunk = (0..10).map(|n| chunk * 10 + n).map(|number| {
+            let mut span = processed(number, 1, i64::from(number * 7_919 % 1_000));
+            if number.is_multiple_of(9) {
+                span.status = SpanStatus::Error;
+            }
+            span
+        });
+        let mut spans: Vec<Span> = of_chunk.collect();
+        expected.extend(spans.iter().map(|span| (span.started_at(), span.trace_id, span.failed())));
+        let kept: Vec<_> = spans.iter().filter(|span| span.failed()).map(|span| (span.trace_id, KeepReasons::FAILED)).collect();
+        spans.extend(spans.iter().filter(|span| span.failed()).cloned().collect::<Vec<_>>());
+        add(store, spans, at(2_000 + i64::from(chunk))).await;
+        store.keep_traces(&kept, at(2_000)).await.expect("they are kept");
+    }
+    let search = async |filter: &TraceFilter, limit: u32| {
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = store.search_spans(filter, cursor.as_ref(), limit).await.expect("it is read");
+            assert!(page.spans.len() <= limit as usize);
+            found.extend(page.spans.into_iter().map(|span| (span.started_at, span.trace_id, span.failed)));
+            match page.next_cursor {
+                Some(next) => cursor = Some(next),
+                None => break found,
+            }
+        }
+    };
+    expected.sort_by(|one, other| (other.0, one.1).cmp(&(one.0, other.1)));
+    for limit in [7, 50, 1_000] {
+        assert_eq!(search(&TraceFilter::default(), limit).await, expected, "{limit} a page");
+    }
+    // Half of the chunks go; what failed in them stays.
+    let gone: Vec<TraceId> = (0..200_u32).filter(|number| !number.is_multiple_of(9)).map(trace).collect();
+    for _ in 0..20 {
+        assert!(store.expire_span_chunk(at(9_000), false, at(9_000)).await.expect("it goes"));
+    }
+    expected.retain(|(_, trace, _)| !gone.contains(trace));
+    for limit in [7, 1_000] {
+        assert_eq!(search(&TraceFilter::default(), limit).await, expected, "{limit} a page");
+    }
+    expected.retain(|(.., failed)| *failed);
+    let failed = TraceFilter { failed: true, from: Some(at(100)), to: Some(at(900)), ..TraceFilter::default() };
+    expected.retain(|(started_at, ..)| (at(100)..at(900)).contains(started_at));
+    assert_eq!(search(&failed, 3).await, expected);
+}
+
+async fn work_of_a_group_is_found_by_the_topic_that_it_alone_reads(world: World) {
+    use super::consumer_groups::{group, offset};
+    let store = &world.store;
+    world.dead_letter_topic("prod", "orders", 4).await;
+    let unnamed = |number: u32, operation| {
+        let mut span = processed(number, 1, 10);
+        let messaging = span.messaging.as_mut().expect("it touches a message");
+        (messaging.consumer_group, messaging.operation) = (None, operation);
+        span
+    };
+    let spans = vec![processed(1, 1, 10), unnamed(2, Operation::Process), unnamed(3, Operation::Send)];
+    add(store, spans, at(20)).await;
+    store.keep_traces(&[(trace(2), KeepReasons::PINNED)], at(20)).await.expect("it is kept");
+    let of = async |name: &str| {
+        let filter = TraceFilter { consumer_group: Some(name.to_owned()), ..TraceFilter::default() };
+        let found = store.search_spans(&filter, None, 10).await.expect("it is read");
+        found.spans.into_iter().map(|span| span.trace_id).collect::<Vec<_>>()
+    };
+    let bus = "prod".into();
+    assert_eq!((of("billing").await, of("shipping").await), (vec![trace(1)], vec![]));
+    store.record_consumer_groups(&bus, &[group("shipping", &[(0, 4)])], Some(&["shipping".into()]), START).await.expect("recorded");
+    assert_eq!((of("billing").await, of("shipping").await), (vec![trace(1)], vec![trace(2)]));
+    expire_all(store, at(1_000)).await;
+    assert_eq!(of("shipping").await, [trace(2)], "when its chunk is gone too");
+    let both =
+        [group("shipping", &[(0, 4)]), redrive::store::consumer_groups::SeenGroup { offsets: vec![offset(1, 5)], ..group("audit", &[]) }];
+    store.record_consumer_groups(&bus, &both, Some(&["shipping".into(), "audit".into()]), START).await.expect("recorded");
+    assert!(of("shipping").await.is_empty(), "it may be of either");
+}
+
+async fn producers_are_found_in_older_chunks(world: World) {
+    let store = &world.store;
+    let sent = |number: u32| {
+        let mut span = processed(number, 4, 5);
+        span.messaging.as_mut().expect("it touches a message").operation = Operation::Send;
+        span
+    };
+    add(store, vec![sent(1), processed(2, 4, 6)], at(20)).await;
+    let first = store.last_span_chunk().await.expect("it is read");
+    add(store, vec![sent(3)], at(21)).await;
+    let wanted = [
+        Producer { span: Some((trace(1), SpanId([4; 8]))), record: None },
+        Producer { span: Some((trace(1), SpanId([5; 8]))), record: Some(("orders", 3, 1)) },
+        Producer { span: None, record: Some(("orders", 3, 2)) },
+        Producer { span: None, record: Some(("orders", 3, 3)) },
+    ];
+    let found = async |last: i64| {
+        let found = store.find_producers(&wanted, last).await.expect("they are read");
+        found.into_iter().map(|span| span.map(|span| span.trace_id)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(first).await,
+        [Some(trace(1)), Some(trace(1)), None, None],
+        "a consumer is no producer, and newer chunks are not read"
+    );
+    assert_eq!(found(i64::MAX).await, [Some(trace(1)), Some(trace(1)), None, Some(trace(3))]);
+    assert_eq!(found(0).await, [None; 4]);
 }

@@ -199,13 +199,6 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         retention::STATEMENTS,
         search::STATEMENTS,
         search::compact::STATEMENTS,
-        spans::STATEMENTS,
-        spans::hot::STATEMENTS,
-        spans::keep::STATEMENTS,
-        spans::keys::STATEMENTS,
-        spans::letters::STATEMENTS,
-        spans::read::STATEMENTS,
-        spans::search::STATEMENTS,
         statuses::STATEMENTS,
         topics::STATEMENTS,
         topics::record::STATEMENTS,
@@ -216,5 +209,5 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         Db::Sqlite { .. } => dialect::bulk::sqlite::statements(),
         Db::Postgres(_) => dialect::bulk::postgres::statements(),
     };
-    shared.into_iter().chain(alerts::ALL).flatten().copied().chain(own).collect()
+    shared.into_iter().chain(alerts::ALL).chain(spans::ALL).flatten().copied().chain(own).collect()
 }

@@ -33,7 +33,7 @@ const LOOK_UPS: usize = 3_000;
 /// Before that, its producer's span has time to come: SDKs send every few seconds.
 const LOOK_UP_DELAY: Duration = Duration::from_secs(10);
 /// Deliveries that are remembered for that.
-const UNKNOWN: usize = 20_000;
+const UNKNOWN: usize = 60_000;
 /// Dead letters looked at in one run.
 const LETTERS: u32 = 1_000;
 /// A dead letter's spans come a while after it: SDKs send every few seconds.

@@ -5,13 +5,15 @@
 //! window is looked up by the caller ([`Derivation::take_unknown`], [`Derivation::pair_with`]).
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
 use super::bearings::Bearings;
 use super::seen::Seen;
 use super::tally::{Tags, Tally};
 pub use super::window::Place;
 use super::window::{Known, Role, Window};
+use foldhash::quality::RandomState;
+
 use crate::metrics::bucket::Point;
 use crate::model::Timestamp;
 use crate::model::figure::SeriesKey;
@@ -29,8 +31,8 @@ use keeping::Keeping;
 const MOST_SEEN: usize = 2_000_000;
 /// Spans that pairing remembers.
 const MOST_REMEMBERED: usize = 250_000;
-/// Deliveries that wait for their producer's span.
-const MOST_WAITING: usize = 20_000;
+/// Deliveries that wait for their producer's span, the newest.
+const MOST_WAITING: usize = 60_000;
 /// Services with topics that are known to have process spans.
 const MOST_PROCESSORS: usize = 20_000;
 /// Clocks of two machines may differ by so much before it is said.
@@ -80,7 +82,7 @@ impl Default for Derivation {
             tally: Tally::default(),
             waiting: Waiting::new(MOST_WAITING),
             processors: HashSet::new(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             keeping: Keeping::default(),
             bearings: Bearings::default(),
             unknown: Vec::new(),
@@ -212,7 +214,8 @@ impl Derivation {
         };
         if let Some(known) = known.copied() {
             self.pair_in_window(&delivery, known);
-        } else if self.waiting.add(delivery.clone()) {
+        } else {
+            self.waiting.add(delivery.clone());
             self.unknown.push(delivery);
         }
     }

@@ -1,8 +1,10 @@
 //! Which spans were counted already: senders repeat a batch when its answer was lost.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::time::Duration;
+
+use foldhash::quality::RandomState;
 
 use crate::model::Timestamp;
 use crate::model::span::Span;
@@ -14,7 +16,7 @@ pub(super) const REMEMBERED: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub(super) struct Seen {
     hasher: RandomState,
-    known: HashSet<u64>,
+    known: HashSet<u64, foldhash::fast::RandomState>,
     order: VecDeque<(u64, Timestamp)>,
     most: usize,
     /// When the oldest one was forgotten because there were too many; the window was shorter then.
@@ -23,7 +25,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn new(most: usize) -> Self {
-        Self { hasher: RandomState::new(), known: HashSet::new(), order: VecDeque::new(), most, cut_at: None }
+        Self { hasher: RandomState::default(), known: HashSet::default(), order: VecDeque::new(), most, cut_at: None }
     }
 
     /// Whether this span comes for the first time.

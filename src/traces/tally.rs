@@ -1,7 +1,9 @@
 //! Counts and durations by labels, until the next frame takes them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
+
+use foldhash::quality::RandomState;
 
 use crate::metrics::bucket::Point;
 use crate::metrics::histogram::Histogram;
@@ -52,7 +54,7 @@ pub(super) struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     hasher: RandomState,
-    counts: HashMap<u64, Counts>,
+    counts: HashMap<u64, Counts, foldhash::fast::RandomState>,
 }
 
 impl Tally {

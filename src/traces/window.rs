@@ -2,7 +2,9 @@
 //! as there are hundreds of thousands of them.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher as _, Hash};
+
+use foldhash::quality::RandomState;
 
 use crate::model::Timestamp;
 use crate::model::span::{Span, SpanId, TraceId};
@@ -54,8 +56,8 @@ const MOST_HOPS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Window {
     hasher: RandomState,
-    spans: HashMap<u64, Known>,
-    places: HashMap<u64, u64>,
+    spans: HashMap<u64, Known, foldhash::fast::RandomState>,
+    places: HashMap<u64, u64, foldhash::fast::RandomState>,
     order: VecDeque<Arrival>,
     most: usize,
     forgotten_to: i64,
@@ -63,8 +65,8 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(most: usize) -> Self {
-        let hasher = RandomState::new();
-        Self { hasher, spans: HashMap::new(), places: HashMap::new(), order: VecDeque::new(), most, forgotten_to: 0 }
+        let hasher = RandomState::default();
+        Self { hasher, spans: HashMap::default(), places: HashMap::default(), order: VecDeque::new(), most, forgotten_to: 0 }
     }
 
     fn hash(&self, what: impl Hash) -> u64 {

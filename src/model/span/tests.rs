@@ -142,13 +142,16 @@ proptest! {
     }
 
     #[test]
-    fn an_outline_is_the_span_without_attributes(mut spans in proptest::collection::vec(samples::span(), 0..5)) {
+    fn an_outline_is_the_span_without_what_nobody_counts_by(mut spans in proptest::collection::vec(samples::span(), 0..5)) {
         let bytes = bytes_of(&spans);
         for span in &mut spans {
             span.attributes.clear();
             span.resource = Vec::new().into();
-            span.events.iter_mut().for_each(|event| event.attributes.clear());
+            span.events.clear();
             span.links.iter_mut().for_each(|link| link.attributes.clear());
+            if let Some(messaging) = &mut span.messaging {
+                (messaging.message_id, messaging.conversation_id, messaging.broker) = (None, None, None);
+            }
         }
         prop_assert_eq!(decode_outline(&bytes), Ok(spans));
     }

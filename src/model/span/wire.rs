@@ -31,7 +31,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Span>, DamagedSpans> {
     decode_with(read::Reader::new(bytes))
 }
 
-/// The same without any attributes, which are most of the work: those of spans, their processes, events and links stay empty.
+/// The same without what nobody counts or searches by, which is most of the work: attributes of spans, processes and links, events, ids of
+/// messages and conversations, and the broker.
 pub fn decode_outline(bytes: &[u8]) -> Result<Vec<Span>, DamagedSpans> {
     decode_with(read::Reader::of_outline(bytes))
 }

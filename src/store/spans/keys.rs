@@ -114,6 +114,6 @@ mod tests {
         let keys: Vec<i64> = keys.map(Wanted::key).to_vec();
         assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), 4);
         // Stores that were written yesterday are read today.
-        assert_eq!(keys[0], -5316122176348533089);
+        assert_eq!(keys[0], -5_316_122_176_348_533_089);
     }
 }

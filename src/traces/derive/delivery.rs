@@ -103,7 +103,7 @@ impl Delivery {
 pub(super) struct Waiting {
     by_source: HashMap<Source, Vec<Delivery>>,
     /// In the order of time; those that wait no longer are left in it for a while.
-    order: VecDeque<(Source, Timestamp)>,
+    order: VecDeque<(Source, SpanKey, Timestamp)>,
     count: usize,
     most: usize,
 }
@@ -113,25 +113,41 @@ impl Waiting {
         Self { by_source: HashMap::new(), order: VecDeque::new(), count: 0, most }
     }
 
-    /// `false`: too many wait already.
-    pub(super) fn add(&mut self, delivery: Delivery) -> bool {
-        if self.count >= self.most {
-            return false;
-        }
+    /// Adds one. Where too many wait, the one that has waited longest waits no more: most producers come within seconds, and some are not
+    /// instrumented and never come.
+    pub(super) fn add(&mut self, delivery: Delivery) {
         if self.order.len() >= 2 * self.most {
             self.tidy();
         }
+        while self.count >= self.most && self.give_up_oldest() {}
         self.count += 1;
-        self.order.push_back((delivery.source.clone(), delivery.at));
+        self.order.push_back((delivery.source.clone(), delivery.consumer, delivery.at));
         self.by_source.entry(delivery.source.clone()).or_default().push(delivery);
+    }
+
+    /// `false`: nothing waits. Those that wait no longer are passed over.
+    fn give_up_oldest(&mut self) -> bool {
+        let Some((source, consumer, _)) = self.order.pop_front() else { return false };
+        self.remove(&source, consumer);
+        true
+    }
+
+    fn remove(&mut self, source: &Source, consumer: SpanKey) -> bool {
+        let Some(waiting) = self.by_source.get_mut(source) else { return false };
+        let Some(at) = waiting.iter().position(|other| other.consumer == consumer) else { return false };
+        waiting.swap_remove(at);
+        self.count -= 1;
+        if waiting.is_empty() {
+            self.by_source.remove(source);
+        }
         true
     }
 
     /// Leaves in the order only those that wait.
     fn tidy(&mut self) {
         let waiting = self.by_source.values().flatten();
-        let mut order: Vec<(Source, Timestamp)> = waiting.map(|delivery| (delivery.source.clone(), delivery.at)).collect();
-        order.sort_by_key(|(_, at)| *at);
+        let mut order: Vec<_> = waiting.map(|delivery| (delivery.source.clone(), delivery.consumer, delivery.at)).collect();
+        order.sort_by_key(|(.., at)| *at);
         self.order = order.into();
     }
 
@@ -153,28 +169,13 @@ impl Waiting {
 
     /// Takes one out; `false` when it waits no longer.
     pub(super) fn give_up(&mut self, delivery: &Delivery) -> bool {
-        let Some(waiting) = self.by_source.get_mut(&delivery.source) else { return false };
-        let Some(at) = waiting.iter().position(|other| other.consumer == delivery.consumer) else { return false };
-        waiting.swap_remove(at);
-        self.count -= 1;
-        if waiting.is_empty() {
-            self.by_source.remove(&delivery.source);
-        }
-        true
+        self.remove(&delivery.source, delivery.consumer)
     }
 
     /// Forgets what has waited for too long.
     pub(super) fn forget(&mut self, now: Timestamp) {
-        while let Some((source, _)) = self.order.front().filter(|(_, at)| at.age_at(now) > REMEMBERED).cloned() {
-            self.order.pop_front();
-            if let Some(waiting) = self.by_source.get_mut(&source) {
-                let before = waiting.len();
-                waiting.retain(|delivery| delivery.at.age_at(now) <= REMEMBERED);
-                self.count -= before - waiting.len();
-                if waiting.is_empty() {
-                    self.by_source.remove(&source);
-                }
-            }
+        while self.order.front().is_some_and(|(.., at)| at.age_at(now) > REMEMBERED) {
+            self.give_up_oldest();
         }
     }
 }
@@ -202,18 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn those_that_were_paired_make_room_for_others() {
+    fn those_that_were_paired_or_have_waited_longest_make_room_for_others() {
         let mut waiting = Waiting::new(2);
         for number in 1..100 {
-            assert!(waiting.add(delivery(number, i64::from(number))), "{number} finds room");
+            waiting.add(delivery(number, i64::from(number)));
+            assert!(waiting.has(&delivery(number, 0)), "{number} finds room");
             assert_eq!(waiting.take((TraceId([number; 16]), SpanId([1; 8])), None).len(), 1);
         }
         assert!(waiting.order.len() <= 4);
-        assert!(waiting.add(delivery(1, 100)) && waiting.add(delivery(2, 101)));
-        assert!(!waiting.add(delivery(3, 102)), "two wait");
-        assert!(waiting.has(&delivery(1, 100)) && !waiting.has(&delivery(3, 102)));
-        assert!(waiting.give_up(&delivery(1, 100)) && waiting.add(delivery(3, 102)));
-        waiting.forget(Timestamp::from_millis(103 + 700_000));
+        for (number, at) in [(1, 100), (2, 101), (3, 102)] {
+            waiting.add(delivery(number, at));
+        }
+        let left = [1, 2, 3].map(|number| waiting.has(&delivery(number, 0)));
+        assert_eq!((left, waiting.count), ([false, true, true], 2));
+        assert!(waiting.give_up(&delivery(3, 102)) && !waiting.give_up(&delivery(1, 100)));
+        waiting.add(delivery(1, 103));
+        assert!(waiting.has(&delivery(2, 101)) && waiting.has(&delivery(1, 103)), "there was room");
+        waiting.forget(Timestamp::from_millis(104 + 700_000));
         assert_eq!((waiting.count, waiting.by_source.len(), waiting.order.len()), (0, 0, 0));
     }
 }

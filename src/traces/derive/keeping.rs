@@ -1,8 +1,10 @@
 //! Which traces are worth keeping for what their spans tell: failures, slow ones, and an ordinary one now and then beside them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::time::Duration;
+
+use foldhash::quality::RandomState;
 
 use crate::metrics::histogram::Histogram;
 use crate::model::Timestamp;

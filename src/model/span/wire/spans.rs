@@ -80,7 +80,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Span, DamagedSpans> {
         exception: reader.optional(read_exception)?,
         attributes: read_all(reader, 0)?,
         resource: reader.resource()?,
-        events: reader.many(|reader| read_event(reader, start))?,
+        events: read_events(reader, start)?,
         links: reader.many(read_link)?,
         dropped: Dropped { attributes: reader.small()?, events: reader.small()?, links: reader.small()? },
         messaging: reader.optional(read_messaging)?.map(Box::new),
@@ -107,6 +107,19 @@ fn write_outcome<'a>(writer: &mut Writer<'a, '_>, span: &'a Span) {
 
 fn read_exception(reader: &mut Reader<'_>) -> Result<SpanException, DamagedSpans> {
     Ok(SpanException { class: reader.optional_name()?, message: reader.optional_text()?, escaped: reader.flag()? })
+}
+
+/// An outline has none.
+fn read_events(reader: &mut Reader<'_>, start: i64) -> Result<Vec<SpanEvent>, DamagedSpans> {
+    if !reader.is_outline() {
+        return reader.many(|reader| read_event(reader, start));
+    }
+    for _ in 0..reader.count()? {
+        reader.signed()?;
+        reader.name()?;
+        read_all(reader, 0)?;
+    }
+    Ok(Vec::new())
 }
 
 fn read_event(reader: &mut Reader<'_>, start: i64) -> Result<SpanEvent, DamagedSpans> {
@@ -168,13 +181,13 @@ fn read_messaging(reader: &mut Reader<'_>) -> Result<Messaging, DamagedSpans> {
         offset: reader.optional(Reader::signed)?,
         consumer_group: reader.optional_name()?,
         client_id: reader.optional_name()?,
-        message_id: reader.optional_text()?,
-        conversation_id: reader.optional_text()?,
+        message_id: reader.detail()?,
+        conversation_id: reader.detail()?,
         key_present: reader.flag()?,
         tombstone: reader.flag()?,
         batch_count: reader.optional(Reader::signed)?.map(i64::cast_unsigned),
         cluster_id: reader.optional_name()?,
-        broker: reader.optional_name()?,
+        broker: reader.detail_name()?,
         body_size_bytes: reader.optional(Reader::signed)?.map(i64::cast_unsigned),
         queue_time_ms: reader.optional(Reader::signed)?,
     })

@@ -180,7 +180,9 @@ impl Times {
         let Some(since) = since.map(|at| exact_near(at, now)) else {
             return "A bus was never read, so nothing can be compared yet.".to_owned();
         };
-        if self.known.0 < self.length {
+        if self.known.0.is_zero() {
+            format!("Known since {since}: not a whole hour yet. What is compared is whole hours of {length} and of the {length} before.")
+        } else if self.known.0 < self.length {
             format!("Known since {since}: {} of these {length}, and nothing before to compare with.", duration_words(self.known.0))
         } else if !self.is_compared() {
             format!("Known since {since}: too little of the {length} before to compare with.")

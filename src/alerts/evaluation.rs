@@ -1,7 +1,8 @@
 //! One look at all rules: reads every figure once, moves the alerts, and decides who is told. What changed is written in one
 //! transaction, under the lease of whoever looks.
 //!
-//! Between two looks nothing is remembered here that the store does not know: another instance goes on from the same alerts.
+//! Between two looks nothing is remembered here that the store does not know: another instance goes on from the same alerts, and from
+//! the same recorded history.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,6 +21,7 @@ use super::state::{Observation, end, inactive, step};
 
 mod links;
 mod readings;
+mod recalling;
 mod series;
 mod telling;
 
@@ -78,6 +80,7 @@ impl Evaluator {
         self.refresh_rules(store).await?;
         let needs: BTreeSet<Need> = self.enabled().flat_map(|rule| needs_of(&rule.terms)).collect();
         self.readings.read(store, &needs, letters_changed, now).await?;
+        self.recall(store, now).await?;
         let living = store.list_living_alerts().await?;
         let mut after = self.judge(living, now);
         self.mute(store, &mut after, now).await?;
@@ -167,7 +170,7 @@ impl Evaluator {
             };
             match standing.remove(&place) {
                 Some(alert) => moved(rule, alert, seen, now, after),
-                None if is_worth_a_look(terms, seen, instance.seen) => began(rule, &instance.labels, seen, now, after),
+                None if is_worth_a_look(terms, seen, watch.knows(instance, now)) => began(rule, &instance.labels, seen, now, after),
                 None => {}
             }
         }

@@ -178,6 +178,18 @@ const fn source_of(figure: Figure) -> Source {
     }
 }
 
+/// Whether a figure falls silent when nobody samples it; the others stand in our own tables.
+pub(super) const fn is_sampled(figure: Figure) -> bool {
+    matches!(source_of(figure), Source::Frames)
+}
+
+/// Series of a figure that had a sample since then, or not long before.
+pub(super) async fn labels_since(store: &Store, figure: Figure, from: Timestamp, now: Timestamp) -> Result<Vec<Labels>, StoreError> {
+    let figure = parts_of(figure).map_or(figure, |(all, _)| all);
+    let window = u64::try_from(from.age_at(now).as_millis()).unwrap_or(u64::MAX);
+    Ok(store.read_series(&query(figure, window, now)).await?.into_iter().map(|one| one.labels).collect())
+}
+
 /// Long windows change slowly: an hour is read every five seconds, three days once a minute.
 fn refresh(window_ms: u64) -> Duration {
     Duration::from_millis((window_ms / 720).clamp(900, 60_000))

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::recalling::SETTLED;
 use crate::alerts::rule::{Patterns, Reading, alert_labels};
-use crate::model::BusId;
 use crate::model::alert::{Filter, Label, Terms};
 use crate::model::figure::{Figure, Labels};
+use crate::model::{BusId, Timestamp};
 
 /// Beyond so many series of a figure all is forgotten and begun again: most of them are long gone then.
 const MOST: usize = 200_000;
@@ -67,7 +68,9 @@ pub(super) struct Instance {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) bus: Option<BusId>,
     /// It had something to say since this process looks: what was gone before is no news.
-    pub(super) seen: bool,
+    seen: bool,
+    /// It had something to say not long before that.
+    remembered: bool,
 }
 
 /// Series that a filter lets through, by the alert that they belong to.
@@ -80,6 +83,8 @@ pub(super) struct Watch {
     /// Number of a series and place of its instance.
     pairs: Vec<(usize, usize)>,
     pub(super) instances: Vec<Instance>,
+    /// How far back the past is known, in milliseconds, and since when.
+    recalled: Option<(u64, Timestamp)>,
     places: HashMap<BTreeMap<String, String>, usize>,
 }
 
@@ -92,6 +97,7 @@ impl Watch {
             life: 0,
             pairs: Vec::new(),
             instances: Vec::new(),
+            recalled: None,
             places: HashMap::new(),
         };
         watch.begin();
@@ -112,7 +118,7 @@ impl Watch {
         let bus = labels.get("bus").map(|bus| BusId::new(bus.as_str()));
         self.places.insert(labels.clone(), self.instances.len());
         let seen = labels.is_empty();
-        self.instances.push(Instance { labels, bus, seen });
+        self.instances.push(Instance { labels, bus, seen, remembered: false });
         self.instances.len() - 1
     }
 
@@ -123,6 +129,7 @@ impl Watch {
             self.pairs.clear();
             self.instances.clear();
             self.places.clear();
+            self.recalled = None;
             self.begin();
         }
         let Some(patterns) = self.patterns.clone() else { return };
@@ -149,6 +156,29 @@ impl Watch {
         for (instance, sum) in self.instances.iter_mut().zip(sums) {
             instance.seen |= sum.is_some();
         }
+    }
+
+    /// Takes in series that had something to say before this process looked, as far back as this.
+    pub(super) fn recall(&mut self, known: &[Labels], horizon_ms: u64, now: Timestamp) {
+        if let Some(patterns) = self.patterns.clone() {
+            for labels in known.iter().filter(|labels| patterns.fit(labels)) {
+                let place = self.place(alert_labels(&self.by, labels));
+                self.instances[place].remembered = true;
+            }
+        }
+        let (known_ms, since) = self.recalled.unwrap_or((0, now));
+        self.recalled = Some((known_ms.max(horizon_ms), since));
+    }
+
+    /// Whether the past is known as far back as this.
+    pub(super) fn has_recalled(&self, horizon_ms: u64) -> bool {
+        self.recalled.is_some_and(|(known, _)| known >= horizon_ms)
+    }
+
+    /// Whether the silence of an instance is news. What history alone knows has some time to be seen first.
+    pub(super) fn knows(&self, instance: &Instance, now: Timestamp) -> bool {
+        let has_settled = || self.recalled.is_some_and(|(_, at)| at > now || at.age_at(now) >= SETTLED);
+        instance.seen || (instance.remembered && has_settled())
     }
 
     /// What the series of each instance have to say together.

@@ -11,6 +11,7 @@ use crate::store::{Store, StoreError};
 
 statements! {
     const SOURCES = "select id, source, taken_at from figure_frames where taken_at >= $1 order by taken_at, id";
+    const BEFORE = "select max(taken_at) from figure_frames where taken_at < $1";
     const POINTS = "select points from figure_frames where id = $1";
 }
 
@@ -29,6 +30,12 @@ impl Store {
         let rows: Vec<(i64, String, i64)> = read!(self, |pool| sqlx::query_as(SOURCES).bind(from.as_millis()).fetch_all(pool).await?)?;
         let frame = |(id, source, at): (i64, String, i64)| (source, NewestFrame { id, taken_at: Timestamp::from_millis(at) });
         Ok(rows.into_iter().map(frame).collect())
+    }
+
+    /// When the newest frame before `until` was taken, by whatever source; `None` when there is none, or it is kept no more.
+    pub async fn newest_frame_before(&self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let (at,): (Option<i64>,) = read!(self, |pool| sqlx::query_as(BEFORE).bind(until.as_millis()).fetch_one(pool).await?)?;
+        Ok(at.map(Timestamp::from_millis))
     }
 
     /// Levels of a frame by our id of their series; none when the frame is gone.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use redrive::alerts::evaluation::{Evaluator, Looked};
 use redrive::metrics::bucket::Point;
-use redrive::model::alert::{Acknowledgement, AlertState, Comparison, GroupBy, Label, Matcher, MatcherKind, NoData, Severity, Terms};
+use redrive::model::alert::{
+    Acknowledgement, Alert, AlertState, Cause, Comparison, GroupBy, Label, Matcher, MatcherKind, NoData, Severity, Terms,
+};
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::notification::{NotifiedStatus, Reason};
 use redrive::model::{BusKind, Timestamp};
@@ -36,6 +38,20 @@ impl Watch {
         let points = lags.iter().map(|(group, lag)| {
             let labels = Labels::bus(&"prod".into()).topic(&"orders".into()).consumer_group(&(*group).into());
             (SeriesKey { figure: Figure::ConsumerGroupLagMessages, labels }, Point::Level(*lag))
+        });
+        self.frame("bus:prod", points.collect()).await;
+    }
+
+    /// A look that finds groups and topics of these names.
+    async fn sample_both(&mut self, names: &[&str]) {
+        let key = |figure, labels| SeriesKey { figure, labels };
+        let points = names.iter().flat_map(|name| {
+            let of_topic = Labels::bus(&"prod".into()).topic(&(*name).into());
+            let of_group = of_topic.clone().consumer_group(&(*name).into());
+            [
+                (key(Figure::ConsumerGroupLagMessages, of_group), Point::Level(1.0)),
+                (key(Figure::TopicMessagesPerSecond, of_topic), Point::Count(10.0)),
+            ]
         });
         self.frame("bus:prod", points.collect()).await;
     }
@@ -74,6 +90,10 @@ on_both_engines! {
     taking_note_is_told_and_expires
     /// A bus that is silent is no data; a group that is gone while the bus answers is over.
     silence_of_a_bus_is_no_data_and_a_group_that_is_gone_is_over
+    /// What was there before a restart and is silent after it is told of; what ended long before is not.
+    what_fell_silent_while_nobody_looked_is_told
+    /// The same where nothing at all is heard after the restart.
+    a_bus_that_is_silent_since_the_restart_is_told
     /// A rule that is switched off, changed or removed ends what it has begun.
     a_rule_that_is_gone_ends_its_alerts
     /// Who lost the lease writes nothing, neither alerts nor notifications.
@@ -204,6 +224,71 @@ async fn silence_of_a_bus_is_no_data_and_a_group_that_is_gone_is_over(world: Wor
         .collect();
     standing.sort();
     assert_eq!(standing, [("billing".to_owned(), AlertState::Firing), ("shipping".to_owned(), AlertState::Resolved)]);
+}
+
+/// Rules that tell of silent groups and topics, and a former life in which these were heard of: one of them long ago.
+async fn former_life(world: &World) -> (Watch, [i64; 2]) {
+    let (mut watch, to) = (Watch::new(&world.store).await, receiver(&world.store, "Pager").await);
+    watch.sample_both(&["bygone"]).await;
+    watch.now = watch.now.plus(Duration::from_hours(2));
+    watch.sample_both(&["billing", "shipping"]).await;
+    watch.now = watch.now.plus(Duration::from_secs(15));
+    watch.sample_both(&["billing", "shipping"]).await;
+    let silent = |terms: Terms| Terms { no_data: NoData::Alert, no_data_after_ms: 60_000, ..terms };
+    let groups = silent(Terms { threshold: 1e9, ..lag(&[to]) });
+    let topics = terms(Figure::TopicMessagesPerSecond, Comparison::Below, -1.0, &[Label::Topic], &[to]);
+    let topics = silent(Terms { window_ms: 120_000, ..topics });
+    let rules = [add_rule(&watch.store, "Groups", groups).await, add_rule(&watch.store, "Topics", topics).await];
+    assert_eq!(watch.look().await, Looked::Same);
+    // Nobody looks for a quarter of an hour.
+    watch.now = watch.now.plus(Duration::from_mins(15));
+    watch.evaluator = Evaluator::new("https://r.example");
+    (watch, rules)
+}
+
+/// What fires without data, by this label.
+async fn silent(watch: &Watch, rule: i64, label: &str) -> Vec<String> {
+    let alerts = alerts_of(&watch.store, rule).await;
+    let is_silent = |alert: &&Alert| alert.standing.state == AlertState::Firing && alert.standing.cause == Some(Cause::NoData);
+    let mut silent: Vec<String> = alerts.iter().filter(is_silent).map(|alert| alert.labels[label].clone()).collect();
+    silent.sort();
+    silent
+}
+
+async fn what_fell_silent_while_nobody_looked_is_told(world: World) {
+    let (mut watch, [groups, topics]) = former_life(&world).await;
+    assert_eq!(watch.look().await, Looked::Same, "nothing is asked of the silent before samplers have looked");
+    for _ in 0..26 {
+        watch.now = watch.now.plus(Duration::from_secs(5));
+        watch.sample_both(&["billing"]).await;
+        watch.look().await;
+    }
+    assert_eq!(silent(&watch, groups, "consumer_group").await, ["shipping"]);
+    assert_eq!(silent(&watch, topics, "topic").await, ["shipping"]);
+    assert_eq!(outbox(&watch.store).await.len(), 2, "and of nothing else");
+    watch.evaluator = Evaluator::new("https://r.example");
+    for _ in 0..26 {
+        watch.now = watch.now.plus(Duration::from_secs(5));
+        watch.sample_both(&["billing"]).await;
+        watch.look().await;
+    }
+    assert_eq!(outbox(&watch.store).await.len(), 2, "another restart tells nothing again");
+    watch.now = watch.now.plus(Duration::from_secs(5));
+    watch.sample_both(&["billing", "shipping"]).await;
+    watch.look().await;
+    for rule in [groups, topics] {
+        assert_eq!(states_of(&watch.store, rule).await, [AlertState::Resolved]);
+    }
+}
+
+async fn a_bus_that_is_silent_since_the_restart_is_told(world: World) {
+    let (mut watch, [groups, topics]) = former_life(&world).await;
+    for _ in 0..27 {
+        watch.look().await;
+        watch.now = watch.now.plus(Duration::from_secs(5));
+    }
+    assert_eq!(silent(&watch, groups, "consumer_group").await, ["billing", "shipping"]);
+    assert_eq!(silent(&watch, topics, "topic").await, ["billing", "shipping"]);
 }
 
 async fn a_rule_that_is_gone_ends_its_alerts(world: World) {

@@ -10,3 +10,4 @@ pub(crate) mod notify;
 pub(crate) mod postgres;
 pub(crate) mod redrive;
 pub(crate) mod sdk;
+pub(crate) mod tls;

@@ -25,6 +25,7 @@ mod outbox;
 mod pages;
 mod refused;
 mod secrets;
+mod tls;
 
 /// A key of 32 bytes.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";

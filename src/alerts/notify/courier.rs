@@ -126,7 +126,7 @@ impl Courier {
                 None => match self.guard.resolve(to).await {
                     Err(refused) => refused.to_string(),
                     Ok(_) if error.is_timeout() => "no connection within the deadline".to_owned(),
-                    Ok(_) => format!("no connection: {}", innermost(error)),
+                    Ok(_) => format!("no connection: {}", refused_certificate(error).unwrap_or_else(|| innermost(error))),
                 },
             };
             return Outcome::failed(words);
@@ -228,6 +228,34 @@ fn refusal(error: &reqwest::Error) -> Option<&Refused> {
         cause = error.source();
     }
     None
+}
+
+/// Why the receiver's certificate is refused, if that is what went wrong. OpenSSL says so beside its error, and in no cause of its own.
+fn refused_certificate(error: &reqwest::Error) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if text.contains("certificate verify failed") {
+            let reason = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map_or("unknown reason", |(_, reason)| reason);
+            return Some(format!("the receiver's certificate is refused, and nothing was sent: {}", certificate_words(reason)));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// What OpenSSL says of a certificate, with what to do about it.
+fn certificate_words(reason: &str) -> String {
+    let words = match reason {
+        "certificate has expired" => "it has expired",
+        "certificate is not yet valid" => "it is not valid yet; the clock of one of the machines may be wrong",
+        "hostname mismatch" | "IP address mismatch" => "it is for another name than that in the url",
+        _ if reason.contains("issuer") || reason.contains("self-signed") || reason.contains("self signed") => {
+            "its authority is not trusted here; one of your own is named by SSL_CERT_FILE"
+        }
+        _ => return reason.to_owned(),
+    };
+    format!("{words} ({reason})")
 }
 
 /// The last cause, which says what the system said and no address.

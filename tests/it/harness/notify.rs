@@ -14,8 +14,9 @@ use redrive::config::Config;
 use redrive::lifecycle::Lifecycle;
 use redrive::lifecycle::changes::Changes;
 use redrive::store::Store;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// The key of the tests.
 pub(crate) fn vault() -> Vault {
@@ -89,8 +90,17 @@ struct State {
 
 impl Receiver {
     /// Answers with what is planned, and then always with 200.
-    #[expect(clippy::disallowed_methods, reason = "a server of the test's own, outside of what is tested")]
     pub(crate) async fn start(planned: Vec<Answer>) -> Self {
+        Self::listen(planned, None).await
+    }
+
+    /// Behind TLS; answers always with 200.
+    pub(crate) async fn behind_tls(acceptor: TlsAcceptor) -> Self {
+        Self::listen(Vec::new(), Some(acceptor)).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a server of the test's own, outside of what is tested")]
+    async fn listen(planned: Vec<Answer>, acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(Mutex::new(State { planned: planned.into(), ..State::default() }));
@@ -98,7 +108,17 @@ impl Receiver {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 state.lock().unwrap().connections += 1;
-                tokio::spawn(serve(stream, Arc::clone(&state)));
+                let (state, acceptor) = (Arc::clone(&state), acceptor.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        None => serve(stream, state).await,
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                serve(stream, state).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         receiver
@@ -107,6 +127,11 @@ impl Receiver {
     /// Its address with a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Its address behind TLS, by the name that certificates are for.
+    pub(crate) fn secure_url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.port())
     }
 
     /// Its port.
@@ -139,7 +164,7 @@ impl Receiver {
     }
 }
 
-async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, state: Arc<Mutex<State>>) {
     while let Some(request) = read(&mut stream).await {
         let answer = {
             let mut state = state.lock().unwrap();
@@ -153,11 +178,11 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
 }
 
 /// Writes an answer; `false` when the connection has ended.
-async fn answer_with(stream: &mut TcpStream, answer: Answer, state: &Mutex<State>) -> bool {
+async fn answer_with(stream: &mut (impl AsyncWrite + Unpin), answer: Answer, state: &Mutex<State>) -> bool {
     match answer {
         Answer::Status(status, headers, body) => {
             let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len());
-            stream.write_all(text.as_bytes()).await.is_ok()
+            stream.write_all(text.as_bytes()).await.is_ok() && stream.flush().await.is_ok()
         }
         Answer::Silence => {
             tokio::time::sleep(Duration::from_mins(5)).await;
@@ -189,7 +214,7 @@ async fn answer_with(stream: &mut TcpStream, answer: Answer, state: &Mutex<State
     }
 }
 
-async fn drip(stream: &mut TcpStream, text: &str) {
+async fn drip(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
     for byte in text.bytes() {
         if stream.write_all(&[byte]).await.is_err() {
             return;
@@ -198,7 +223,7 @@ async fn drip(stream: &mut TcpStream, text: &str) {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 16_384];
     let end = loop {

@@ -6,14 +6,24 @@ use std::time::Duration;
 use redrive::alerts::receivers::ReceiverTerms;
 use redrive::model::delivery::DeliveryState;
 use redrive::model::receiver::{Endpoint, ReceiverId, ReceiverKind, Smtp, SmtpTls};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::{Scene, firing};
 
 /// Takes mails, the first of them with this answer; without TLS. Answers its port and what it was told, line by line.
-#[expect(clippy::disallowed_methods, reason = "a server of the test's own, outside of what is tested")]
 async fn mail_server(first: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    listen(first, None).await
+}
+
+/// Takes mails, inside of TLS from the first byte on.
+pub(super) async fn mail_server_behind_tls(acceptor: TlsAcceptor) -> (u16, Arc<Mutex<Vec<String>>>) {
+    listen("250 taken", Some(acceptor)).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server of the test's own, outside of what is tested")]
+async fn listen(first: &'static str, acceptor: Option<TlsAcceptor>) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let port = listener.local_addr().expect("an address").port();
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -21,34 +31,46 @@ async fn mail_server(first: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
     tokio::spawn(async move {
         let mut answer = first;
         while let Ok((stream, _)) = listener.accept().await {
-            let mut stream = BufReader::new(stream);
-            let _ = stream.write_all(b"220 mail.example.com\r\n").await;
-            let (mut line, mut in_data) = (String::new(), false);
-            while stream.read_line(&mut line).await.is_ok_and(|count| count > 0) {
-                let text = line.trim_end().to_owned();
-                line.clear();
-                let reply = match (in_data, text.split(' ').next().unwrap_or_default()) {
-                    (true, ".") => {
-                        in_data = false;
-                        std::mem::replace(&mut answer, "250 taken")
+            match &acceptor {
+                None => converse(stream, &lines, &mut answer).await,
+                Some(acceptor) => {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        converse(stream, &lines, &mut answer).await;
                     }
-                    (true, _) => "",
-                    (false, "EHLO") => "250 mail.example.com",
-                    (false, "DATA") => {
-                        in_data = true;
-                        "354 go on"
-                    }
-                    (false, "QUIT") => "221 bye",
-                    (false, _) => "250 ok",
-                };
-                lines.lock().unwrap().push(text);
-                if !reply.is_empty() && stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
-                    break;
                 }
             }
         }
     });
     (port, told)
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, lines: &Mutex<Vec<String>>, answer: &mut &'static str) {
+    let mut stream = BufReader::new(stream);
+    let _ = stream.write_all(b"220 mail.example.com\r\n").await;
+    let _ = stream.flush().await;
+    let (mut line, mut in_data) = (String::new(), false);
+    while stream.read_line(&mut line).await.is_ok_and(|count| count > 0) {
+        let text = line.trim_end().to_owned();
+        line.clear();
+        let reply = match (in_data, text.split(' ').next().unwrap_or_default()) {
+            (true, ".") => {
+                in_data = false;
+                std::mem::replace(answer, "250 taken")
+            }
+            (true, _) => "",
+            (false, "EHLO") => "250 mail.example.com",
+            (false, "DATA") => {
+                in_data = true;
+                "354 go on"
+            }
+            (false, "QUIT") => "221 bye",
+            (false, _) => "250 ok",
+        };
+        lines.lock().unwrap().push(text);
+        if !reply.is_empty() && (stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() || stream.flush().await.is_err()) {
+            return;
+        }
+    }
 }
 
 async fn add(scene: &Scene, port: u16, tls: SmtpTls) -> ReceiverId {

@@ -32,6 +32,8 @@ tests() {
   need javac default-jdk-headless
   need setpriv util-linux
   need kill procps
+  need prometheus-alertmanager prometheus-alertmanager
+  need alertmanager-irc-relay alertmanager-irc-relay
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
 }
 
@@ -55,5 +57,21 @@ if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
   exit 1
 fi
 echo "installing: ${packages[*]}" >&2
+# Debian starts the services of what it installs, now and with the machine. The tests start what they need themselves.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+  "${as_root[@]}" chmod 755 "$policy"
+fi
 "${as_root[@]}" apt-get update -qq >&2
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" >&2
+for service in prometheus-alertmanager alertmanager-irc-relay; do
+  if [[ " ${packages[*]} " == *" $service "* ]]; then
+    if command -v systemctl >/dev/null; then
+      "${as_root[@]}" systemctl --quiet disable "$service" >&2
+    else
+      "${as_root[@]}" update-rc.d "$service" disable >&2
+    fi
+  fi
+done

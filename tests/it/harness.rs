@@ -1,5 +1,6 @@
 //! What tests need around them: the real binary, a browser, Kafka, PostgreSQL. A missing tool fails the test, it never skips it.
 
+pub(crate) mod alertmanager;
 pub(crate) mod browser;
 #[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod kafka;

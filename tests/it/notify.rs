@@ -17,6 +17,7 @@ use redrive::model::{Actor, PageRequest, Timestamp};
 use super::harness::notify::{deliveries, vault};
 use super::store::World;
 
+mod alertmanager;
 mod bodies;
 mod detours;
 mod kills;

@@ -1,16 +1,14 @@
 //! What arrives, read by implementations that are not ours.
 
-use std::process::Command;
 use std::time::Duration;
 
 use redrive::alerts::receivers::ReceiverTerms;
 use redrive::model::Timestamp;
 use redrive::model::delivery::DeliveryState;
-use redrive::model::notification::{NotifiedStatus, Reason};
 use redrive::model::receiver::{CustomHeader, Endpoint, ReceiverKind, Secret};
 use standardwebhooks::Webhook;
 
-use super::{SECRET, Scene, actor, alert, firing, notification};
+use super::{SECRET, Scene, actor, firing};
 use crate::harness::notify::{Receiver, Request};
 
 fn verified(secret: &str, request: &Request) -> Result<(), String> {
@@ -49,73 +47,6 @@ async fn signatures_hold_by_an_independent_implementation_also_while_secrets_cha
     let mut forged = requests[0].clone();
     forged.body = forged.body.replace("firing", "resolved");
     assert!(verified(SECRET, &forged).is_err());
-}
-
-/// Reads a webhook of Alertmanager with nothing but what its documentation names, by Python's own JSON and RFC 3339.
-const READER: &str = r#"
-import json, sys
-from datetime import datetime
-hook = json.load(sys.stdin)
-assert hook["version"] == "4", hook
-for name, kind in [("receiver", str), ("status", str), ("alerts", list), ("groupLabels", dict), ("commonLabels", dict),
-                   ("commonAnnotations", dict), ("externalURL", str), ("groupKey", str), ("truncatedAlerts", int)]:
-    assert isinstance(hook[name], kind), name
-for alert in hook["alerts"]:
-    assert alert["status"] in ("firing", "resolved")
-    assert all(isinstance(v, str) for part in ("labels", "annotations") for v in alert[part].values())
-    assert alert["labels"]["alertname"] and len(alert["fingerprint"]) == 16
-    starts = datetime.fromisoformat(alert["startsAt"].replace("Z", "+00:00"))
-    ends = datetime.fromisoformat(alert["endsAt"].replace("Z", "+00:00"))
-    assert (ends > starts) == (alert["status"] == "resolved"), alert
-print(hook["status"], len(hook["alerts"]), hook["commonLabels"]["consumer_group"])
-"#;
-
-fn python(script: &str, input: &str) -> String {
-    use std::io::Write as _;
-    let mut child = Command::new("python3")
-        .args(["-c", script])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("python3 can be started");
-    child.stdin.take().expect("stdin is piped").write_all(input.as_bytes()).expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{}\n{input}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_alertmanager_body_is_read_by_python() {
-    let scene = Scene::new().await;
-    let receiver = Receiver::start(Vec::new()).await;
-    let id = scene.add("am", ReceiverKind::Alertmanager, &receiver.url("/alerts")).await;
-    let alerts = vec![alert(1, NotifiedStatus::Firing), alert(2, NotifiedStatus::Resolved), alert(3, NotifiedStatus::Acknowledged)];
-    let told = scene.tell(&notification(Reason::NewAlerts, alerts), &[id]).await;
-    scene.until(&told[0], DeliveryState::Delivered, Duration::ZERO).await;
-    assert_eq!(python(READER, &receiver.requests()[0].body), "firing 3 billing");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_alertmanager_is_pushed_to_while_an_alert_fires_and_after_its_end() {
-    let scene = Scene::new().await;
-    let receiver = Receiver::start(Vec::new()).await;
-    let id = scene.add("am", ReceiverKind::Alertmanager, &receiver.url("/api/v2/alerts")).await;
-    let told = scene.tell(&firing(1), &[id]).await;
-    scene.until(&told[0], DeliveryState::Delivered, Duration::ZERO).await;
-    let now = Timestamp::now();
-    scene.deliveries.push_again(now).await.unwrap();
-    let mut ended = alert(1, NotifiedStatus::Resolved);
-    ended.ended_at = Some(now);
-    let told = scene.tell(&notification(Reason::AllResolved, vec![ended]), &[id]).await;
-    scene.until(&told[0], DeliveryState::Delivered, Duration::ZERO).await;
-    scene.deliveries.push_again(now.plus(Duration::from_mins(4))).await.unwrap();
-    scene.deliveries.push_again(now.plus(Duration::from_mins(6))).await.unwrap();
-    let requests = receiver.requests();
-    assert_eq!(requests.len(), 4, "told, pushed again, told of its end, pushed again, and not after five minutes");
-    let script = "import json,sys; a=json.load(sys.stdin)[0]; print(a['labels']['alertname'], a['endsAt'] > a['startsAt'])";
-    assert!(requests.iter().all(|request| python(script, &request.body) == "Consumer group stalled True"));
-    assert_eq!(requests[3].line, "POST /api/v2/alerts HTTP/1.1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,3 +4,4 @@ mod arrival;
 mod evaluation;
 mod pair;
 mod scene;
+mod senders;

@@ -13,18 +13,19 @@ use super::scene::{add_rule, alerts_of, outbox, receiver, terms};
 /// Longer than a lease lasts, and than a transaction may stand still.
 const PAST_THE_LEASE: Duration = Duration::from_secs(14);
 
-struct Pair {
-    instances: Vec<Redrive>,
-    store: Store,
+pub(super) struct Pair {
+    pub(super) instances: Vec<Redrive>,
+    pub(super) store: Store,
     _database: postgres::Database,
 }
 
 impl Pair {
     /// The first one looks, and meets this failpoint when there is something to write; the second one waits.
-    async fn begin(failpoint: &str) -> Self {
+    pub(super) async fn begin(failpoint: &str) -> Self {
         let database = postgres::database().await;
         // Nobody listens there: the bus is unreachable.
-        let instance = || Setup::new().without_login().store(database.url()).bus("prod", "127.0.0.1:9").prepare();
+        let allowing = "[notifications]\nallow_addresses = [\"127.0.0.0/8\"]";
+        let instance = || Setup::new().without_login().store(database.url()).bus("prod", "127.0.0.1:9").tables(allowing).prepare();
         let mut instances = vec![instance(), instance()];
         instances[0].set_environment("REDRIVE_FAILPOINT", Some(failpoint));
         let migrated = instances[0].command(&["migrate"], "");
@@ -45,7 +46,7 @@ impl Pair {
         pair
     }
 
-    async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self).await {
             let logs = || self.instances.iter().map(Redrive::log).collect::<Vec<_>>().join("\n--- the other ---\n");
@@ -54,7 +55,7 @@ impl Pair {
         }
     }
 
-    fn is_frozen(&self) -> bool {
+    pub(super) fn is_frozen(&self) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.instances[0].pid()));
         status.expect("it lives").contains("State:\tT")
     }

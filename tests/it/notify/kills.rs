@@ -78,7 +78,9 @@ async fn every_notification_arrives_under_one_id_through_kills_in_a_row() {
     let seen: BTreeMap<String, usize> = receiver.ids();
     let distinct: BTreeSet<String> = seen.keys().cloned().collect();
     assert_eq!(distinct, intended, "each notification arrives, and nothing else does");
-    assert!(intended.len() >= kills / 3, "{} of {kills}", intended.len());
+    // A kill right after the commit leaves one for certain. Others may meet what an earlier kill has left, before anything new is told.
+    let certain = (0..kills).filter(|number| FAILPOINTS.get(number % (FAILPOINTS.len() + 1)) == Some(&"deliveries.after_commit")).count();
+    assert!(intended.len() >= certain, "{} of {certain}", intended.len());
     let repeats = seen.values().sum::<usize>() - seen.len();
     eprintln!("{kills} kills: {} notifications, 0 lost, {repeats} repeated under their own ids", intended.len());
 }

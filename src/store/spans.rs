@@ -18,15 +18,8 @@ pub mod read;
 pub mod search;
 
 /// Every statement about spans.
-pub(super) const ALL: [&[(&str, &str)]; 7] = [
-    STATEMENTS,
-    hot::STATEMENTS,
-    keep::STATEMENTS,
-    keys::STATEMENTS,
-    letters::STATEMENTS,
-    read::STATEMENTS,
-    search::STATEMENTS,
-];
+pub(super) const ALL: [&[(&str, &str)]; 7] =
+    [STATEMENTS, hot::STATEMENTS, keep::STATEMENTS, keys::STATEMENTS, letters::STATEMENTS, read::STATEMENTS, search::STATEMENTS];
 
 statements! {
     const TICK = "update span_clock set last = last + $1 where id = 1 returning last";

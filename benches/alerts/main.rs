@@ -1,4 +1,5 @@
-//! What it costs to look at many rules: a thousand of them over ten thousand series, from the newest samples to what is written.
+//! What it costs to look at many rules: a thousand of them over ten thousand series, from the newest samples to what is written. And how
+//! soon a dead letter is told: from the record on a real Kafka to the webhook.
 //!
 //! `cargo bench --bench alerts`; `REDRIVE_BENCH_RULES` (1,000) and `REDRIVE_BENCH_SERIES` (10,000) set the numbers. The processor time
 //! of the whole process is measured, so that more cores make nothing look better.
@@ -21,6 +22,15 @@ use redrive::store::{Store, StoreSettings};
 #[expect(dead_code, reason = "not every benchmark prints every kind of line")]
 mod report;
 
+#[path = "../../tests/it/harness/kafka.rs"]
+#[expect(dead_code, unused_imports, reason = "a benchmark needs a part of what tests need")]
+mod kafka;
+#[path = "../../tests/it/harness/redrive.rs"]
+#[expect(dead_code, reason = "a benchmark needs a part of what tests need")]
+mod redrive_process;
+
+mod arrival;
+
 /// Rules may take so much of a core.
 const AIM: Duration = Duration::from_secs(1);
 
@@ -29,6 +39,7 @@ fn main() {
     runtime.block_on(async {
         let number = |name: &str, otherwise: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
         measure(number("REDRIVE_BENCH_RULES", 1_000), number("REDRIVE_BENCH_SERIES", 10_000)).await;
+        arrival::measure().await;
         report::end();
     });
 }
@@ -65,8 +76,6 @@ async fn measure(rules: usize, series: usize) {
 
 /// Every rule in ten is about all groups, the others about some of them; nothing fires.
 async fn add_rules(store: &Store, rules: usize, now: Timestamp) {
-    let actor = Actor { name: "bench".to_owned(), address: None };
-    let entry = AuditEntry { id: 0, at: now, actor, action: "add".to_owned(), target: String::new(), count: None, result: String::new() };
     let rules: Vec<NewRule> = (0..rules)
         .map(|number| {
             let filter = if number % 10 == 0 { "*".to_owned() } else { format!("group-{number:03}*") };
@@ -78,7 +87,13 @@ async fn add_rules(store: &Store, rules: usize, now: Timestamp) {
             NewRule { name: format!("Rule {number}"), enabled: true, terms }
         })
         .collect();
-    store.add_first_alert_rules(&rules, &entry).await.expect("kept");
+    store.add_first_alert_rules(&rules, &entry(now)).await.expect("kept");
+}
+
+/// What the audit says of the benchmark.
+fn entry(at: Timestamp) -> AuditEntry {
+    let actor = Actor { name: "bench".to_owned(), address: None };
+    AuditEntry { id: 0, at, actor, action: "add".to_owned(), target: String::new(), count: None, result: String::new() }
 }
 
 fn lag(number: usize, series: usize) -> SeriesKey {

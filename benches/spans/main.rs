@@ -87,7 +87,11 @@ async fn run(round: &Round, traffic: Traffic) {
     line("traces fetched, each as it was sent", &traces.to_string(), "");
     let figures = check::figures(&redrive, traffic, &answered).await;
     line("series that count what was sent", &figures.series.to_string(), "");
-    line("deliveries paired with their sending", &format!("{} of {}", figures.paired, traffic.deliveries()), "");
+    line(
+        "deliveries paired with their sending",
+        &format!("{} of {}", figures.paired, traffic.deliveries()),
+        "older than memory: 300/s, later",
+    );
 }
 
 /// The baseline: the messages of the convention's own crate, thrown away. Also the mean size of a span.

@@ -33,7 +33,7 @@ const LOOK_UPS: usize = 3_000;
 /// Before that, its producer's span has time to come: SDKs send every few seconds.
 const LOOK_UP_DELAY: Duration = Duration::from_secs(10);
 /// Deliveries that are remembered for that.
-const UNKNOWN: usize = 60_000;
+const UNKNOWN: usize = 40_000;
 /// Dead letters looked at in one run.
 const LETTERS: u32 = 1_000;
 /// A dead letter's spans come a while after it: SDKs send every few seconds.
@@ -203,7 +203,8 @@ impl Deriver {
             std::mem::take(&mut self.unknown).into_iter().partition::<Vec<_>, _>(|one| one.at().age_at(now) >= LOOK_UP_DELAY);
         self.unknown = young;
         due.retain(|delivery| self.derivation.is_waiting(delivery));
-        due.truncate(LOOK_UPS);
+        // What is too much for one frame waits for the next.
+        self.unknown.extend(due.split_off(LOOK_UPS.min(due.len())));
         let wanted: Vec<Producer<'_>> =
             due.iter().map(|delivery| Producer { span: delivery.producer(), record: delivery.place() }).collect();
         let found = context.store.find_producers(&wanted, self.derivation.forgotten_to()).await?;

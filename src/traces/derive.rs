@@ -32,7 +32,7 @@ const MOST_SEEN: usize = 2_000_000;
 /// Spans that pairing remembers.
 const MOST_REMEMBERED: usize = 250_000;
 /// Deliveries that wait for their producer's span, the newest.
-const MOST_WAITING: usize = 60_000;
+const MOST_WAITING: usize = 40_000;
 /// Services with topics that are known to have process spans.
 const MOST_PROCESSORS: usize = 20_000;
 /// Clocks of two machines may differ by so much before it is said.

@@ -27,8 +27,8 @@ pub struct Producer<'a> {
     pub record: Option<(&'a str, i32, i64)>,
 }
 
-/// Chunks that are looked into for producers at a time.
-const PRODUCER_CHUNKS: i64 = 64;
+/// Chunks that one search for producers looks into, the newest.
+const PRODUCER_CHUNKS: i64 = 128;
 
 /// A hot chunk, as far as searches go.
 #[derive(Debug)]
@@ -127,8 +127,11 @@ impl Store {
         let spans = by_span.keys().map(|(trace, _)| Wanted::Trace(*trace));
         let records = by_record.keys().map(|(topic, partition, offset)| Wanted::Record(topic, *partition, *offset));
         let wanted: Vec<Wanted<'_>> = spans.chain(records).collect();
-        for (_, chunk) in self.hot_chunks(&self.span_chunks_up_to(last, &wanted, PRODUCER_CHUNKS).await?).await? {
-            for span in &chunk.spans {
+        let ids = self.span_chunks_up_to(last, &wanted, PRODUCER_CHUNKS).await?;
+        // A few at a time: all of them would take tens of megabytes.
+        for some in ids.chunks(AT_A_TIME) {
+            let chunks = self.hot_chunks(some).await?;
+            for span in chunks.iter().flat_map(|(_, chunk)| &chunk.spans) {
                 let of_span = by_span.get(&(span.trace_id, span.span_id));
                 let sent = Some(span).filter(|span| span.operation == Operation::Send);
                 let record = sent.and_then(|sent| Some((sent.topic.clone()?, sent.partition?, sent.offset?)));

@@ -33,6 +33,9 @@ pub(crate) async fn measure() {
     for number in 0..TOPICS {
         kafka.create_topic(&topic(number), 1, &[]).await;
     }
+    // What lies there before is backlog, of which nobody is told; when it is indexed, all topics are read.
+    let backlog: Vec<Outgoing> = (0..TOPICS).map(letter).collect();
+    kafka.produce(&backlog).await;
     let told = Told::default();
     let url = receiver(Arc::clone(&told)).await;
     let mut redrive = Setup::new()
@@ -42,12 +45,9 @@ pub(crate) async fn measure() {
         .start()
         .await;
     watch(&redrive, &url).await;
-    // What lies there before is backlog, of which nobody is told; when it is indexed, all topics are read.
-    let backlog: Vec<Outgoing> = (0..TOPICS).map(letter).collect();
-    kafka.produce(&backlog).await;
     redrive.wait_until("the backlog is indexed", PATIENCE, async || indexed(&redrive).await >= TOPICS).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
-    told.lock().expect("no panic").clear();
+    assert!(told.lock().expect("no panic").is_empty(), "backlog is quiet");
 
     let mut took = Vec::new();
     for number in 0..TOPICS {

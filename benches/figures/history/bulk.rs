@@ -44,11 +44,11 @@ impl Bulk {
     }
 
     pub(super) async fn minutes(&mut self, hour: i64, rows: &[(i64, Vec<u8>)]) {
-        self.insert("insert into figure_minutes (series_id, hour, buckets) values ", hour, rows).await;
+        self.insert("insert into figure_minutes (series_id, hour, buckets) ", hour, rows).await;
     }
 
     pub(super) async fn hours(&mut self, day: i64, rows: &[(i64, Vec<u8>)]) {
-        self.insert("insert into figure_hours (series_id, day, buckets) values ", day, rows).await;
+        self.insert("insert into figure_hours (series_id, day, buckets) ", day, rows).await;
     }
 
     async fn insert(&mut self, head: &str, number: i64, rows: &[(i64, Vec<u8>)]) {

@@ -105,6 +105,7 @@ async fn watch(redrive: &Redrive, url: &str) {
 }
 
 /// A server that answers every request with 204 and notes which topics it names.
+#[expect(clippy::disallowed_methods, reason = "the benchmark's own receiver is in no lifecycle")]
 async fn receiver(told: Told) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/hook", listener.local_addr().expect("an address"));

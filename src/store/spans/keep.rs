@@ -39,6 +39,9 @@ statements! {
 /// Bytes that indexes and narrow rows take beside a byte of chunk, about; the limit is for all of it.
 const BESIDE: u64 = 2;
 
+/// Traces that one kept trace draws along.
+const MOST_LINKED: usize = 1_000;
+
 /// How many spans lie where.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SpanUsage {
@@ -107,7 +110,7 @@ impl Store {
         Ok(())
     }
 
-    /// Other traces that are linked with these, either way.
+    /// Other traces that are linked with these, either way; of each a bounded number.
     async fn linked_with(&self, traces: &HashSet<TraceId>) -> Result<HashSet<TraceId>, StoreError> {
         if traces.is_empty() {
             return Ok(HashSet::new());
@@ -117,8 +120,14 @@ impl Store {
         let rows: Vec<(Vec<u8>, Vec<u8>)> = read!(self, |pool| sqlx::query_as(LINKED_TO_KEPT).bind(&list).fetch_all(pool).await?)?;
         let kept = rows.iter().filter_map(|(from, to)| TraceId::from_bytes(from).zip(TraceId::from_bytes(to)));
         let of_link = |(from, to): (TraceId, TraceId)| [(from, to), (to, from)];
-        let others = hot.chain(kept).flat_map(of_link).filter(|(one, other)| one != other && traces.contains(one));
-        Ok(others.map(|(_, other)| other).collect())
+        let mut others: HashMap<TraceId, HashSet<TraceId>> = HashMap::new();
+        for (one, other) in hot.chain(kept).flat_map(of_link).filter(|(one, other)| one != other && traces.contains(one)) {
+            let of_one = others.entry(one).or_default();
+            if of_one.len() < MOST_LINKED {
+                of_one.insert(other);
+            }
+        }
+        Ok(others.into_values().flatten().collect())
     }
 
     /// Which of these traces are kept, and why.

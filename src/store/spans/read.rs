@@ -15,7 +15,7 @@ statements! {
     const KEPT_OF_TRACE = "select chunk_id, cast(0 as bigint), bytes from kept_spans where trace_id = $1 order by chunk_id limit 2000";
     const KEEP_OF_TRACE = "select reasons, kept_at from trace_keeps where trace_id = $1";
     const LINKS = "select from_trace, from_span, to_trace, to_span from span_links where from_trace = $1 \
-        union select from_trace, from_span, to_trace, to_span from span_links where to_trace = $1 limit 1000";
+        union select from_trace, from_span, to_trace, to_span from span_links where to_trace = $1 limit 2000";
     const NOTED_OF_TRACE = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
         record_offset, consumer_group from noted_spans where trace_id = $1 order by started_at limit $2";
     const NOTED = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
@@ -25,6 +25,8 @@ statements! {
         order by started_at limit $4";
 }
 
+/// Links of a trace that are told, each way.
+const MOST_LINKS: usize = 1_000;
 /// Spans about one record that are told, the earliest.
 const MOST_AT: i64 = 200;
 
@@ -110,13 +112,19 @@ impl Store {
         })
     }
 
-    /// Links of a trace to others, and of others to it, each once.
+    /// Links of a trace to others, and of others to it, each once, at most a thousand each way.
     pub async fn list_links_of_trace(&self, trace: TraceId) -> Result<Vec<TraceLink>, StoreError> {
         let mut links = self.hot_links(&HashSet::from([trace])).await?;
         let rows: Vec<LinkRow> = read!(self, |pool| sqlx::query_as(LINKS).bind(trace.0.as_slice()).fetch_all(pool).await?)?;
         links.extend(rows.into_iter().filter_map(link));
         let mut links: Vec<TraceLink> = links.into_iter().collect();
         links.sort_unstable_by_key(|link| (link.from, link.to));
+        let (mut from, mut to) = (0, 0);
+        links.retain(|link| {
+            let count = if link.from.0 == trace { &mut from } else { &mut to };
+            *count += 1;
+            *count <= MOST_LINKS
+        });
         Ok(links)
     }
 

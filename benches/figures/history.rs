@@ -56,6 +56,8 @@ pub(crate) async fn fill(file: &Path, days: usize, groups: usize) {
     let frame = NewFrame { source: SOURCE, after: None, taken_at: now, points, state: None, snapshot: false };
     assert!(store.add_frame(frame).await.expect("written"));
     store.close().await;
+    // Its lock goes with it.
+    drop(store);
     let mut bulk = Bulk::open(file).await;
     let ids = bulk.series().await;
     assert_eq!(ids.len(), keys.len());

@@ -112,35 +112,59 @@ impl Store {
         Ok(links.filter(|link| traces.contains(&link.from.0) || traces.contains(&link.to.0)).copied().collect())
     }
 
-    /// Spans of producers, each by its ids or else by its record, in hot chunks up to `last`. Looks into a bounded number of chunks.
+    /// Spans of producers, each by its ids or else by its record, in hot chunks up to `last` and among kept traces; when `last` is 0 no chunk
+    /// ever came that the asker does not know. Looks into a bounded number of chunks and rows.
     pub async fn find_producers(&self, producers: &[Producer<'_>], last: i64) -> Result<Vec<Option<NotedSpan>>, StoreError> {
-        let mut found = vec![None; producers.len()];
-        let (mut by_span, mut by_record) = (HashMap::new(), HashMap::new());
-        for (index, producer) in producers.iter().enumerate() {
-            if let Some(span) = producer.span {
-                by_span.entry(span).or_insert_with(Vec::new).push(index);
-            }
-            if let Some((topic, partition, offset)) = producer.record {
-                by_record.entry((noted_text(topic).into_owned(), partition, offset)).or_insert_with(Vec::new).push(index);
-            }
+        let mut search = ProducerSearch::of(producers);
+        if last <= 0 || producers.is_empty() {
+            return Ok(search.found);
         }
-        let spans = by_span.keys().map(|(trace, _)| Wanted::Trace(*trace));
-        let records = by_record.keys().map(|(topic, partition, offset)| Wanted::Record(topic, *partition, *offset));
+        let spans = search.by_span.keys().map(|(trace, _)| Wanted::Trace(*trace));
+        let records = search.by_record.keys().map(|(topic, partition, offset)| Wanted::Record(topic, *partition, *offset));
         let wanted: Vec<Wanted<'_>> = spans.chain(records).collect();
         let ids = self.span_chunks_up_to(last, &wanted, PRODUCER_CHUNKS).await?;
         // A few at a time: all of them would take tens of megabytes.
         for some in ids.chunks(AT_A_TIME) {
-            let chunks = self.hot_chunks(some).await?;
-            for span in chunks.iter().flat_map(|(_, chunk)| &chunk.spans) {
-                let of_span = by_span.get(&(span.trace_id, span.span_id));
-                let sent = Some(span).filter(|span| span.operation == Operation::Send);
-                let record = sent.and_then(|sent| Some((sent.topic.clone()?, sent.partition?, sent.offset?)));
-                let of_record = record.and_then(|record| by_record.get(&record));
-                for index in of_span.into_iter().chain(of_record).flatten() {
-                    found[*index] = Some(span.clone());
-                }
+            self.hot_chunks(some).await?.iter().flat_map(|(_, chunk)| &chunk.spans).for_each(|span| search.take(span));
+        }
+        self.list_kept_senders(&search.missing(producers)).await?.iter().for_each(|span| search.take(span));
+        Ok(search.found)
+    }
+}
+
+/// Which producers are looked for, and those that were found, in the order of the question.
+struct ProducerSearch {
+    by_span: HashMap<(TraceId, SpanId), Vec<usize>>,
+    by_record: HashMap<(String, i32, i64), Vec<usize>>,
+    found: Vec<Option<NotedSpan>>,
+}
+
+impl ProducerSearch {
+    fn of(producers: &[Producer<'_>]) -> Self {
+        let mut search = Self { by_span: HashMap::new(), by_record: HashMap::new(), found: vec![None; producers.len()] };
+        for (index, producer) in producers.iter().enumerate() {
+            if let Some(span) = producer.span {
+                search.by_span.entry(span).or_default().push(index);
+            }
+            if let Some((topic, partition, offset)) = producer.record {
+                search.by_record.entry((noted_text(topic).into_owned(), partition, offset)).or_default().push(index);
             }
         }
-        Ok(found)
+        search
+    }
+
+    fn take(&mut self, span: &NotedSpan) {
+        let of_span = self.by_span.get(&(span.trace_id, span.span_id));
+        let sent = Some(span).filter(|span| span.operation == Operation::Send);
+        let record = sent.and_then(|sent| Some((sent.topic.clone()?, sent.partition?, sent.offset?)));
+        let of_record = record.and_then(|record| self.by_record.get(&record));
+        for index in of_span.into_iter().chain(of_record).flatten() {
+            self.found[*index] = Some(span.clone());
+        }
+    }
+
+    /// Those that were not found.
+    fn missing<'a>(&self, producers: &[Producer<'a>]) -> Vec<Producer<'a>> {
+        producers.iter().zip(&self.found).filter(|(_, found)| found.is_none()).map(|(producer, _)| *producer).collect()
     }
 }

@@ -232,7 +232,7 @@ impl Store {
 }
 
 /// Ids for [`unhex`](https://sqlite.org/lang_corefunc.html#unhex), as a list for `json_each`.
-fn hex_list(traces: &HashSet<TraceId>) -> String {
+pub(super) fn hex_list(traces: &HashSet<TraceId>) -> String {
     let ids: Vec<String> = traces.iter().map(ToString::to_string).collect();
     text_list(&ids.iter().map(String::as_str).collect::<Vec<_>>())
 }

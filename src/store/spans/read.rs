@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use super::hot::Producer;
+use super::keep::hex_list;
 use super::keys::Wanted;
 use super::{ChunkRow, unpack_all, whole};
 use crate::model::Timestamp;
 use crate::model::span::{Operation, Span, SpanId, TraceId};
 use crate::model::trace::{KeepReasons, NotedSpan, TraceLink, noted_text};
-use crate::store::indexing::id_list;
+use crate::store::indexing::{id_list, text_list};
 use crate::store::{Store, StoreError};
 
 statements! {
@@ -23,6 +25,12 @@ statements! {
     const NOTED_AT = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
         record_offset, consumer_group from noted_spans where topic = $1 and partition = $2 and record_offset = $3 \
         order by started_at limit $4";
+    /// Senders among kept spans: by trace, or by topic and offset (of any partition).
+    const SENDERS = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
+        record_offset, consumer_group from noted_spans where operation = 1 and trace_id in (select unhex(value) from json_each(cast($1 as text))) \
+        union select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
+        record_offset, consumer_group from noted_spans where operation = 1 and topic in (select value from json_each(cast($2 as text))) \
+        and record_offset in (select cast(value as bigint) from json_each(cast($3 as text))) limit 20000";
 }
 
 /// Links of a trace that are told, each way.
@@ -157,6 +165,21 @@ impl Store {
             sqlx::query_as(NOTED_AT).bind(topic.as_ref()).bind(partition).bind(offset).bind(MOST_AT).fetch_all(pool).await?
         })?;
         Ok(together(hot, rows, usize::try_from(MOST_AT).unwrap_or(0)))
+    }
+}
+
+impl Store {
+    /// Spans of kept traces that may be one of these producers.
+    pub(super) async fn list_kept_senders(&self, producers: &[Producer<'_>]) -> Result<Vec<NotedSpan>, StoreError> {
+        let traces = hex_list(&producers.iter().filter_map(|producer| Some(producer.span?.0)).collect());
+        let records = || producers.iter().filter_map(|producer| producer.record);
+        let topics: HashSet<String> = records().map(|(topic, ..)| noted_text(topic).into_owned()).collect();
+        let topics = text_list(&topics.iter().map(String::as_str).collect::<Vec<_>>());
+        let offsets: HashSet<i64> = records().map(|(.., offset)| offset).collect();
+        let offsets = id_list(&offsets.into_iter().collect::<Vec<_>>());
+        let rows: Vec<NotedRow> =
+            read!(self, |pool| sqlx::query_as(SENDERS).bind(&traces).bind(&topics).bind(&offsets).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().filter_map(NotedRow::into_span).collect())
     }
 }
 

@@ -363,4 +363,8 @@ async fn producers_are_found_in_older_chunks(world: World) {
     );
     assert_eq!(found(i64::MAX).await, [Some(trace(1)), Some(trace(1)), None, Some(trace(3))]);
     assert_eq!(found(0).await, [None; 4]);
+    // Of those whose chunk is gone, kept ones are found.
+    store.keep_traces(&[(trace(1), KeepReasons::PINNED), (trace(2), KeepReasons::PINNED)], at(22)).await.expect("they are kept");
+    expire_all(store, at(1_000)).await;
+    assert_eq!(found(i64::MAX).await, [Some(trace(1)), Some(trace(1)), None, None]);
 }

@@ -49,12 +49,12 @@ pub(super) struct Attention {
 
 impl Attention {
     /// How bad it is.
-    pub(super) const fn look(&self) -> Look {
-        let usual = if self.is_bad() { Severity::Critical } else { Severity::Warning };
-        match self.severity {
-            Some(severity) => words::severity(severity, true),
-            None => words::severity(usual, true),
-        }
+    pub(super) fn look(&self) -> Look {
+        words::severity(self.how_bad(), true)
+    }
+
+    fn how_bad(&self) -> Severity {
+        self.severity.unwrap_or(if self.is_bad() { Severity::Critical } else { Severity::Warning })
     }
 
     pub(super) const fn is_bad(&self) -> bool {
@@ -76,8 +76,13 @@ pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], 
     list.extend(partitions(&figures.problems));
     list.extend(gaps(figures));
     list.extend(store(&figures.usage));
-    list.sort_by_key(|item| !item.is_bad());
+    worst_first(&mut list);
     list
+}
+
+/// What is as bad as something else keeps its place.
+fn worst_first(list: &mut [Attention]) {
+    list.sort_by_key(Attention::how_bad);
 }
 
 fn not_ready(text: &str) -> Attention {
@@ -383,4 +388,23 @@ fn store(usage: &StoreUsage) -> Option<Attention> {
         action: "See what is stored",
         severity: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_stands_where_its_rule_says_among_what_has_no_rule() {
+        let item = |what: &str, tone, severity| Attention { what: what.to_owned(), tone, severity, ..not_ready("") };
+        let mut list = vec![
+            item("slow", "warn", None),
+            item("alert", "bad", Some(Severity::Error)),
+            item("fast", "bad", None),
+            item("note", "warn", Some(Severity::Info)),
+            item("page", "bad", Some(Severity::Critical)),
+        ];
+        worst_first(&mut list);
+        assert_eq!(list.iter().map(|item| item.what.as_str()).collect::<Vec<_>>(), ["fast", "page", "alert", "slow", "note"]);
+    }
 }

@@ -42,7 +42,6 @@ pub(crate) async fn measure(days: usize, groups: usize) {
         ("overview, a week", "/?range=7d".to_owned()),
         ("overview, a month", "/?range=30d".to_owned()),
         ("consumer groups, an hour", groups_page.clone()),
-        ("consumer groups, a month", format!("{groups_page}?range=30d")),
         ("one consumer group, an hour", format!("{groups_page}/{group}")),
         ("one consumer group, a month", format!("{groups_page}/{group}?range=30d")),
         ("topics, an hour", format!("/buses/{BUS}/topics")),

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
+use super::consumer_groups::LivingGroups;
 use super::figures::directory::Directory;
 use super::figures::hot::Hot;
 use super::figures::totals::{TotalsKey, TotalsOf};
 use super::spans::hot::{HotChunk, Links};
+use crate::model::BusId;
 use crate::model::figure::SeriesKey;
 
 /// Hash of a facet's combination or of a stack trace's frames.
@@ -100,6 +102,8 @@ pub(super) struct Caches {
     pub(super) hot: Hot,
     /// Whole hours of many series in one.
     pub(super) totals: Cache<TotalsKey, TotalsOf>,
+    /// Living consumer groups by bus.
+    pub(super) consumer_groups: Cache<BusId, LivingGroups>,
 }
 
 impl Caches {
@@ -116,6 +120,7 @@ impl Caches {
             directory: Directory::default(),
             hot: Hot::default(),
             totals: Cache::new(32),
+            consumer_groups: Cache::new(16),
         }
     }
 

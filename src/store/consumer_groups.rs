@@ -1,6 +1,7 @@
 //! Consumer groups as last sampled: who they are, how far they have read, and what that means.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::error::contradiction;
 use super::rows::{clean, text};
@@ -50,6 +51,8 @@ pub struct ConsumerGroupSummary {
 statements! {
     const BUS = "select id from buses where bus = $1";
     const LIST = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
+        from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
+    const STAND = "select count(*), coalesce(max(c.sampled_at), 0), cast(coalesce(sum(c.sampled_at), 0) as bigint) \
         from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
     const FIND = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
         from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.name = $2 order by c.id limit 1";
@@ -180,8 +183,8 @@ fn members(text: Option<&str>) -> Result<Option<Vec<GroupMember>>, StoreError> {
     text.map(serde_json::from_str).transpose().map_err(|error| contradiction(format!("members of a consumer group: {error}")))
 }
 
-/// A group's summary over these topics; on one topic alone its standing is that of the topic.
-fn summary(bus: &BusId, row: &GroupRow, rows: &[TopicRow], one: Option<&str>, open: u64) -> Result<ConsumerGroupSummary, StoreError> {
+/// A group's summary over these topics, without its dead letters; on one topic alone its standing is that of the topic.
+fn summary(bus: &BusId, row: &GroupRow, rows: &[TopicRow], one: Option<&str>) -> Result<ConsumerGroupSummary, StoreError> {
     let members = members(row.members.as_deref())?;
     let assigned = members.iter().flatten().flat_map(|member| member.assignment.iter().map(|(topic, _)| topic.as_str().to_owned()));
     let topics: BTreeSet<String> = rows.iter().map(|row| row.topic.clone()).chain(assigned).collect();
@@ -205,7 +208,7 @@ fn summary(bus: &BusId, row: &GroupRow, rows: &[TopicRow], one: Option<&str>, op
         deleted_messages: sums.deleted.unsigned_abs(),
         time_lag: sums.time_lag,
         partitions: sums.committed.unsigned_abs(),
-        open_dead_letters: open,
+        open_dead_letters: 0,
         standing,
         sampled_at: Timestamp::from_millis(row.sampled_at),
     })
@@ -234,23 +237,49 @@ impl Store {
         topic: Option<&str>,
     ) -> Result<Vec<ConsumerGroupSummary>, StoreError> {
         let name = clean(bus.as_str());
+        let q = q.map(str::to_lowercase);
+        let named = |name: &str| q.as_deref().is_none_or(|q| name.to_lowercase().contains(q));
+        let mut groups: Vec<ConsumerGroupSummary> = match topic {
+            Some(topic) => {
+                self.read_groups(bus, Some(&clean(topic))).await?.into_iter().filter(|group| named(group.name.as_str())).collect()
+            }
+            None => self.living_groups(bus).await?.iter().filter(|group| named(group.name.as_str())).cloned().collect(),
+        };
+        let open: Vec<(Vec<u8>, i64)> = read!(self, |pool| sqlx::query_as(OPEN_OF).bind(&name).fetch_all(pool).await?)?;
+        let open: HashMap<String, i64> = open.into_iter().map(|(group, open)| (text(group), open)).collect();
+        for group in &mut groups {
+            group.open_dead_letters = open.get(group.name.as_str()).map_or(0, |open| open.unsigned_abs());
+        }
+        Ok(groups)
+    }
+
+    /// All living groups, without their dead letters: read again when a sampler, here or elsewhere, has written since.
+    async fn living_groups(&self, bus: &BusId) -> Result<Arc<Vec<ConsumerGroupSummary>>, StoreError> {
+        let name = clean(bus.as_str());
+        let version: GroupsVersion = read!(self, |pool| sqlx::query_as(STAND).bind(&name).fetch_one(pool).await?)?;
+        if let Some((known, groups)) = self.inner.caches.consumer_groups.get(bus)
+            && known == version
+        {
+            return Ok(groups);
+        }
+        let groups = Arc::new(self.read_groups(bus, None).await?);
+        self.inner.caches.consumer_groups.extend([(bus.clone(), (version, Arc::clone(&groups)))]);
+        Ok(groups)
+    }
+
+    async fn read_groups(&self, bus: &BusId, topic: Option<&str>) -> Result<Vec<ConsumerGroupSummary>, StoreError> {
+        let name = clean(bus.as_str());
         let rows: Vec<GroupRow> = read!(self, |pool| sqlx::query_as(LIST).bind(&name).fetch_all(pool).await?)?;
         let of_topics: Vec<TopicRow> = read!(self, |pool| sqlx::query_as(TOPICS).bind(&name).fetch_all(pool).await?)?;
-        let open: Vec<(Vec<u8>, i64)> = read!(self, |pool| sqlx::query_as(OPEN_OF).bind(&name).fetch_all(pool).await?)?;
-        let open: HashMap<Vec<u8>, i64> = open.into_iter().collect();
         let mut topics: HashMap<i64, Vec<TopicRow>> = HashMap::new();
         for row in of_topics {
             topics.entry(row.group_id).or_default().push(row);
         }
-        let (q, topic) = (q.map(str::to_lowercase), topic.map(clean));
         let mut groups = Vec::with_capacity(rows.len());
         for row in rows {
             let topics = topics.remove(&row.id).unwrap_or_default();
-            let wanted = q.as_deref().is_none_or(|q| String::from_utf8_lossy(&row.name).to_lowercase().contains(q))
-                && topic.as_deref().is_none_or(|topic| topics.iter().any(|row| row.topic == topic));
-            if wanted {
-                let open = open.get(&row.name).map_or(0, |open| open.unsigned_abs());
-                groups.push(summary(bus, &row, &topics, topic.as_deref(), open)?);
+            if topic.is_none_or(|topic| topics.iter().any(|row| row.topic == topic)) {
+                groups.push(summary(bus, &row, &topics, topic)?);
             }
         }
         groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -308,6 +337,11 @@ impl Store {
         Ok(rows.into_iter().map(|(name,)| GroupName::new(text(name))).collect())
     }
 }
+
+/// Living groups of a bus, their newest look, and the sum of all looks: every write of a sampler moves at least one of them.
+pub(in crate::store) type GroupsVersion = (i64, i64, i64);
+/// A bus's living groups as of a version.
+pub(in crate::store) type LivingGroups = (GroupsVersion, Arc<Vec<ConsumerGroupSummary>>);
 
 /// Name, first seen, status, since when, topic, partitions.
 type KnownRow = (Vec<u8>, i64, i16, Option<i64>, Option<String>, Option<String>);

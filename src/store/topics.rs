@@ -15,6 +15,8 @@ statements! {
     const GENERATIONS = "select g.id, b.bus, g.topic, g.topic_id, g.role, g.internal, g.first_seen_at, g.gone_at, g.compacted, g.config, \
         g.replication_factor from topic_generations g join buses b on b.id = g.bus_id \
         where b.bus = $1 and g.gone_at is null order by g.topic";
+    const COUNT = "select count(*) from topic_generations g join buses b on b.id = g.bus_id \
+        where b.bus = $1 and g.gone_at is null and not g.internal and g.role = $2";
     const PARTITIONS = "select p.id, p.generation_id, p.number, p.log_start, p.end_offset, p.last_stable, p.next, p.had_records, \
         p.purged_below, p.leader from partitions p join topic_generations g on g.id = p.generation_id \
         join buses b on b.id = g.bus_id where b.bus = $1 and g.gone_at is null order by p.generation_id, p.number";
@@ -121,6 +123,14 @@ impl Store {
                 && q.as_deref().is_none_or(|q| generation.topic.as_str().to_lowercase().contains(q))
         });
         self.summarise(bus, generations).await
+    }
+
+    /// How many living topics have this role; those that the bus uses for itself are left out.
+    pub async fn count_topics(&self, bus: &BusId, role: TopicRole) -> Result<u64, StoreError> {
+        let bus = clean(bus.as_str());
+        let (count,): (i64,) =
+            read!(self, |pool| sqlx::query_as(COUNT).bind(&bus).bind(i32::from(role_code(role))).fetch_one(pool).await?)?;
+        Ok(count.unsigned_abs())
     }
 
     /// One topic (its living or else its last generation) with its partitions.

@@ -26,8 +26,15 @@ pub(in crate::store) type TotalsKey = (Figure, BusId, i64, i64);
 pub(in crate::store) type TotalsOf = Arc<HashMap<i64, Bucket>>;
 
 impl Store {
-    /// Series of a figure on a bus with what they came to since the hour in which `from` lies, until now.
-    pub async fn read_totals(&self, figure: Figure, bus: &BusId, from: Timestamp) -> Result<Vec<(Labels, Bucket)>, StoreError> {
+    /// Series of a figure on a bus, each by its `key` (those without are left out), with what they came to since the hour in which
+    /// `from` lies, until now.
+    pub async fn read_totals<K: Send>(
+        &self,
+        figure: Figure,
+        bus: &BusId,
+        from: Timestamp,
+        key: impl Fn(&Labels) -> Option<K> + Send,
+    ) -> Result<Vec<(K, Bucket)>, StoreError> {
         let known = self.known_series(figure).await?;
         let first = from.as_millis().div_euclid(HOUR_MS);
         let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| labels.bus.as_ref() == Some(bus)).collect();
@@ -38,7 +45,10 @@ impl Store {
                 kept.collect(&ids, kept.rolled.max(first * HOUR_MS), i64::MAX, |id, _, bucket| sum(&mut late, id, bucket.clone()));
                 kept.rolled
             }
-            None => return self.all_in_one(figure, bus, first).await,
+            None => {
+                let all = self.all_in_one(figure, bus, first).await?;
+                return Ok(all.into_iter().filter_map(|(labels, total)| Some((key(&labels)?, total))).collect());
+            }
         };
         let hours = self.rolled_totals(figure, bus, first, rolled.div_euclid(HOUR_MS)).await?;
         let total = |(id, labels): &&(i64, Labels)| {
@@ -49,7 +59,7 @@ impl Store {
                 }
                 (early, late) => early.or(late)?,
             };
-            Some((labels.clone(), total))
+            Some((key(labels)?, total))
         };
         Ok(series.iter().filter_map(total).collect())
     }

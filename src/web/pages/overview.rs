@@ -230,7 +230,7 @@ impl OverviewPage {
         order.keep(&mut group_states, |row| &row.href);
         order.keep(&mut topic_rows, |row| &row.href);
         order.keep(&mut attention, |row| &row.what);
-        attention.sort_by_key(|item| !item.is_bad());
+        attention::worst_first(&mut attention);
         let shown = groups.iter().map(|row| row.href.as_str()).chain(group_states.iter().map(|row| row.href.as_str()));
         let shown = shown.chain(topic_rows.iter().map(|row| row.href.as_str())).chain(attention.iter().map(|row| row.what.as_str()));
         let shown = ShownOrder::of(shown).to_string();

@@ -78,8 +78,11 @@ async fn groups_are_listed_with_lag_and_end_when_they_are_gone(world: World) {
     assert_eq!((known.len(), known[0].first_seen_at, known[0].offsets.as_slice()), (1, START, &[offset(1, 60)][..]));
     assert_eq!(found.sampled_at, later);
     assert_eq!(found.members.expect("members")[0].client_id, "client\0");
-    let names: Vec<_> = store.list_consumer_groups(&bus, None, None).await.expect("groups").into_iter().map(|group| group.name).collect();
-    assert_eq!(names, [GroupName::from("billing")]);
+    let groups = store.list_consumer_groups(&bus, None, None).await.expect("groups");
+    assert_eq!(groups.iter().map(|group| &group.name).collect::<Vec<_>>(), [&GroupName::from("billing")]);
+    assert_eq!((groups[0].lag_messages, groups[0].sampled_at), (Some(39), later), "what was listed before is not told again");
+    index(store, dead, vec![letter(2, START)], START).await;
+    assert_eq!(store.list_consumer_groups(&bus, None, None).await.expect("groups")[0].open_dead_letters, 3);
     // Where groups cannot be listed, nobody is declared gone.
     store.record_consumer_groups(&bus, &[], None, later).await.expect("recorded");
     assert_eq!(store.list_consumer_groups(&bus, None, None).await.expect("groups").len(), 1);

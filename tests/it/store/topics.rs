@@ -144,6 +144,7 @@ async fn lists_of_topics_are_filtered_and_summed(world: World) {
     assert_eq!(names(TopicFilter { internal: true, ..TopicFilter::default() }).await, ["__consumer_offsets", "orders", "orders.DLT"]);
     assert_eq!(names(TopicFilter { q: Some("dlt".to_owned()), ..TopicFilter::default() }).await, ["orders.DLT"]);
     assert_eq!(names(TopicFilter { role: Some(TopicRole::Ordinary), ..TopicFilter::default() }).await, ["orders"]);
+    assert_eq!(world.store.count_topics(&bus, TopicRole::Ordinary).await.expect("a count"), 1, "internal ones are left out");
     let topics = world.store.list_topics(&bus, &TopicFilter::default()).await.expect("topics");
     assert_eq!((topics[0].partitions, topics[0].records_at_most, topics[0].open_dead_letters), (1, None, 2));
     assert_eq!((topics[1].partitions, topics[1].records_at_most, topics[1].open_dead_letters), (2, Some(20), 2));

@@ -81,7 +81,7 @@ pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], 
 }
 
 /// What is as bad as something else keeps its place.
-fn worst_first(list: &mut [Attention]) {
+pub(super) fn worst_first(list: &mut [Attention]) {
     list.sort_by_key(Attention::how_bad);
 }
 

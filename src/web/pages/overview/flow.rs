@@ -171,10 +171,8 @@ async fn leading<K: Ord + Clone + Send + Sync>(
     named: &[K],
 ) -> Result<Vec<(Labels, Values)>, StoreError> {
     let mut sizes: BTreeMap<K, f64> = BTreeMap::new();
-    for (labels, total) in store.read_totals(figure, bus, buckets.from).await? {
-        if let (Some(key), Some(size)) = (key(&labels), total.value(0.5)) {
-            *sizes.entry(key).or_default() += size;
-        }
+    for (key, total) in store.read_totals(figure, bus, buckets.from, &key).await? {
+        *sizes.entry(key).or_default() += total.value(0.5).unwrap_or_default();
     }
     let mut sizes: Vec<(K, f64)> = sizes.into_iter().filter(|(_, size)| *size > 0.0).collect();
     sizes.sort_by(|(a, some), (b, other)| other.total_cmp(some).then_with(|| a.cmp(b)));

@@ -9,7 +9,6 @@ use crate::model::partition_problem::PartitionProblem;
 use crate::model::policy::{Breaker, Policy};
 use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Timestamp};
 use crate::store::failure_groups::{Arrivals, Buckets, FailureGroupSort};
-use crate::store::topics::TopicFilter;
 use crate::store::{Store, StoreError, StoreUsage};
 use crate::web::view::freshness::Freshness;
 use crate::web::view::partition_problem::TopicProblem;
@@ -149,8 +148,7 @@ pub(in crate::web) fn spark_buckets(range: Range, now: Timestamp) -> Buckets {
 
 async fn watch(store: &Store, state: BusState) -> Result<WatchedBus, StoreError> {
     let filter = DeadLetterFilter { bus: vec![state.id.clone()], status: vec![Status::Open], ..DeadLetterFilter::default() };
-    let topics = TopicFilter { role: Some(TopicRole::DeadLetter), ..TopicFilter::default() };
     let open = store.count_by_status(&filter).await?.open;
-    let dead_letter_topics = store.list_topics(&state.id, &topics).await?.len() as u64;
+    let dead_letter_topics = store.count_topics(&state.id, TopicRole::DeadLetter).await?;
     Ok(WatchedBus { state, dead_letter_topics, open })
 }

@@ -40,15 +40,12 @@ impl Store {
         let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| labels.bus.as_ref() == Some(bus)).collect();
         let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
         let mut late: HashMap<i64, Bucket> = HashMap::with_capacity(ids.len());
-        let rolled = match self.hot().await? {
-            Some(kept) => {
-                kept.collect(&ids, kept.rolled.max(first * HOUR_MS), i64::MAX, |id, _, bucket| sum(&mut late, id, bucket.clone()));
-                kept.rolled
-            }
-            None => {
-                let all = self.all_in_one(figure, bus, first).await?;
-                return Ok(all.into_iter().filter_map(|(labels, total)| Some((key(&labels)?, total))).collect());
-            }
+        let rolled = if let Some(kept) = self.hot().await? {
+            kept.collect(&ids, kept.rolled.max(first * HOUR_MS), i64::MAX, |id, _, bucket| sum(&mut late, id, bucket.clone()));
+            kept.rolled
+        } else {
+            let all = self.all_in_one(figure, bus, first).await?;
+            return Ok(all.into_iter().filter_map(|(labels, total)| Some((key(&labels)?, total))).collect());
         };
         let hours = self.rolled_totals(figure, bus, first, rolled.div_euclid(HOUR_MS)).await?;
         let total = |(id, labels): &&(i64, Labels)| {

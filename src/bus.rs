@@ -221,6 +221,13 @@ pub trait Bus: Send + Sync {
     async fn topic_ids(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, Option<String>>, BusError>;
     /// Log starts and ends (high watermark; last stable offset beside it) of many partitions. Partitions that fail are left out.
     async fn offsets(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, PartitionOffsets>, BusError>;
+    /// The first offset whose record is of this time or later, by the records' own times (the broker's or the producer's clock, as the
+    /// topic is configured); `None` where no record is. Times that do not ascend show the first that is late enough. Partitions that
+    /// fail are left out.
+    async fn offsets_at(&self, partitions: &[TopicPartition], time: Timestamp) -> Result<HashMap<TopicPartition, Option<i64>>, BusError> {
+        let _ = (partitions, time);
+        Err(BusError::Unsupported("finding offsets by time".to_owned()))
+    }
     /// Configuration values that are not the broker's defaults, by topic. Topics that fail are left out.
     async fn topic_configs(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, BTreeMap<String, String>>, BusError>;
     /// All consumer groups but our own.

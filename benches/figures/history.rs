@@ -217,7 +217,7 @@ fn group(number: usize, now: Timestamp) -> SeenGroup {
         last_stable: Some(1_000_000),
         not_records: None,
         at_most: false,
-        time_lag: Some(TimeLagMillis { min: lag, max: Some(lag * 2), estimate: Some(lag) }),
+        time_lag: Some(TimeLagMillis { min: lag, max: Some(lag * 2), estimate: Some(lag), looked_up: false }),
         moved_at: Some(now),
         verdict: Verdict { status, since: Some(now), evidence: format!("{lag} left to read and more than before"), looks: None },
     };

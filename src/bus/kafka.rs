@@ -17,7 +17,7 @@ use super::{
 };
 use crate::model::bus::Capability;
 use crate::model::names::TopicPartition;
-use crate::model::{BusId, BusKind, Capabilities, GroupName, TopicName};
+use crate::model::{BusId, BusKind, Capabilities, GroupName, Timestamp, TopicName};
 
 mod advice;
 pub mod client;
@@ -149,6 +149,11 @@ impl Bus for KafkaBus {
     async fn offsets(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, PartitionOffsets>, BusError> {
         let partitions = partitions.to_vec();
         self.call(None, move |shared| shared.offsets(&partitions)).await
+    }
+
+    async fn offsets_at(&self, partitions: &[TopicPartition], time: Timestamp) -> Result<HashMap<TopicPartition, Option<i64>>, BusError> {
+        let partitions = partitions.to_vec();
+        self.call(Some(Capability::OffsetsForTimes), move |shared| shared.offsets_at(&partitions, time)).await
     }
 
     async fn topic_configs(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, BTreeMap<String, String>>, BusError> {

@@ -23,6 +23,7 @@ mod counting;
 mod figures;
 mod groups;
 mod lag;
+mod lookups;
 mod problems;
 mod starts;
 
@@ -67,6 +68,7 @@ struct Sampler {
     offsets: HashMap<i64, PartitionOffsets>,
     groups: groups::Groups,
     lags: lag::Lags,
+    lookups: lookups::Lookups,
     figures: figures::Figures,
     problems: problems::Problems,
     said: Said,
@@ -83,6 +85,7 @@ impl Sampler {
             offsets: HashMap::new(),
             groups: groups::Groups::default(),
             lags: lag::Lags::default(),
+            lookups: lookups::Lookups::default(),
             figures: figures::Figures::new(work.id()),
             problems: problems::Problems::default(),
             said: Said::default(),
@@ -166,6 +169,7 @@ impl Sampler {
         // When the ends were read.
         let looked_at = Timestamp::now();
         self.lags.look(&self.topics, &offsets, looked_at);
+        self.lookups.ask(&self.context, &work, &mut self.lags, &groups.groups, looked_at).await?;
         let to_count = self.record(groups, &offsets, looked_at).await?;
         self.figures.write(&self.context, &self.topics, &offsets, looked_at).await?;
         for name in self.lags.outrun() {

@@ -18,8 +18,17 @@ const LONGEST: Duration = Duration::from_hours(48);
 /// End offsets of a partition over time.
 #[derive(Debug, Clone, Default)]
 pub struct EndHistory {
-    /// Oldest first; times ascend, ends never fall.
-    points: VecDeque<(Timestamp, i64)>,
+    /// Oldest first; neither times nor ends ever fall.
+    points: VecDeque<Point>,
+}
+
+/// Where the log ended when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Point {
+    at: Timestamp,
+    end: i64,
+    /// The bus was asked for that time; else somebody looked then.
+    looked_up: bool,
 }
 
 /// How long ago the record was written that a group has to read next.
@@ -31,45 +40,79 @@ pub struct TimeLag {
     pub max: Option<Duration>,
     /// Between two looks, as if the log had grown evenly; `None` without an upper bound.
     pub estimate: Option<Duration>,
+    /// Whether one of the bounds comes of a time that the bus was asked for, not of a look.
+    pub looked_up: bool,
 }
 
 impl TimeLag {
     /// Nothing is left to read.
-    pub const NONE: Self = Self { min: Duration::ZERO, max: Some(Duration::ZERO), estimate: Some(Duration::ZERO) };
+    pub const NONE: Self = Self { min: Duration::ZERO, max: Some(Duration::ZERO), estimate: Some(Duration::ZERO), looked_up: false };
+
+    /// Whether the truth may be more than `threshold` and may as well be no more. Then the bus can be asked where the log had come to
+    /// that long ago, and [`EndHistory::learn`] takes the answer.
+    #[must_use]
+    pub fn leaves_open(&self, threshold: Duration) -> bool {
+        self.min <= threshold && self.max.is_none_or(|max| max > threshold)
+    }
 }
 
 impl EndHistory {
     /// Adds a look. A log that shrank (another generation, an unclean election) begins anew; looks from the past are left out.
     pub fn add(&mut self, at: Timestamp, end: i64) {
-        if let Some((last, last_end)) = self.points.back().copied() {
-            if end < last_end {
+        if let Some(last) = self.points.back().copied() {
+            if end < last.end {
                 self.points.clear();
-            } else if at <= last {
+            } else if at <= last.at {
                 return;
             }
         }
-        self.points.push_back((at, end));
+        self.points.push_back(Point { at, end, looked_up: false });
         self.thin(at);
+    }
+
+    /// Takes what the bus says of `threshold` before the newest look: the first offset whose record is of that time or later, `None`
+    /// where no record is. Afterwards no lag in time leaves that threshold open: its bound, and its estimate with it, lies above the
+    /// threshold where the next record comes before that offset, and not above it elsewhere.
+    ///
+    /// Records have the times that producers or brokers gave them. An answer that says otherwise of offsets that looks have decided
+    /// changes nothing of these: what was seen at a time was there at that time.
+    pub fn learn(&mut self, threshold: Duration, first: Option<i64>) {
+        let Some(newest) = self.points.back().copied() else { return };
+        let at = newest.at.minus(threshold);
+        let place = self.points.partition_point(|point| point.at < at);
+        let high = self.points.get(place).map_or(newest.end, |point| point.end);
+        let low = place.checked_sub(1).map_or(i64::MIN, |before| self.points[before].end);
+        let end = first.unwrap_or(i64::MAX).clamp(low, high);
+        let just_before = Timestamp::from_millis(at.as_millis().saturating_sub(1));
+        // Written by then, and not yet at the moment after it: a lag of exactly the threshold is not more than it.
+        for at in [at, just_before] {
+            self.points.insert(place, Point { at, end, looked_up: true });
+        }
     }
 
     /// How long ago the record at `next` was written, seen from the newest look; `None` without any look.
     #[must_use]
     pub fn time_lag(&self, next: i64) -> Option<TimeLag> {
-        let (now, end) = self.points.back().copied()?;
-        if next >= end {
+        let newest = self.points.back().copied()?;
+        if next >= newest.end {
             return Some(TimeLag::NONE);
         }
         // The first look that saw the record; the one before did not.
-        let seen = self.points.partition_point(|(_, end)| *end <= next);
-        let (seen_at, seen_end) = self.points[seen];
-        let min = seen_at.age_at(now);
-        let Some((before_at, before_end)) = seen.checked_sub(1).map(|before| self.points[before]) else {
-            return Some(TimeLag { min, max: None, estimate: None });
+        let place = self.points.partition_point(|point| point.end <= next);
+        let seen = self.points[place];
+        let min = seen.at.age_at(newest.at);
+        let Some(before) = place.checked_sub(1).map(|before| self.points[before]) else {
+            return Some(TimeLag { min, max: None, estimate: None, looked_up: seen.looked_up });
         };
-        let max = before_at.age_at(now);
+        let max = before.at.age_at(newest.at);
         #[expect(clippy::cast_precision_loss, reason = "a share of a distance")]
-        let share = (seen_end - next) as f64 / (seen_end - before_end).max(1) as f64;
-        Some(TimeLag { min, max: Some(max), estimate: Some(min + max.saturating_sub(min).mul_f64(share.clamp(0.0, 1.0))) })
+        let share = (seen.end - next) as f64 / (seen.end - before.end).max(1) as f64;
+        let mut estimate = min + max.saturating_sub(min).mul_f64(share.clamp(0.0, 1.0));
+        if before.looked_up {
+            // A rule asks whether a threshold is reached, too: on it lies what was written in that very millisecond, and nothing else.
+            estimate = estimate.min(max.saturating_sub(Duration::from_millis(1))).max(min);
+        }
+        Some(TimeLag { min, max: Some(max), estimate: Some(estimate), looked_up: seen.looked_up || before.looked_up })
     }
 
     /// Points held, for measuring.
@@ -86,7 +129,7 @@ impl EndHistory {
 
     fn thin(&mut self, now: Timestamp) {
         let oldest = now.minus(LONGEST);
-        while self.points.front().is_some_and(|(at, _)| *at < oldest) {
+        while self.points.front().is_some_and(|point| point.at < oldest) {
             self.points.pop_front();
         }
         // One pass now and then: a point goes when its neighbours are close enough without it.
@@ -94,19 +137,19 @@ impl EndHistory {
             return;
         }
         let dense = now.minus(DENSE);
-        let mut kept: VecDeque<(Timestamp, i64)> = VecDeque::with_capacity(self.points.len());
+        let mut kept: VecDeque<Point> = VecDeque::with_capacity(self.points.len());
         for place in 0..self.points.len() {
-            let (at, end) = self.points[place];
+            let point = self.points[place];
             let next = self.points.get(place + 1);
             let needless = match (kept.back(), next) {
-                (Some((before, _)), Some((after, _))) if at < dense => {
-                    let age = now.as_millis() - after.as_millis();
-                    after.as_millis() - before.as_millis() <= age / SHARE
+                (Some(before), Some(after)) if point.at < dense => {
+                    let age = now.as_millis() - after.at.as_millis();
+                    after.at.as_millis() - before.at.as_millis() <= age / SHARE
                 }
                 _ => false,
             };
             if !needless {
-                kept.push_back((at, end));
+                kept.push_back(point);
             }
         }
         self.points = kept;
@@ -145,6 +188,45 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_the_bus_decides_a_threshold_and_nothing_that_was_seen() {
+        let fresh = || {
+            let mut history = EndHistory::default();
+            history.add(at(1_000), 100);
+            history.add(at(1_015), 120);
+            history
+        };
+        let minutes = Duration::from_mins;
+        let (old, open) = (fresh().time_lag(40).expect("a look"), |lag: TimeLag, of| lag.leaves_open(minutes(of)));
+        assert!((old.min, old.max) == (Duration::from_secs(15), None) && open(old, 5) && open(old, 600) && !old.looked_up);
+        // Nothing is as new: everything unread is older. Then the next threshold is open still.
+        let mut history = fresh();
+        history.learn(minutes(5), None);
+        let lag = history.time_lag(40).expect("a look");
+        assert!(lag.min > minutes(5) && lag.max.is_none() && lag.looked_up && !open(lag, 5) && open(lag, 600), "{lag:?}");
+        // The first that is as new is one, the next to read comes just before it, is it, or comes after it.
+        for (next, above) in [(39, true), (40, false), (41, false)] {
+            let mut history = fresh();
+            history.learn(minutes(5), Some(40));
+            let lag = history.time_lag(next).expect("a look");
+            let value = lag.estimate.unwrap_or(lag.min);
+            assert_eq!((value > minutes(5), value >= minutes(5), open(lag, 5)), (above, above, false), "{next}: {lag:?}");
+        }
+        // What was seen to be written between two looks was, whatever a producer's clock says.
+        let mut history = fresh();
+        let seen = history.time_lag(110);
+        history.learn(minutes(5), Some(115));
+        assert_eq!(history.time_lag(110), seen);
+        history.learn(Duration::from_secs(10), Some(20));
+        let lag = history.time_lag(110).expect("a look");
+        assert_eq!((lag.min, lag.max), (Duration::ZERO, Some(Duration::from_secs(10))));
+        // Nothing is left to read, nobody has looked.
+        assert_eq!(history.time_lag(120), Some(TimeLag::NONE));
+        let mut nothing = EndHistory::default();
+        nothing.learn(minutes(5), Some(1));
+        assert!(nothing.is_empty());
+    }
+
+    #[test]
     fn two_days_of_looks_stay_few_and_their_bound_stays_an_eighth() {
         let mut history = EndHistory::default();
         for look in 0..=11_520 {
@@ -179,6 +261,42 @@ mod tests {
             let lag = history.time_lag(next).expect("there are looks");
             prop_assert!(lag.min.as_millis() as i64 <= age);
             prop_assert!(lag.max.is_none_or(|max| age <= max.as_millis() as i64));
+        }
+
+        /// Whoever begins to look late, and asks the bus for some thresholds now and then, knows of each on which side of it the lag is;
+        /// and the truth lies inside of the bound as before.
+        #[test]
+        fn what_was_looked_up_decides_and_the_truth_stays_inside(
+            growth in prop::collection::vec(0_i64..20, 10..400),
+            missed in 0_usize..1_000,
+            thresholds in prop::collection::vec(1_i64..6_000_000, 1..4),
+            asked in prop::collection::vec((0_usize..1_000, any::<bool>()), 1..40),
+        ) {
+            let (mut history, mut written) = (EndHistory::default(), Vec::new());
+            let first = missed * growth.len() / 1_000;
+            for (look, grown) in growth.iter().enumerate() {
+                let time = (look as i64 + 1) * 15_000;
+                written.extend((0..*grown).map(|nth| time - 15_000 + nth * 700));
+                let last = look + 1 == growth.len();
+                if look < first && !last {
+                    continue;
+                }
+                history.add(Timestamp::from_millis(time), written.len() as i64);
+                let (share, ask) = asked[look % asked.len()];
+                let next = share * written.len() / 1_000;
+                for threshold in thresholds.iter().filter(|_| ask || last) {
+                    let offset = written.iter().position(|at| *at >= time - threshold).map(|offset| offset as i64);
+                    history.learn(Duration::from_millis(threshold.unsigned_abs()), offset);
+                }
+                let Some(truth) = written.get(next).map(|at| Duration::from_millis((time - at).unsigned_abs())) else { continue };
+                let lag = history.time_lag(next as i64).expect("there are looks");
+                prop_assert!(lag.min <= truth && lag.max.is_none_or(|max| truth <= max), "{truth:?} in {lag:?}");
+                let value = lag.estimate.unwrap_or(lag.min);
+                for threshold in thresholds.iter().filter(|_| ask || last).map(|threshold| Duration::from_millis(threshold.unsigned_abs())) {
+                    prop_assert!(!lag.leaves_open(threshold), "{threshold:?} in {lag:?}");
+                    prop_assert_eq!(value > threshold, truth > threshold, "{:?} and {:?} by {:?}", value, truth, threshold);
+                }
+            }
         }
     }
 }

@@ -76,6 +76,16 @@ pub struct TimeLagMillis {
     pub max: Option<i64>,
     /// In between.
     pub estimate: Option<i64>,
+    /// Whether the bus was asked by time for one of the bounds, as an alert rule's threshold lay between them; else both come of looks.
+    pub looked_up: bool,
+}
+
+impl TimeLagMillis {
+    /// How it is known, in the API's word.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        if self.looked_up { "looked_up" } else { "sampled" }
+    }
 }
 
 /// A group's position on one partition beside the partition's own offsets, all of the same moment, with what it means.

@@ -169,7 +169,7 @@ impl TopicRow {
             lag: self.lag,
             deleted: self.deleted,
             not_records: self.not_records,
-            time_lag: self.lag_ms_min.map(|min| TimeLagMillis { min, max: self.lag_ms_max, estimate: self.lag_ms }),
+            time_lag: self.lag_ms_min.map(|min| TimeLagMillis { min, max: self.lag_ms_max, estimate: self.lag_ms, looked_up: false }),
             status: wire::status(self.status)?,
         })
     }

@@ -78,6 +78,10 @@ metrics! {
     sampler_sweep_duration_seconds: HistogramVec["bus"] in SECONDS,
     /// Sweeps that failed.
     sampler_errors_total: IntCounterVec["bus"],
+    /// Partitions of which the bus told where their log had come to some time ago, as an alert rule's threshold needed it.
+    sampler_time_lookups_total: IntCounterVec["bus"],
+    /// The same that were not told: too many for one sweep, too slow, or refused. Lag in time is as precise as samples there.
+    sampler_time_lookups_skipped_total: IntCounterVec["bus"],
     /// Consumer groups that are there and not tracked, as there are too many.
     sampler_untracked_groups: IntGaugeVec["bus"],
     /// Requests with spans, by how they ended.

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod evaluation;
+mod lag;
 mod pair;
 mod scene;
 mod senders;

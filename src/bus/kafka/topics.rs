@@ -12,8 +12,8 @@ use super::errors::is_unreachable;
 use super::ffi::{ByName, ConfigValue, Failure, TopicDescription};
 use super::{Shared, names};
 use crate::bus::{BusError, Metadata, PartitionOffsets, TopicMetadata, TopicRights};
-use crate::model::TopicName;
 use crate::model::names::TopicPartition;
+use crate::model::{Timestamp, TopicName};
 
 /// Look-ups inside librdkafka's lists are linear.
 const PARTITIONS_PER_CALL: usize = 500;
@@ -126,8 +126,36 @@ impl Shared {
         Ok(all)
     }
 
-    /// One kind of offset for many partitions; those that cannot be told are left out. Of a time: the end where nothing is as new.
+    /// First offsets of a time; `None` where nothing is as new.
+    pub(super) fn offsets_at(
+        &self,
+        partitions: &[TopicPartition],
+        time: Timestamp,
+    ) -> Result<HashMap<TopicPartition, Option<i64>>, BusError> {
+        let mut all = HashMap::with_capacity(partitions.len());
+        // Negative numbers of a specification have a meaning of their own.
+        let wanted = Offset::Offset(time.as_millis().max(0));
+        for some in partitions.chunks(PARTITIONS_PER_CALL) {
+            let found = self.ask_offsets(some, wanted, false)?;
+            all.extend(found.into_iter().map(|(partition, offset)| (partition, (offset >= 0).then_some(offset))));
+        }
+        Ok(all)
+    }
+
+    /// One kind of offset for many partitions; those that cannot be told, or have none of a time, are left out.
     pub(super) fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        wanted: Offset,
+        committed: bool,
+    ) -> Result<HashMap<TopicPartition, i64>, BusError> {
+        let mut told = self.ask_offsets(partitions, wanted, committed)?;
+        told.retain(|_, offset| *offset >= 0);
+        Ok(told)
+    }
+
+    /// The same with what has none of a time, as a negative number.
+    fn ask_offsets(
         &self,
         partitions: &[TopicPartition],
         wanted: Offset,
@@ -138,19 +166,16 @@ impl Shared {
             return Ok(HashMap::new());
         }
         match self.client.list_offsets(&list, committed, left(self.deadline())) {
-            Ok(offsets) => {
-                let told = offsets.into_iter().filter_map(|(partition, offset)| Some((partition, offset.ok()?)));
-                Ok(told.filter(|(_, offset)| *offset >= 0).collect())
-            }
+            Ok(offsets) => Ok(offsets.into_iter().filter_map(|(partition, offset)| Some((partition, offset.ok()?))).collect()),
             // None of these partitions has a leader.
             Err(failure) if failure.code == Code::NoEnt => Ok(HashMap::new()),
-            Err(failure) => self.list_offsets_of_some(partitions, wanted, committed, &failure),
+            Err(failure) => self.ask_offsets_of_some(partitions, wanted, committed, &failure),
         }
     }
 
     /// librdkafka waits for the leader of every partition until the deadline, so that one without a leader fails all. The rest are
     /// asked again without those that have none.
-    fn list_offsets_of_some(
+    fn ask_offsets_of_some(
         &self,
         partitions: &[TopicPartition],
         wanted: Offset,
@@ -165,14 +190,14 @@ impl Shared {
             let led =
                 |p: &&TopicPartition| topics.get(p.topic.as_str()).is_some_and(|t| matches!(t.partitions.get(&p.partition), Some(Some(_))));
             let led: Vec<TopicPartition> = partitions.iter().filter(led).cloned().collect();
-            return if led.len() == partitions.len() { explained() } else { self.list_offsets(&led, wanted, committed) };
+            return if led.len() == partitions.len() { explained() } else { self.ask_offsets(&led, wanted, committed) };
         }
         if partitions.len() == 1 {
             return if failure.code == Code::UnsupportedVersion { explained() } else { Ok(HashMap::new()) };
         }
         let (one, other) = partitions.split_at(partitions.len() / 2);
-        let mut all = self.list_offsets(one, wanted, committed)?;
-        all.extend(self.list_offsets(other, wanted, committed)?);
+        let mut all = self.ask_offsets(one, wanted, committed)?;
+        all.extend(self.ask_offsets(other, wanted, committed)?);
         Ok(all)
     }
 

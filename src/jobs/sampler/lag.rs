@@ -8,7 +8,7 @@ use super::groups::LookedGroup;
 use crate::bus::PartitionOffsets;
 use crate::metrics::group::{self, Before};
 use crate::metrics::history::{EndHistory, TimeLag};
-use crate::metrics::status::{Found, Holder, Jump, Watch};
+use crate::metrics::status::{COUNTABLE, Found, Holder, Jump, Watch};
 use crate::model::bus::GroupMember;
 use crate::model::group_event::{GroupEvent, GroupEventKind};
 use crate::model::lag::{GroupOffset, GroupStatus, TimeLagMillis, Verdict};
@@ -106,6 +106,36 @@ impl Lags {
         }
         self.ends.retain(|id, _| living.contains(id));
         self.places.retain(|_, place| living.contains(&place.id));
+    }
+
+    /// Whether a group's lag in time on a partition may be more than the threshold and may be no more, as of this moment: by its ends,
+    /// when these were read then. What is few may be markers alone, and lag to nobody, until it was counted or has moved.
+    pub(super) fn leaves_open(
+        &self,
+        group: &GroupName,
+        (place, committed): (&TopicPartition, i64),
+        threshold: Duration,
+        now: Timestamp,
+    ) -> bool {
+        let Some(found) = self.places.get(place).filter(|found| found.at == now) else { return false };
+        let (next, end) = (committed.max(found.offsets.log_start), found.offsets.end);
+        if next >= end {
+            return false;
+        }
+        let watch = self.groups.get(group).and_then(|group| group.watches.get(place)).filter(|watch| watch.newest().committed == committed);
+        let moved = self.groups.get(group).is_some_and(|group| group.watches.contains_key(place)) && watch.is_none();
+        let none_left = watch.filter(|watch| watch.newest().end == end).and_then(Watch::not_records);
+        if end - committed <= COUNTABLE && !moved && none_left.is_none_or(|none| none >= end - next) {
+            return false;
+        }
+        self.ends.get(&found.id).and_then(|ends| ends.time_lag(next)).is_some_and(|lag| lag.leaves_open(threshold))
+    }
+
+    /// Takes what the bus says of a threshold before the newest look at a partition.
+    pub(super) fn learn(&mut self, place: &TopicPartition, threshold: Duration, first: Option<i64>) {
+        if let Some(ends) = self.places.get(place).and_then(|found| self.ends.get_mut(&found.id)) {
+            ends.learn(threshold, first);
+        }
     }
 
     /// Groups whose partitions' ends have passed what they had read.
@@ -401,7 +431,12 @@ fn offset(
         last_stable: found.last_stable,
         not_records: watch.not_records(),
         at_most: uncountable && watch.lag() > 0 && watch.not_records().is_none(),
-        time_lag: time_lag.map(|lag| TimeLagMillis { min: millis(lag.min), max: lag.max.map(millis), estimate: lag.estimate.map(millis) }),
+        time_lag: time_lag.map(|lag| TimeLagMillis {
+            min: millis(lag.min),
+            max: lag.max.map(millis),
+            estimate: lag.estimate.map(millis),
+            looked_up: lag.looked_up,
+        }),
         moved_at: watch.moved_at(),
         verdict,
     }

@@ -33,6 +33,9 @@ struct Partition {
     /// Lag in time: least, most, estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     t: Option<(i64, Option<i64>, Option<i64>)>,
+    /// Whether the bus was asked for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    b: bool,
     /// Moved at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     m: Option<i64>,
@@ -72,6 +75,7 @@ fn of(offset: &GroupOffset) -> Partition {
         x: offset.not_records,
         a: offset.at_most,
         t: offset.time_lag.map(|lag| (lag.min, lag.max, lag.estimate)),
+        b: offset.time_lag.is_some_and(|lag| lag.looked_up),
         m: offset.moved_at.map(Timestamp::as_millis),
         u: offset.verdict.status.code(),
         f: offset.verdict.since.map(Timestamp::as_millis),
@@ -91,7 +95,7 @@ fn into_offset(topic: &str, partition: Partition) -> Result<GroupOffset, StoreEr
         last_stable: partition.l,
         not_records: partition.x,
         at_most: partition.a,
-        time_lag: partition.t.map(|(min, max, estimate)| TimeLagMillis { min, max, estimate }),
+        time_lag: partition.t.map(|(min, max, estimate)| TimeLagMillis { min, max, estimate, looked_up: partition.b }),
         moved_at: partition.m.map(Timestamp::from_millis),
         verdict: Verdict {
             status: status(partition.u)?,

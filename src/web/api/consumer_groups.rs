@@ -247,7 +247,8 @@ struct GroupPartition {
     lag_seconds_min: Option<f64>,
     /// Certainly at most; null when it is older than what was watched.
     lag_seconds_max: Option<f64>,
-    /// How the lag in time is known: `sampled` (between two looks at the end of the log); null where it is not.
+    /// How the lag in time is known: `sampled` (between two looks at the end of the log) or `looked_up` (an alert rule's threshold lay
+    /// between these, so the bus was asked where the log had come to that long ago); null where it is not.
     method: Option<&'static str>,
     /// When the committed offset was last seen to move.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -324,7 +325,7 @@ impl From<&GroupOffset> for GroupPartition {
             lag_seconds: offset.time_lag.and_then(|lag| lag.estimate).map(seconds),
             lag_seconds_min: offset.time_lag.map(|lag| seconds(lag.min)),
             lag_seconds_max: offset.time_lag.and_then(|lag| lag.max).map(seconds),
-            method: offset.time_lag.map(|_| "sampled"),
+            method: offset.time_lag.map(|lag| lag.method()),
             committed_moved_at: offset.moved_at,
             status: offset.verdict.status,
             evidence: offset.verdict.evidence.clone(),

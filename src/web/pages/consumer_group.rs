@@ -69,6 +69,8 @@ struct Row {
     lag_title: String,
     at_most: bool,
     time_lag: String,
+    /// Whether the bus was asked for its bound.
+    looked_up: bool,
     moved_at: Option<Timestamp>,
     deleted: i64,
     member: Option<String>,
@@ -262,6 +264,7 @@ fn topics(
                 lag_title: lag_title(offset),
                 at_most: offset.at_most,
                 time_lag: offset.time_lag.map_or_else(String::new, group::time_lag),
+                looked_up: offset.time_lag.is_some_and(|lag| lag.looked_up),
                 moved_at: offset.moved_at,
                 partition: offset.partition,
                 committed: offset.committed,

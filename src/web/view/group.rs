@@ -123,7 +123,7 @@ mod tests {
             (7_200_000, None, "more than 2.0 h"),
             (61_000, Some(61_500), "1.0 min"),
         ] {
-            assert_eq!(time_lag(TimeLagMillis { min, max, estimate: None }), words);
+            assert_eq!(time_lag(TimeLagMillis { min, max, estimate: None, looked_up: false }), words);
         }
     }
 

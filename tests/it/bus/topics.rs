@@ -92,6 +92,13 @@ async fn records_are_read_at_random() {
     assert_eq!(read(ReadFrom::Newest, 3).await, (vec![17, 18, 19], 22, bounds), "the last three, although markers came after them");
     assert_eq!(read(ReadFrom::Time(Timestamp::from_millis(1_700_000_010_500)), 2).await, (vec![11, 12], 13, bounds));
     assert_eq!(read(ReadFrom::Time(Timestamp::from_millis(1_800_000_000_000)), 2).await, (vec![], 22, bounds));
+    let first = async |millis: i64, number: i32| {
+        let found = bus.offsets_at(&[place(&topic, number), place("missing", 0)], Timestamp::from_millis(millis)).await.unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), [&place(&topic, number)], "what cannot be told is left out");
+        found[&place(&topic, number)]
+    };
+    assert_eq!((first(1_700_000_010_000, 0).await, first(1_700_000_010_001, 0).await), (Some(10), Some(11)));
+    assert_eq!((first(-5, 0).await, first(9_000_000_000_000, 0).await, first(1, 1).await), (Some(5), None, None));
 
     let empty = bus.read(&place(&topic, 1), ReadFrom::Newest, 10).await.unwrap();
     assert_eq!((empty.records.len(), empty.log_start, empty.end, empty.next), (0, 0, 0, 0));

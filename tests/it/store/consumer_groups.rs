@@ -38,7 +38,7 @@ pub(super) fn offset(partition: i32, committed: i64) -> GroupOffset {
         last_stable: Some(99),
         not_records: Some(1),
         at_most: true,
-        time_lag: Some(TimeLagMillis { min: 4_000, max: Some(i64::from(partition) + 9_000), estimate: Some(5_000) }),
+        time_lag: Some(TimeLagMillis { min: 4_000, max: Some(i64::from(partition) + 9_000), estimate: Some(5_000), looked_up: true }),
         moved_at: Some(START),
         verdict: Verdict { status: GroupStatus::Stalled, since: Some(START), evidence: "it does not move".to_owned(), looks: None },
         ..GroupOffset::new("orders".into(), partition, Some(committed))
@@ -61,7 +61,11 @@ async fn groups_are_listed_with_lag_and_end_when_they_are_gone(world: World) {
     let billing = &groups[0];
     assert_eq!((billing.lag_messages, billing.deleted_messages, billing.partitions), (Some(89), 6, 2));
     assert_eq!(billing.raw_lag_messages, Some(97));
-    assert_eq!(billing.time_lag, Some(TimeLagMillis { min: 4_000, max: Some(9_001), estimate: Some(5_000) }), "the one furthest behind");
+    assert_eq!(
+        billing.time_lag,
+        Some(TimeLagMillis { min: 4_000, max: Some(9_001), estimate: Some(5_000), looked_up: false }),
+        "the one furthest behind"
+    );
     assert_eq!((billing.standing.status, billing.standing.since), (GroupStatus::FallingBehind, Some(START)));
     let on_orders = store.list_consumer_groups(&bus, Some("bill"), Some("orders")).await.expect("groups");
     assert_eq!(on_orders[0].standing.status, GroupStatus::Stalled, "on the topic alone");

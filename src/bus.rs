@@ -169,6 +169,8 @@ pub struct ReadBatch {
     pub records: Vec<Record>,
     /// For each partition that advanced: the offset after everything seen, markers, aborted records and compaction gaps included.
     pub next: HashMap<TopicPartition, i64>,
+    /// Partitions whose end was reached: the offset that the next record will have at least. What is read after it was not there yet.
+    pub ended: HashMap<TopicPartition, i64>,
     /// What else happened.
     pub events: Vec<ReaderEvent>,
 }

@@ -176,6 +176,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         figures::STATEMENTS,
         figures::directory::STATEMENTS,
         figures::hot::STATEMENTS,
+        figures::late::STATEMENTS,
         figures::letters::STATEMENTS,
         figures::newest::STATEMENTS,
         figures::read::STATEMENTS,

@@ -48,6 +48,7 @@ pub(crate) fn letter(number: u64, partition: i32, offset: i64, state: &mut u64) 
         },
         failed_at,
         failed_at_source: FailedAtSource::Record,
+        arrived_at: failed_at,
         backlog: false,
         resolved: None,
         custody_problem: None,

@@ -107,7 +107,8 @@ async fn prepare(store: &Store) -> Outcome<Vec<i64>> {
     };
     let stored = store.record_topics(&bus, &[topic], Timestamp::from_millis(START)).await?;
     let ids: Vec<i64> = stored[0].partitions.iter().map(|partition| partition.id).collect();
-    let starts: Vec<_> = ids.iter().map(|id| PartitionPosition { partition_id: *id, next: 0, backlog_below: 0 }).collect();
+    let starts: Vec<_> =
+        ids.iter().map(|id| PartitionPosition { partition_id: *id, next: 0, backlog_below: 0, caught_up_at: None }).collect();
     store.start_positions(&starts).await?;
     let offsets: Vec<_> =
         ids.iter().map(|id| SeenOffsets { partition_id: *id, log_start: 1_000, end: 10_000_000, last_stable: None }).collect();

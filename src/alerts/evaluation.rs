@@ -19,6 +19,7 @@ use super::rule::{Reading, details, fingerprint, observation, windows};
 use super::silences::Active;
 use super::state::{Observation, end, inactive, step};
 
+mod arriving;
 mod links;
 mod readings;
 mod recalling;

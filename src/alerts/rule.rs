@@ -17,7 +17,7 @@ mod text;
 pub(crate) mod tests;
 
 pub use check::{PLACEHOLDERS, Problem, check, check_name};
-pub use reading::{Reading, is_sparse, observation, parts_of};
+pub use reading::{OneWindow, Reading, is_sparse, observation, parts_of};
 pub use text::summary;
 
 /// The labels that a figure's series have.

@@ -8,6 +8,7 @@ use crate::dead_letters::indexer::work;
 use crate::lifecycle::changes::Noun;
 use crate::model::Timestamp;
 use crate::store::StoreError;
+use crate::store::figures::late::NEWS;
 
 /// Rows of one step: some milliseconds of the writer.
 const STEP: u32 = 500;
@@ -29,6 +30,7 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     in_steps(run, "arrival_minutes", || store.prune_arrival_minutes(minutes, STEP)).await?;
     in_steps(run, "failure_group_events", || store.prune_failure_group_events(hours, STEP)).await?;
     in_steps(run, "arrivals", || store.prune_arrivals(hours, STEP)).await?;
+    in_steps(run, "late_arrivals", || store.prune_late_arrivals(now.minus(NEWS * 2), STEP)).await?;
     in_steps(run, "alerts", || store.prune_alerts(hours, STEP)).await?;
     in_steps(run, "silences", || store.prune_silences(hours, STEP)).await?;
     let raw = now.minus(kept.raw);

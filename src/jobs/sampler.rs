@@ -164,8 +164,9 @@ impl Sampler {
         self.topics = self.context.store.record_topics(work.id(), &seen, now).await?;
         self.figures.begin(&self.context, &mut self.lags, now).await?;
         let groups = self.groups.sweep(&self.context, &work).await?;
+        let asked_at = Timestamp::now();
         let offsets = self.read_offsets(&self.all_partitions()).await?;
-        let started = starts::record(&self.context, &self.topics, &offsets).await?;
+        let started = starts::record(&self.context, work.id(), &self.topics, &offsets, asked_at).await?;
         // When the ends were read.
         let looked_at = Timestamp::now();
         self.lags.look(&self.topics, &offsets, looked_at);

@@ -298,6 +298,8 @@ pub struct NewDeadLetter {
     pub failed_at: Timestamp,
     /// Where that comes from.
     pub failed_at_source: FailedAtSource,
+    /// When it came to the dead-letter topic, as far as is known: the minute in which it counts as arrived, whenever it had failed.
+    pub arrived_at: Timestamp,
     /// Whether it counts in no arrival figure.
     pub backlog: bool,
     /// Content of a pointer record's source (KIP-1191), resolved at once: key and value.

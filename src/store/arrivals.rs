@@ -1,5 +1,9 @@
-//! Arrivals: how many dead letters failed when, without backlog. A row per facet and hour, which also tells the minutes until
-//! retention forgets these: a day of forty facets is a thousand rows instead of fifty thousand.
+//! Arrivals: how many dead letters came to their topics when, without backlog. What counts is when they arrived, not when they had
+//! failed: one that failed six hours ago and arrives now is one of now ([`arrived_at`]).
+//! A row per facet and hour, which also tells the minutes until retention forgets these: a day of forty facets is a thousand rows instead
+//! of fifty thousand.
+//!
+//! [`arrived_at`]: crate::model::dead_letter::NewDeadLetter::arrived_at
 
 use std::collections::BTreeMap;
 

@@ -15,6 +15,7 @@ use crate::model::{BusId, GroupName, Timestamp, TopicName};
 
 pub(super) mod directory;
 pub(super) mod hot;
+pub mod late;
 pub mod letters;
 pub mod newest;
 pub mod read;

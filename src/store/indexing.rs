@@ -18,9 +18,11 @@ pub use encode::EncodedBatch;
 use write::{Attempt, Ground};
 
 statements! {
-    const START = "update partitions set next = $2, backlog_below = $3 where id = $1 and next is null";
-    const POSITIONS = "select id, next, backlog_below from partitions where next is not null \
+    const START = "update partitions set next = $2, backlog_below = $3, caught_up_at = $4 where id = $1 and next is null";
+    const POSITIONS = "select id, next, backlog_below, caught_up_at from partitions where next is not null \
         and id in (select cast(value as bigint) from json_each(cast($1 as text))) order by id";
+    const CAUGHT_UP = "update partitions set caught_up_at = $2 where (caught_up_at is null or caught_up_at < $2) \
+        and id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const GROUNDS = "select p.id, g.bus_id, g.id, g.topic from partitions p join topic_generations g on g.id = p.generation_id \
         where p.id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const NEWEST = "select id from dead_letters order by id desc limit 1";
@@ -35,6 +37,8 @@ pub struct PartitionPosition {
     pub next: i64,
     /// Offsets below were there before we first read the topic.
     pub backlog_below: i64,
+    /// What is still to be read, and is no backlog, came to the topic after this moment; `None` where nobody knows.
+    pub caught_up_at: Option<Timestamp>,
 }
 
 /// A partition's advance in a batch.
@@ -76,6 +80,7 @@ impl Store {
         in_transaction!(self, |tx| {
             for start in starts {
                 let query = sqlx::query(START).bind(start.partition_id).bind(start.next).bind(start.backlog_below);
+                let query = query.bind(start.caught_up_at.map(Timestamp::as_millis));
                 query.execute(&mut *tx).await?;
             }
         });
@@ -86,8 +91,20 @@ impl Store {
     /// Where partitions stand, by our ids; those that are not indexed are left out.
     pub async fn list_positions(&self, partition_ids: &[i64]) -> Result<Vec<PartitionPosition>, StoreError> {
         let ids = id_list(partition_ids);
-        let rows: Vec<(i64, i64, i64)> = read!(self, |pool| sqlx::query_as(POSITIONS).bind(&ids).fetch_all(pool).await?)?;
-        Ok(rows.into_iter().map(|(partition_id, next, backlog_below)| PartitionPosition { partition_id, next, backlog_below }).collect())
+        let rows: Vec<(i64, i64, i64, Option<i64>)> = read!(self, |pool| sqlx::query_as(POSITIONS).bind(&ids).fetch_all(pool).await?)?;
+        let position = |(partition_id, next, backlog_below, caught_up_at): (i64, i64, i64, Option<i64>)| PartitionPosition {
+            partition_id,
+            next,
+            backlog_below,
+            caught_up_at: caught_up_at.map(Timestamp::from_millis),
+        };
+        Ok(rows.into_iter().map(position).collect())
+    }
+
+    /// Says that these partitions were read to their ends at this time, by our ids: what comes later has arrived later.
+    pub async fn record_caught_up(&self, partition_ids: &[i64], at: Timestamp) -> Result<(), StoreError> {
+        touched!(self, sqlx::query(CAUGHT_UP).bind(id_list(partition_ids)).bind(at.as_millis()));
+        Ok(())
     }
 
     /// Writes dead letters, gaps and positions in one transaction, or nothing. Failpoints `indexer.before_commit` and

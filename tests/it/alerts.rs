@@ -3,6 +3,7 @@
 mod arrival;
 mod evaluation;
 mod lag;
+mod late;
 mod pair;
 mod scene;
 mod senders;

@@ -20,6 +20,7 @@ mod discards;
 mod figures;
 mod indexing;
 mod instances;
+mod late;
 mod letter_figures;
 pub(crate) mod letters;
 mod lists;
@@ -119,7 +120,7 @@ impl World {
         let stored = stored.into_iter().find(|stored| stored.generation.topic == TopicName::from(topic)).expect("the topic lives");
         let ids: Vec<i64> = stored.partitions.iter().map(|partition| partition.id).collect();
         let starts: Vec<PartitionPosition> =
-            ids.iter().map(|id| PartitionPosition { partition_id: *id, next: 0, backlog_below: 0 }).collect();
+            ids.iter().map(|id| PartitionPosition { partition_id: *id, next: 0, backlog_below: 0, caught_up_at: None }).collect();
         self.store.start_positions(&starts).await.expect("started");
         ids
     }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::arriving;
 use super::series::Registry;
 use crate::alerts::rule::{Reading, is_windowed, parts_of};
 use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Figure, Labels};
-use crate::model::{BusId, DeadLetterFilter, Timestamp};
+use crate::model::{BusId, Timestamp};
 use crate::store::arrivals::Buckets;
 use crate::store::failure_group_events::FailureGroupEvent;
 use crate::store::figures::newest::NewestFrame;
@@ -137,7 +138,7 @@ impl Readings {
         let registry = self.registries.entry(figure).or_default();
         let window = window.unwrap_or(0);
         match figure {
-            Figure::DeadLettersPerMinute => Ok(placed(registry, arrivals(store, window, now).await?)),
+            Figure::DeadLettersPerMinute => Ok(placed(registry, arriving::arrivals(store, window, now).await?)),
             Figure::FailureGroupsNew => Ok(placed(registry, groups(store, FailureGroupEvent::New, window, now).await?)),
             Figure::FailureGroupsReturned => Ok(placed(registry, groups(store, FailureGroupEvent::Returned, window, now).await?)),
             Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds => {
@@ -256,16 +257,6 @@ async fn shares(store: &Store, figure: Figure, window_ms: u64, now: Timestamp) -
         (labels, Reading::Share { part, whole })
     };
     Ok(all.into_iter().map(share).collect())
-}
-
-/// Whole minutes, of which the last is this one.
-async fn arrivals(store: &Store, window_ms: u64, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {
-    let minutes = (i64::try_from(window_ms).unwrap_or(i64::MAX) / MINUTE_MS).max(1);
-    let to = (now.as_millis().div_euclid(MINUTE_MS) + 1) * MINUTE_MS;
-    let buckets = Buckets { from: Timestamp::from_millis(to - minutes * MINUTE_MS), to: Timestamp::from_millis(to), count: 1 };
-    let series = store.arrival_series(&DeadLetterFilter::default(), buckets).await?;
-    let minutes = number(minutes.unsigned_abs());
-    Ok(series.into_iter().map(|(labels, counts)| (labels, Reading::Number(number(counts.iter().sum()) / minutes))).collect())
 }
 
 async fn groups(store: &Store, event: FailureGroupEvent, window_ms: u64, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {

@@ -28,8 +28,19 @@ pub enum Reading {
         /// Wrong and all of the short window.
         short: (f64, f64),
     },
+    /// A rate over this window and over earlier ones; several series have the same windows in the same order, this one first.
+    Windows(Vec<OneWindow>),
     /// Durations.
     Durations(Box<Histogram>),
+}
+
+/// A rate over one window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OneWindow {
+    /// The rate.
+    pub value: f64,
+    /// Whether something of it was not known when it was this one.
+    pub news: bool,
 }
 
 /// Figures whose series say nothing while nothing happens: what is not there is none.
@@ -123,6 +134,11 @@ impl Reading {
                 *long = (long.0 + l.0, long.1 + l.1);
                 *short = (short.0 + s.0, short.1 + s.1);
             }
+            (Self::Windows(sums), Self::Windows(others)) => {
+                for (sum, other) in sums.iter_mut().zip(others) {
+                    *sum = OneWindow { value: sum.value + other.value, news: sum.news || other.news };
+                }
+            }
             (Self::Durations(histogram), Self::Durations(other)) => histogram.merge(other),
             _ => {}
         }
@@ -133,6 +149,11 @@ impl Reading {
     pub fn value(&self, terms: &Terms) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
+            // Too few arrive now or not at all; too many may have arrived unseen.
+            Self::Windows(windows) if terms.comparison.is_upwards() => {
+                windows.iter().filter(|window| window.news).map(|window| window.value).reduce(f64::max)
+            }
+            Self::Windows(windows) => windows.first().map(|window| window.value),
             Self::Share { part, whole } => share(*part, *whole),
             Self::Burn { long, short } => {
                 let burn = terms.burn_rate?;
@@ -152,4 +173,25 @@ impl Reading {
 
 fn share(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0).then(|| (part / whole).clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::terms;
+    use super::*;
+    use crate::model::alert::Comparison;
+
+    #[test]
+    fn of_several_windows_the_worst_that_is_news_counts_for_all_series_together() {
+        let windows = |values: &[(f64, bool)]| {
+            Reading::Windows(values.iter().map(|(value, news)| OneWindow { value: *value, news: *news }).collect())
+        };
+        let above = Terms { figure: Figure::DeadLettersPerMinute, comparison: Comparison::Above, ..terms() };
+        let mut sum = windows(&[(1.0, true), (50.0, false), (4.0, true), (9.0, false)]);
+        assert_eq!(sum.value(&above), Some(4.0));
+        sum.add(&windows(&[(2.0, true), (0.0, false), (0.0, false), (1.0, true)]), &above);
+        assert_eq!(sum, windows(&[(3.0, true), (50.0, false), (4.0, true), (10.0, true)]));
+        assert_eq!(sum.value(&above), Some(10.0));
+        assert_eq!(sum.value(&Terms { comparison: Comparison::Below, ..above }), Some(3.0), "too few: only now counts");
+    }
 }

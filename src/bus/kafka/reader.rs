@@ -203,9 +203,9 @@ impl Filling<'_> {
     /// Takes everything up to a partition's end as seen.
     fn end(&mut self, partition: &TopicPartition, offset: i64) {
         self.close_run();
-        if let Some(position) = self.book.positions.get_mut(partition)
-            && offset > *position
-        {
+        let Some(position) = self.book.positions.get_mut(partition) else { return };
+        self.batch.ended.insert(partition.clone(), offset);
+        if offset > *position {
             *position = offset;
             self.batch.next.insert(partition.clone(), offset);
         }

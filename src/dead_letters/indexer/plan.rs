@@ -21,6 +21,20 @@ pub(super) struct Track {
     pub(super) next: i64,
     /// Offsets below are backlog.
     pub(super) backlog_below: i64,
+    /// What is still to be read came to the topic after this moment, as far as is known.
+    pub(super) caught_up_at: Option<Timestamp>,
+    /// Whether reading waits at the end for what comes.
+    pub(super) at_end: bool,
+}
+
+impl Track {
+    /// Takes what a poll says that began at `asked_at` and goes on at `next`: at which offset it met the end, or that there was trouble.
+    pub(super) fn polled(&mut self, next: i64, ended: Option<i64>, troubled: bool, asked_at: Timestamp) {
+        self.at_end = ended.is_some_and(|end| end >= next) || (self.at_end && next <= self.next && !troubled);
+        if self.at_end {
+            self.caught_up_at = self.caught_up_at.max(Some(asked_at));
+        }
+    }
 }
 
 /// What one assignment reads.
@@ -79,6 +93,7 @@ pub(super) async fn make(context: &Context, work: &BusWork, share: &Share, said:
     let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.partition_id).collect();
     let positions: HashMap<i64, _> = context.store.list_positions(&ids).await?.into_iter().map(|p| (p.partition_id, p)).collect();
     let partitions: Vec<TopicPartition> = candidates.iter().map(|candidate| candidate.partition.clone()).collect();
+    let asked_at = Timestamp::now();
     let offsets = work.bus.offsets(&partitions).await?;
     for candidate in candidates {
         let topic = &candidate.partition.topic;
@@ -89,12 +104,21 @@ pub(super) async fn make(context: &Context, work: &BusWork, share: &Share, said:
             continue;
         };
         let Some(position) = positions.get(&candidate.partition_id) else { continue };
-        let mut track = Track { partition_id: position.partition_id, next: position.next, backlog_below: position.backlog_below };
+        let mut track = Track {
+            partition_id: position.partition_id,
+            next: position.next,
+            backlog_below: position.backlog_below,
+            caught_up_at: position.caught_up_at,
+            at_end: false,
+        };
         if let Some(offsets) = offsets.get(&candidate.partition)
             && !align(context, work, &candidate.partition, &mut track, *offsets, said).await?
         {
             plan.incomplete = true;
             continue;
+        }
+        if offsets.get(&candidate.partition).is_some_and(|offsets| offsets.end == track.next) {
+            track.caught_up_at = track.caught_up_at.max(Some(asked_at));
         }
         plan.topic_ids.insert(topic.clone(), topic_id);
         plan.tracks.insert(candidate.partition, track);

@@ -139,6 +139,7 @@ mod tests {
             fingerprint,
             failed_at: Timestamp::from_millis(1),
             failed_at_source: FailedAtSource::Indexed,
+            arrived_at: Timestamp::from_millis(1),
             backlog: false,
             resolved: None,
             custody_problem: None,

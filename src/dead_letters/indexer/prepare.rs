@@ -8,10 +8,13 @@ use super::work::BusWork;
 use crate::model::dead_letter::NewDeadLetter;
 use crate::model::failure_group::FingerprintParts;
 use crate::model::names::TopicPartition;
+use crate::model::record::TimestampKind;
 use crate::model::{FailedAtSource, Failure, Record, Timestamp};
 
 /// A clock may run ahead of ours by this much before we stop believing it.
 const CLOCK_AHEAD: Duration = Duration::from_hours(24);
+/// Where everything had been read so shortly before, what is read now has arrived now.
+const AT_HAND: Duration = Duration::from_secs(10);
 
 /// Turns records into dead letters with the store's id of their partition, in the same order. Records of partitions that are not
 /// planned, or from before a partition's position, are left out.
@@ -24,16 +27,17 @@ pub(super) fn letters(work: &BusWork, plan: &Plan, records: Vec<Record>, now: Ti
             at = plan.tracks.get(&partition).map(|track| (partition, *track));
         }
         if let Some((_, track)) = at.as_ref().filter(|(_, track)| record.offset >= track.next) {
-            letters.push((track.partition_id, letter(work, record, track.backlog_below, now)));
+            letters.push((track.partition_id, letter(work, record, track, now)));
         }
     }
     letters
 }
 
-fn letter(work: &BusWork, mut record: Record, backlog_below: i64, now: Timestamp) -> NewDeadLetter {
+fn letter(work: &BusWork, mut record: Record, track: &Track, now: Timestamp) -> NewDeadLetter {
     let (failure, fingerprint) = decode(work, &record);
     let (failed_at, failed_at_source) = failed_at(&failure, &record, now);
-    let backlog = record.offset < backlog_below;
+    let arrived_at = arrived_at(&failure, &record, track.caught_up_at, now);
+    let backlog = record.offset < track.backlog_below;
     let size = record.size_bytes();
     let custody_problem = (size > work.max_record_bytes).then(|| {
         record.key = None;
@@ -44,7 +48,7 @@ fn letter(work: &BusWork, mut record: Record, backlog_below: i64, now: Timestamp
             work.max_record_bytes
         )
     });
-    NewDeadLetter { record, failure, fingerprint, failed_at, failed_at_source, backlog, resolved: None, custody_problem }
+    NewDeadLetter { record, failure, fingerprint, failed_at, failed_at_source, arrived_at, backlog, resolved: None, custody_problem }
 }
 
 /// Decodes. The decoder never panics on any bytes, and is tested for that; should it do so all the same, this one record is stored
@@ -84,6 +88,19 @@ fn failed_at(failure: &Failure, record: &Record, now: Timestamp) -> (Timestamp, 
     }
 }
 
+/// When it came to the dead-letter topic. That is now where reading had just been at the end: what headers and producers say of a time
+/// does not matter then. After a pause it is the record's own time, between the moment up to which everything had been read and now; a
+/// timestamp that the framework has taken over from the source says nothing, unless the broker has set it.
+fn arrived_at(failure: &Failure, record: &Record, caught_up_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let since = caught_up_at.filter(|at| *at <= now);
+    if since.is_some_and(|at| at.age_at(now) < AT_HAND) {
+        return now;
+    }
+    let telling = failure.record_timestamp_is_failure_time || record.timestamp_kind == Some(TimestampKind::LogAppendTime);
+    let told = record.timestamp.filter(|at| telling && at.as_millis() > 0);
+    told.map_or(now, |at| at.clamp(since.unwrap_or(at).min(now), now))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -91,7 +108,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::fixture;
-    use super::{Plan, Track, letters};
+    use super::{Plan, Track, arrived_at, letters};
     use crate::model::names::TopicPartition;
     use crate::model::{FailedAtSource, Header, Record, Timestamp};
 
@@ -99,7 +116,10 @@ mod tests {
 
     fn plan() -> Plan {
         let partition = TopicPartition { topic: "orders.DLT".into(), partition: 0 };
-        Plan { tracks: HashMap::from([(partition, Track { partition_id: 7, next: 5, backlog_below: 6 })]), ..Plan::default() }
+        Plan {
+            tracks: HashMap::from([(partition, Track { partition_id: 7, next: 5, backlog_below: 6, caught_up_at: None, at_end: false })]),
+            ..Plan::default()
+        }
     }
 
     fn record(offset: i64) -> Record {
@@ -135,6 +155,60 @@ mod tests {
             let letters = letters(&work, &plan(), vec![record(5)], NOW);
             assert_eq!((letters[0].1.failed_at, letters[0].1.failed_at_source), (expected, source), "{header:?} {record_tells}");
         }
+    }
+
+    #[test]
+    fn it_has_arrived_now_where_everything_was_read_and_else_when_its_record_says() {
+        use crate::model::record::TimestampKind::{self, CreateTime, LogAppendTime};
+        const HOUR: i64 = 3_600_000;
+        let ago = |millis: i64| Timestamp::from_millis(NOW.as_millis() - millis);
+        // Everything was read so long ago; the record's time and whose it is; whether the framework writes it at death; when it arrived.
+        let cases: [(Option<i64>, i64, TimestampKind, bool, i64); 11] = [
+            // Just read to the end: neither a timestamp of six hours ago nor one of the next day says anything.
+            (Some(200), 6 * HOUR, CreateTime, true, 0),
+            (Some(9_000), 6 * HOUR, LogAppendTime, true, 0),
+            (Some(200), -20 * HOUR, CreateTime, true, 0),
+            // After an outage of an hour the record's own time, inside of the outage.
+            (Some(HOUR), HOUR / 2, CreateTime, true, HOUR / 2),
+            (Some(HOUR), HOUR / 2, LogAppendTime, false, HOUR / 2),
+            (Some(HOUR), 6 * HOUR, CreateTime, true, HOUR),
+            (Some(HOUR), -HOUR, CreateTime, true, 0),
+            // Kept from the source record: it says nothing of the arrival.
+            (Some(HOUR), HOUR / 2, CreateTime, false, 0),
+            // Nobody knows since when: a new topic, or an older store.
+            (None, 6 * HOUR, CreateTime, true, 6 * HOUR),
+            (None, -HOUR, CreateTime, true, 0),
+            // Our own clock was set back.
+            (Some(-HOUR), 2 * HOUR, CreateTime, true, 2 * HOUR),
+        ];
+        for (case, (read, written, kind, at_death, expected)) in cases.into_iter().enumerate() {
+            let record = Record { timestamp: Some(ago(written)), timestamp_kind: Some(kind), ..record(5) };
+            let (mut failure, _) = fixture::failure();
+            failure.record_timestamp_is_failure_time = at_death;
+            assert_eq!(arrived_at(&failure, &record, read.map(ago), NOW), ago(expected), "case {case}");
+        }
+        let without = Record { timestamp: None, ..record(5) };
+        assert_eq!(arrived_at(&fixture::failure().0, &without, Some(ago(HOUR)), NOW), NOW);
+    }
+
+    #[test]
+    fn reading_is_at_the_end_until_something_comes_or_nobody_can_tell() {
+        let at = Timestamp::from_millis;
+        let mut track = Track { partition_id: 7, next: 5, backlog_below: 0, caught_up_at: None, at_end: false };
+        let mut polled = |next, ended, troubled, asked| {
+            track.polled(next, ended, troubled, at(asked));
+            track.next = next;
+            (track.at_end, track.caught_up_at.map(Timestamp::as_millis))
+        };
+        assert_eq!(polled(7, None, false, 1), (false, None), "there may be more");
+        assert_eq!(polled(9, Some(9), false, 2), (true, Some(2)));
+        assert_eq!(polled(9, None, false, 3), (true, Some(3)), "still nothing");
+        assert_eq!(polled(9, None, true, 4), (false, Some(3)), "nobody can tell what came since");
+        assert_eq!(polled(9, None, false, 5), (false, Some(3)));
+        assert_eq!(polled(11, Some(10), false, 6), (false, Some(3)), "more has come after the end");
+        assert_eq!(polled(11, Some(11), false, 7), (true, Some(7)));
+        assert_eq!(polled(11, None, false, 6), (true, Some(7)), "the clock was set back");
+        assert_eq!(polled(12, None, false, 8), (false, Some(7)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The pipeline: read and decode one batch while the one before is stored.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -167,6 +167,7 @@ impl Pipeline<'_> {
                 Some(Stop::Replan)
             } else if looked.elapsed() >= REFRESH {
                 looked = Instant::now();
+                self.keep_caught_up().await?;
                 self.outdated().await?.then_some(Stop::Replan)
             } else {
                 None
@@ -202,14 +203,17 @@ impl Pipeline<'_> {
 
     /// Reads one batch. Answers it ready to be stored (nothing when nothing came), and whether the plan is in doubt.
     async fn read(&mut self, care: Care) -> Result<(Option<Prepared>, bool), Setback> {
+        let asked_at = Timestamp::now();
         let batch = self.reader.next_batch(BatchLimits { records: care.records(LIMITS.records), ..LIMITS }).await?;
         let mut doubt = self.hear(&batch.events).await?;
         let read_at = Timestamp::now();
         let mut advances = self.advances(&batch);
         if advances.is_empty() {
+            self.advance(&advances, &batch, asked_at);
             return Ok((None, doubt));
         }
-        let records = batch.records;
+        let mut batch = batch;
+        let records = std::mem::take(&mut batch.records);
         let (work, plan) = (Arc::clone(self.work), Arc::clone(&self.plan));
         let decoding = tokio::task::spawn_blocking(move || prepare::letters(&work, &plan, records, read_at));
         // Asked after the records were fetched and before they are stored: were they written under the topic id we believe?
@@ -232,7 +236,7 @@ impl Pipeline<'_> {
                 prepare::strip(self.work, letter);
             }
         }
-        self.advance(&advances);
+        self.advance(&advances, &batch, asked_at);
         let batch = IndexBatch { bus: self.work.id().clone(), advances: advances.into_values().collect(), letters };
         let batch = self.context.store.encode_index_batch(batch).await?;
         Ok((Some(Prepared { batch, read_at }), doubt))
@@ -253,14 +257,39 @@ impl Pipeline<'_> {
         forward.collect()
     }
 
-    /// Moves the plan on, so that the next batch expects what this one leaves behind.
-    fn advance(&mut self, advances: &HashMap<TopicPartition, Advance>) {
-        let plan = Arc::make_mut(&mut self.plan);
-        for (partition, advance) in advances {
-            if let Some(track) = plan.tracks.get_mut(partition) {
-                track.next = advance.next;
+    /// Moves the plan on, so that the next batch expects what this one leaves behind, and knows since when nothing had been there.
+    fn advance(&mut self, advances: &HashMap<TopicPartition, Advance>, batch: &ReadBatch, asked_at: Timestamp) {
+        let (mut everywhere, mut troubled) = (false, HashSet::new());
+        for event in &batch.events {
+            match event {
+                ReaderEvent::BusError(_) => everywhere = true,
+                ReaderEvent::PositionOutOfRange { partition, .. } | ReaderEvent::PartitionError { partition, .. } => {
+                    troubled.insert(partition);
+                }
             }
         }
+        for (partition, track) in &mut Arc::make_mut(&mut self.plan).tracks {
+            let next = advances.get(partition).map_or(track.next, |advance| advance.next);
+            track.polled(next, batch.ended.get(partition).copied(), everywhere || troubled.contains(partition), asked_at);
+            track.next = next;
+        }
+    }
+
+    /// Keeps for the next start that everything was read where reading waits at the end.
+    async fn keep_caught_up(&mut self) -> Result<(), Setback> {
+        let at_end: Vec<(i64, Timestamp)> = self
+            .plan
+            .tracks
+            .values()
+            .filter(|track| track.at_end)
+            .filter_map(|track| Some((track.partition_id, track.caught_up_at?)))
+            .collect();
+        // The earliest holds of all.
+        if let Some(at) = at_end.iter().map(|(_, at)| *at).min() {
+            let ids: Vec<i64> = at_end.iter().map(|(id, _)| *id).collect();
+            self.context.store.record_caught_up(&ids, at).await?;
+        }
+        Ok(())
     }
 
     /// Says what the reader met; answers whether the plan is in doubt.

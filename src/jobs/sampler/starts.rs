@@ -8,17 +8,28 @@ use std::collections::HashMap;
 use super::Context;
 use crate::bus::PartitionOffsets;
 use crate::model::bus::TopicRole;
+use crate::model::{BusId, Timestamp};
 use crate::store::StoreError;
 use crate::store::indexing::PartitionPosition;
 use crate::store::topics::StoredTopic;
 
-/// Gives a position to each partition of a dead-letter topic that has none. Answers whether any was started.
+/// Gives a position to each partition of a dead-letter topic that has none; `asked_at` is before its offsets were read. Answers whether
+/// any was started.
 pub(super) async fn record(
     context: &Context,
+    bus: &BusId,
     topics: &[StoredTopic],
     offsets: &HashMap<i64, PartitionOffsets>,
+    asked_at: Timestamp,
 ) -> Result<bool, StoreError> {
-    let starts = find(topics, offsets);
+    let mut starts = find(topics, offsets);
+    if !starts.is_empty() {
+        // What appeared since was not there at the sweep before; what was there is backlog, and the rest comes after this one began.
+        let before = context.store.find_bus(bus).await?.and_then(|bus| bus.sampled_at);
+        for start in &mut starts {
+            start.caught_up_at = if start.backlog_below == 0 { before } else { Some(asked_at) };
+        }
+    }
     if !starts.is_empty() {
         context.store.start_positions(&starts).await?;
     }
@@ -32,7 +43,7 @@ fn find(topics: &[StoredTopic], offsets: &HashMap<i64, PartitionOffsets>) -> Vec
         // A partition whose offsets cannot be read now is started by a later sweep.
         let offsets = offsets.get(&partition.id)?;
         let (next, backlog_below) = if partition.had_records { (offsets.log_start, offsets.end) } else { (0, 0) };
-        Some(PartitionPosition { partition_id: partition.id, next, backlog_below })
+        Some(PartitionPosition { partition_id: partition.id, next, backlog_below, caught_up_at: None })
     });
     starts.collect()
 }
@@ -88,7 +99,7 @@ mod tests {
             topic(TopicRole::DeadLetter, &[(7, Some(12), true), (8, None, true), (9, None, false), (10, None, false)]),
             topic(TopicRole::Retry, &[(11, None, false)]),
         ];
-        let start = |partition_id, next, backlog_below| PartitionPosition { partition_id, next, backlog_below };
+        let start = |partition_id, next, backlog_below| PartitionPosition { partition_id, next, backlog_below, caught_up_at: None };
         assert_eq!(find(&topics, &offsets), [start(8, 5, 40), start(9, 0, 0)]);
     }
 }

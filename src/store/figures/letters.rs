@@ -215,7 +215,7 @@ impl Store {
     }
 }
 
-fn labels_of(bus: String, topic: String, group: Option<Vec<u8>>, fingerprint: Fingerprint) -> Labels {
+pub(super) fn labels_of(bus: String, topic: String, group: Option<Vec<u8>>, fingerprint: Fingerprint) -> Labels {
     let labels = Labels::bus(&BusId::new(bus)).topic(&TopicName::new(topic)).fingerprint(fingerprint);
     match group {
         Some(group) => labels.consumer_group(&GroupName::new(text(group))),

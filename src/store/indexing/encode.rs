@@ -132,6 +132,7 @@ pub(in crate::store) struct FacetDraft {
     pub(in crate::store) bytes: i64,
     pub(in crate::store) first: i64,
     pub(in crate::store) last: i64,
+    /// Dead letters without backlog, by the minute of their arrival.
     pub(in crate::store) arrivals: BTreeMap<i64, i64>,
 }
 
@@ -329,7 +330,7 @@ impl<'a> PartEncoder<'a> {
         facet.first = facet.first.min(failed_at);
         facet.last = facet.last.max(failed_at);
         if !letter.backlog {
-            *facet.arrivals.entry(failed_at.div_euclid(60_000)).or_default() += 1;
+            *facet.arrivals.entry(letter.arrived_at.as_millis().div_euclid(60_000)).or_default() += 1;
         }
         number
     }

@@ -10,6 +10,7 @@ use crate::store::arrivals::{by_hour, read_minutes, write_minutes};
 use crate::store::caches::{Caches, GroupKey, Key};
 use crate::store::dialect::bulk::{Block, Bulk, Row};
 use crate::store::failure_group_events::{self, FailureGroupEvent};
+use crate::store::figures::late;
 use crate::store::indexing::id_list;
 
 statements! {
@@ -245,7 +246,7 @@ engines! {
         for (id, sum) in in_order(&sums.facets, &ids.facets) {
             let query = sqlx::query(UPDATE_FACET).bind(id).bind(sum.letters).bind(sum.first).bind(sum.last).bind(sum.bytes);
             complete &= query.execute(&mut *tx).await?.rows_affected() == 1;
-            add_arrivals(tx, id, &sum.arrivals).await?;
+            add_arrivals(tx, id, &sum.arrivals, now).await?;
         }
         for (id, (_, uses)) in in_order(&sums.frames, &ids.frames) {
             complete &= sqlx::query(USE_FRAMES).bind(id).bind(uses).execute(&mut *tx).await?.rows_affected() == 1;
@@ -272,7 +273,7 @@ engines! {
     }
 
     /// Adds to a facet's hours. The facet's row has just been updated, so no other instance changes them before this transaction ends.
-    async fn add_arrivals(tx: &mut Connection, facet: i64, arrivals: &BTreeMap<i64, i64>) -> Result<(), StoreError> {
+    async fn add_arrivals(tx: &mut Connection, facet: i64, arrivals: &BTreeMap<i64, i64>, now: Timestamp) -> Result<(), StoreError> {
         if arrivals.is_empty() {
             return Ok(());
         }
@@ -289,6 +290,10 @@ engines! {
         for (hour, minutes) in hours {
             let query = sqlx::query(ADD_HOUR).bind(facet).bind(hour).bind(letters[&hour]).bind(write_minutes(&minutes));
             query.execute(&mut *tx).await?;
+        }
+        let late: Vec<i64> = arrivals.keys().copied().filter(|minute| late::is_late(*minute, now)).collect();
+        if !late.is_empty() {
+            sqlx::query(late::ADD).bind(facet).bind(id_list(&late)).bind(now.as_millis()).execute(&mut *tx).await?;
         }
         Ok(())
     }

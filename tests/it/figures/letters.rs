@@ -31,7 +31,7 @@ async fn seed(store: &Store, now: Timestamp) {
         partitions: [(0, Some(1))].into(),
     };
     let partition_id = store.record_topics(&"prod".into(), &[topic], ago(1_000)).await.expect("topics")[0].partitions[0].id;
-    store.start_positions(&[PartitionPosition { partition_id, next: 0, backlog_below: 0 }]).await.expect("started");
+    store.start_positions(&[PartitionPosition { partition_id, next: 0, backlog_below: 0, caught_up_at: None }]).await.expect("started");
     index(store, partition_id, (0..3).map(|n| letter(n, ago(600 - n.unsigned_abs()))).collect(), ago(500)).await;
     let offsets = SeenOffsets { partition_id, log_start: 0, end: 4, last_stable: None };
     store.record_offsets(&[offsets], ago(120)).await.expect("offsets");

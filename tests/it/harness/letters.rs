@@ -184,7 +184,7 @@ impl Seeded {
             let partition = &topic.partitions[0];
             let offsets = SeenOffsets { partition_id: partition.id, log_start: 0, end: 1_000_000, last_stable: None };
             self.store.record_offsets(&[offsets], self.now).await.expect("the harness works");
-            let start = PartitionPosition { partition_id: partition.id, next: 0, backlog_below: 0 };
+            let start = PartitionPosition { partition_id: partition.id, next: 0, backlog_below: 0, caught_up_at: None };
             self.store.start_positions(&[start]).await.expect("the harness works");
             let name = topic.generation.topic.to_string();
             self.topics.insert((bus.clone(), name), Position { partition_id: partition.id, next: 0 });
@@ -263,6 +263,7 @@ impl Seeded {
                 record,
                 failed_at,
                 failed_at_source: FailedAtSource::Record,
+                arrived_at: failed_at,
                 backlog: one.backlog,
                 resolved: None,
                 custody_problem: one.custody_problem,

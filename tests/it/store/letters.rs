@@ -47,6 +47,7 @@ pub(crate) fn letter(offset: i64, failed_at: Timestamp) -> NewDeadLetter {
         fingerprint: fingerprint(1, "com.example.BrokenOrder"),
         failed_at,
         failed_at_source: FailedAtSource::Record,
+        arrived_at: failed_at,
         backlog: false,
         resolved: None,
         custody_problem: None,

@@ -42,7 +42,12 @@ async fn another_topic_id_is_another_life(world: World) {
     assert_eq!((stored[0].partitions[0].next, stored[0].partitions[0].had_records), (None, false));
     assert_eq!(presence(&world, 0).await, Presence::TopicDeleted);
     // The same offset again is another dead letter.
-    let start = redrive::store::indexing::PartitionPosition { partition_id: stored[0].partitions[0].id, next: 0, backlog_below: 0 };
+    let start = redrive::store::indexing::PartitionPosition {
+        partition_id: stored[0].partitions[0].id,
+        next: 0,
+        backlog_below: 0,
+        caught_up_at: None,
+    };
     world.store.start_positions(&[start]).await.expect("started");
     index(&world.store, start.partition_id, vec![letter(0, START)], START).await;
     assert_eq!(world.store.count_dead_letters(&DeadLetterFilter::default()).await.expect("counted"), Some(2));
@@ -73,7 +78,7 @@ async fn where_ids_are_not_told_an_end_that_falls_ends_the_life(world: World) {
     let topic = [SeenTopic { topic_id: None, ..seen_topic("orders.DLT", TopicRole::DeadLetter, 1) }];
     let stored = world.store.record_topics(&bus, &topic, START).await.expect("topics");
     let partition = stored[0].partitions[0].id;
-    let start = redrive::store::indexing::PartitionPosition { partition_id: partition, next: 0, backlog_below: 0 };
+    let start = redrive::store::indexing::PartitionPosition { partition_id: partition, next: 0, backlog_below: 0, caught_up_at: None };
     world.store.start_positions(&[start]).await.expect("started");
     index(&world.store, partition, (0..5).map(|offset| letter(offset, START)).collect(), START).await;
     // A sample that is older than the reader's position tells nothing.

@@ -27,22 +27,29 @@ impl Pair {
         let allowing = "[notifications]\nallow_addresses = [\"127.0.0.0/8\"]";
         let instance = || Setup::new().without_login().store(database.url()).bus("prod", "127.0.0.1:9").tables(allowing).prepare();
         let mut instances = vec![instance(), instance()];
-        instances[0].set_environment("REDRIVE_FAILPOINT", Some(failpoint));
         let migrated = instances[0].command(&["migrate"], "");
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         instances[0].start().await;
         let key = instances[0].folder().join("redrive.key");
         std::fs::copy(key, instances[1].folder().join("redrive.key")).expect("the key is there");
-        instances[1].start().await;
         let settings = StoreSettings { url: database.url().to_owned(), max_bytes: None, read_timeout: Duration::from_mins(1) };
         let store = Store::open(&settings).await.expect("the store opens");
-        let pair = Self { instances, store, _database: database };
+        let mut pair = Self { instances, store, _database: database };
         pair.until("the useful rules are there", async |pair| pair.store.list_alert_rules().await.is_ok_and(|rules| !rules.is_empty()))
             .await;
         for rule in pair.store.list_alert_rules().await.expect("rules") {
             let entry = super::scene::entry("alert_rules.switch_off");
             assert!(pair.store.switch_alert_rule(rule.number, false, &entry).await.expect("kept"));
         }
+        // What they may have begun is over before anybody can meet the failpoint.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        pair.until("they are over", async |pair| pair.store.list_living_alerts().await.is_ok_and(|alerts| alerts.is_empty())).await;
+        assert!(pair.instances[0].stop().await.success());
+        pair.instances[0].set_environment("REDRIVE_FAILPOINT", Some(failpoint));
+        pair.instances[0].start().await;
+        // The first one looks from its start on; only then there is a second one.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        pair.instances[1].start().await;
         pair
     }
 

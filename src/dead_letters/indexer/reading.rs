@@ -204,7 +204,7 @@ impl Pipeline<'_> {
     /// Reads one batch. Answers it ready to be stored (nothing when nothing came), and whether the plan is in doubt.
     async fn read(&mut self, care: Care) -> Result<(Option<Prepared>, bool), Setback> {
         let asked_at = Timestamp::now();
-        let batch = self.reader.next_batch(BatchLimits { records: care.records(LIMITS.records), ..LIMITS }).await?;
+        let mut batch = self.reader.next_batch(BatchLimits { records: care.records(LIMITS.records), ..LIMITS }).await?;
         let mut doubt = self.hear(&batch.events).await?;
         let read_at = Timestamp::now();
         let mut advances = self.advances(&batch);
@@ -212,7 +212,6 @@ impl Pipeline<'_> {
             self.advance(&advances, &batch, asked_at);
             return Ok((None, doubt));
         }
-        let mut batch = batch;
         let records = std::mem::take(&mut batch.records);
         let (work, plan) = (Arc::clone(self.work), Arc::clone(&self.plan));
         let decoding = tokio::task::spawn_blocking(move || prepare::letters(&work, &plan, records, read_at));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::kafka::native::{Operation, Resource};
 use crate::harness::kafka::{self, Kafka, Options, Outgoing, unique};
-use crate::harness::redrive::{Redrive, Setup, ended_by_signal};
+use crate::harness::redrive::{Redrive, Setup, ended_by_signal, http};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const PARTITIONS: i32 = 6;
@@ -62,13 +62,13 @@ fn section(topic: &str) -> String {
 }
 
 async fn get(redrive: &Redrive, path: &str) -> Value {
-    let answer = reqwest::get(redrive.url(path)).await.expect("answered");
+    let answer = http().get(redrive.url(path)).send().await.expect("answered");
     // While it starts, every answer is that it is not ready.
     answer.json().await.unwrap_or_default()
 }
 
 async fn post(redrive: &Redrive, path: &str, body: &Value) -> (u16, Value) {
-    let answer = reqwest::Client::new().post(redrive.url(path)).json(body).send().await.expect("answered");
+    let answer = http().post(redrive.url(path)).json(body).send().await.expect("answered");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 

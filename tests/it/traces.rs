@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::kafka::{self, Outgoing, unique};
-use crate::harness::redrive::{Redrive, Setup};
+use crate::harness::redrive::{Redrive, Setup, http};
 use crate::replay::scene::{section, spring};
 
 mod sdk;
@@ -61,19 +61,19 @@ fn spans(topic: &str, group: &str) -> (Value, Value) {
 }
 
 async fn post(redrive: &Redrive, body: &Value) {
-    let answer = reqwest::Client::new().post(redrive.spans_url()).json(body).send().await.expect("an answer");
+    let answer = http().post(redrive.spans_url()).json(body).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.json::<Value>().await.expect("JSON"), json!({}), "nothing was rejected");
 }
 
 async fn get(redrive: &Redrive, path: &str) -> Value {
-    let answer = reqwest::get(redrive.url(path)).await.expect("an answer");
+    let answer = http().get(redrive.url(path)).send().await.expect("an answer");
     assert_eq!(answer.status(), 200, "{path}");
     answer.json().await.expect("JSON")
 }
 
 async fn page(redrive: &Redrive, path: &str) -> String {
-    let answer = reqwest::get(redrive.url(path)).await.expect("an answer");
+    let answer = http().get(redrive.url(path)).send().await.expect("an answer");
     assert_eq!(answer.status(), 200, "{path}");
     answer.text().await.expect("a page")
 }
@@ -142,7 +142,7 @@ async fn measured_and_kept(redrive: &Redrive, topic: &str, group: &str) {
     let measured = get(redrive, &series).await;
     assert_eq!(measured["series"][0]["labels"]["consumer_group"], json!(group), "{measured}");
     // Failed, so kept beyond the time of all spans; and a person may keep it too.
-    let pinned = reqwest::Client::new().post(redrive.url(&format!("/api/v1/traces/{TRACE}/pin"))).send().await.expect("an answer");
+    let pinned = http().post(redrive.url(&format!("/api/v1/traces/{TRACE}/pin"))).send().await.expect("an answer");
     assert_eq!(pinned.status(), 204);
     redrive
         .wait_until("it is kept", PATIENCE, async || {
@@ -173,7 +173,7 @@ async fn what_cannot_be_found_or_read_is_said() {
         ("/traces", 200),
     ];
     for (path, status) in cases {
-        let answer = reqwest::get(redrive.url(path)).await.expect("an answer");
+        let answer = http().get(redrive.url(path)).send().await.expect("an answer");
         assert_eq!(answer.status(), status, "{path}");
     }
     let empty = page(&redrive, "/traces").await;

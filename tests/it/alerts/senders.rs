@@ -11,7 +11,7 @@ use redrive::model::receiver::ReceiverId;
 use serde_json::{Value, json};
 
 use super::super::harness::notify::Receiver;
-use super::super::harness::redrive::{PATIENCE, ended_by_signal};
+use super::super::harness::redrive::{PATIENCE, ended_by_signal, http};
 use super::pair::Pair;
 use super::scene::{add_rule, entry, outbox, terms};
 
@@ -32,7 +32,7 @@ impl Senders {
         let (pair, receiver) = (Pair::begin(failpoint).await, Receiver::start(Vec::new()).await);
         let body = json!({ "name": "hook", "kind": "webhook", "url": receiver.url("/hook") });
         let url = pair.instances[1].url("/api/v1/receivers");
-        let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("an answer");
+        let answer = http().post(url).json(&body).send().await.expect("an answer");
         assert_eq!(answer.status(), 201);
         let added = answer.json::<Value>().await.expect("JSON");
         let to = added["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");

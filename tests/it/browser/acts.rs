@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::browser::{Browser, Script};
 use crate::harness::kafka::{self, Outgoing, unique};
-use crate::harness::redrive::{PATIENCE, Redrive, Setup};
+use crate::harness::redrive::{PATIENCE, Redrive, Setup, http};
 
 const LETTERS: usize = 30;
 
@@ -45,7 +45,7 @@ impl Scene {
     }
 
     async fn list(&self, query: &str) -> Vec<Value> {
-        let answer = reqwest::get(self.redrive.url(&format!("/api/v1/dead-letters?limit=1000{query}"))).await.expect("answered");
+        let answer = http().get(self.redrive.url(&format!("/api/v1/dead-letters?limit=1000{query}"))).send().await.expect("answered");
         // While it starts, every answer is that it is not ready.
         let answer = answer.json::<Value>().await.unwrap_or_default();
         answer["items"].as_array().cloned().unwrap_or_default()
@@ -155,7 +155,7 @@ async fn purge(browser: &Browser, scene: &Scene, script: Script) {
         browser.wait_for_text("Completed").await;
     } else {
         let purges = async || {
-            let answer = reqwest::get(scene.url("/api/v1/purges")).await.expect("answered").json::<Value>().await.expect("JSON");
+            let answer = http().get(scene.url("/api/v1/purges")).send().await.expect("answered").json::<Value>().await.expect("JSON");
             answer["items"][0]["state"] == "completed"
         };
         scene.redrive.wait_until("the purge has completed", PATIENCE, purges).await;

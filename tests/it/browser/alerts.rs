@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::acts::look;
 use crate::harness::browser::{Browser, Script};
-use crate::harness::redrive::{PATIENCE, Redrive, Setup};
+use crate::harness::redrive::{PATIENCE, Redrive, Setup, http};
 
 /// A Redrive that remembers an hour of one consumer group that was behind for a while.
 struct Desk {
@@ -25,7 +25,7 @@ impl Desk {
         let mut redrive = Setup::new().without_login().prepare();
         seed(&redrive).await;
         redrive.start().await;
-        Self { redrive, client: reqwest::Client::new() }
+        Self { redrive, client: http().clone() }
     }
 
     /// Adds a rule and answers its id.

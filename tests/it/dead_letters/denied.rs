@@ -2,7 +2,7 @@
 
 use super::super::harness::kafka::native::{Operation, Resource};
 use super::super::harness::kafka::{Kafka, Options};
-use super::super::harness::redrive::Setup;
+use super::super::harness::redrive::{Setup, http};
 use super::corpus::letters;
 use super::scene::Scene;
 
@@ -29,7 +29,8 @@ async fn a_topic_that_may_not_be_read_is_said_until_it_may() {
     let known = problems(&scene).await;
     assert_eq!((known[0]["topic"].as_str(), known[0]["code"].as_str()), (Some("closed-lost"), Some("unreadable")), "{known:?}");
     assert!(known[0]["text"].as_str().is_some_and(|text| text.contains("READ on the topic")), "{known:?}");
-    let page = reqwest::get(scene.redrive.url("/buses/prod/topics/closed-lost")).await.expect("it answers").text().await.expect("a page");
+    let page =
+        http().get(scene.redrive.url("/buses/prod/topics/closed-lost")).send().await.expect("it answers").text().await.expect("a page");
     assert!(page.contains("1 partition cannot be read"), "{page}");
 
     let kafka = tokio::task::spawn_blocking(move || {
@@ -44,7 +45,7 @@ async fn a_topic_that_may_not_be_read_is_said_until_it_may() {
 }
 
 async fn problems(scene: &Scene) -> Vec<serde_json::Value> {
-    let answer = reqwest::get(scene.redrive.url("/api/v1/overview")).await.expect("it answers");
+    let answer = http().get(scene.redrive.url("/api/v1/overview")).send().await.expect("it answers");
     let body: serde_json::Value = answer.json().await.expect("JSON");
     body["partition_problems"].as_array().expect("a list").clone()
 }

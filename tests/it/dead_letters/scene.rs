@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use redrive::model::BusState;
 use redrive::store::Store;
 
-use super::super::harness::redrive::{Redrive, Setup};
+use super::super::harness::redrive::{Redrive, Setup, http};
 use super::ledger::{self, Ledger};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -56,7 +56,7 @@ impl Scene {
 
     /// Codes of `/health/ready`, and whether it is 200.
     pub(super) async fn readiness(&self) -> (bool, Vec<String>) {
-        let response = reqwest::get(self.redrive.url("/health/ready")).await.expect("it listens");
+        let response = http().get(self.redrive.url("/health/ready")).send().await.expect("it listens");
         let ready = response.status().is_success();
         let body: serde_json::Value = response.json().await.expect("JSON");
         let reasons = body["reasons"].as_array().cloned().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::super::harness::kafka;
 use super::super::harness::postgres;
-use super::super::harness::redrive::{Redrive, Setup};
+use super::super::harness::redrive::{Redrive, Setup, http};
 use super::corpus::letters;
 use super::scene::Scene;
 
@@ -29,9 +29,9 @@ async fn a_restored_copy_of_the_store_that_is_served_too_is_an_error_on_the_firs
     let mut second = prepare(copy.url());
     second.start().await;
     scene.until("readiness names the stranger", async |scene| scene.readiness().await == (false, vec![CODE.to_owned()])).await;
-    let page = reqwest::get(scene.redrive.url("/")).await.expect("it answers").text().await.expect("a page");
+    let page = http().get(scene.redrive.url("/")).send().await.expect("it answers").text().await.expect("a page");
     assert!(page.contains("This instance is not ready") && page.contains("are not registered in this store"), "{page}");
-    let ready = reqwest::get(second.url("/health/ready")).await.expect("it answers").text().await.expect("a body");
+    let ready = http().get(second.url("/health/ready")).send().await.expect("it answers").text().await.expect("a body");
     assert!(ready.contains(CODE), "the copy says it too: {ready}");
 
     assert!(second.stop().await.success());

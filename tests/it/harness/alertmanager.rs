@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::redrive::{PATIENCE, free_address};
+use super::redrive::{PATIENCE, free_address, http};
 
 /// A child process that is killed when dropped.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Alertmanager {
         });
         let mut started = Self { program, address, prefix };
         let ready = started.url("/-/ready");
-        started.program.until("it is ready", async || reqwest::get(&ready).await.is_ok_and(|answer| answer.status() == 200)).await;
+        started.program.until("it is ready", async || http().get(&ready).send().await.is_ok_and(|answer| answer.status() == 200)).await;
         started
     }
 
@@ -99,7 +99,7 @@ impl Alertmanager {
 
     /// The alerts that are not over for it, by its API.
     pub(crate) async fn alerts(&self) -> Vec<Value> {
-        let answer = reqwest::get(self.url("/api/v2/alerts")).await.expect("it answers");
+        let answer = http().get(self.url("/api/v2/alerts")).send().await.expect("it answers");
         answer.json::<Vec<Value>>().await.expect("a list")
     }
 
@@ -108,7 +108,7 @@ impl Alertmanager {
         let url = self.url("/api/v2/alerts");
         let mut seen = Vec::new();
         let ask = async || {
-            seen = reqwest::get(&url).await.expect("it answers").json::<Vec<Value>>().await.expect("a list");
+            seen = http().get(&url).send().await.expect("it answers").json::<Vec<Value>>().await.expect("a list");
             hold(&seen)
         };
         self.program.until(what, ask).await;
@@ -125,7 +125,7 @@ impl Alertmanager {
             "createdBy": "ann",
             "comment": "known",
         });
-        let answer = reqwest::Client::new().post(self.url("/api/v2/silences")).json(&silence).send().await.expect("it answers");
+        let answer = http().post(self.url("/api/v2/silences")).json(&silence).send().await.expect("it answers");
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap_or_default());
     }
 }

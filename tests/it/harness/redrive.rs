@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -16,6 +16,13 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// How long a start waits for the store. Longer than it takes on a busy machine; some tests start without a store that can be opened.
 const OPENING: Duration = Duration::from_secs(5);
+
+/// The HTTP client of the whole test process: a new one reads all authorities of the system first, which takes longer than most
+/// requests do. It keeps no connection, as each lives in the runtime of the test that has opened it.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    CLIENT.get_or_init(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client can be built"))
+}
 
 const BINARY: &str = env!("CARGO_BIN_EXE_redrive");
 
@@ -182,7 +189,7 @@ impl Redrive {
         self.wait_until_listening().await;
         let begun = Instant::now();
         while begun.elapsed() < OPENING {
-            let answer = reqwest::get(self.url("/api/v1/openapi.json")).await;
+            let answer = http().get(self.url("/api/v1/openapi.json")).send().await;
             if answer.is_ok_and(|answer| answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE) || self.ended_by_itself().is_some() {
                 // Whoever waits for its end hears of it there.
                 return;
@@ -197,9 +204,8 @@ impl Redrive {
     /// With the log, when the process ends before or does not listen in time.
     pub(crate) async fn wait_until_listening(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        let client = reqwest::Client::new();
         loop {
-            if let Ok(response) = client.get(self.url("/health/live")).timeout(Duration::from_secs(2)).send().await
+            if let Ok(response) = http().get(self.url("/health/live")).timeout(Duration::from_secs(2)).send().await
                 && response.status().is_success()
             {
                 return;

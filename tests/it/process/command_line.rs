@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::said;
-use crate::harness::redrive::{Setup, free_address};
+use crate::harness::redrive::{Setup, free_address, http};
 
 #[test]
 fn check_config_reports_every_problem_at_once_and_no_secret() {
@@ -51,7 +51,7 @@ async fn users_are_kept_beside_a_running_serve() {
 
     let login = |password: &str| {
         let body = serde_json::json!({ "username": "mara", "password": password });
-        reqwest::Client::new().post(redrive.url("/api/v1/login")).json(&body).send()
+        http().post(redrive.url("/api/v1/login")).json(&body).send()
     };
     assert!(login("correct horse battery").await.unwrap().status().is_success());
     let output = redrive.command(&["user", "password", "mara", "--password-stdin"], "another long password\n");
@@ -80,7 +80,7 @@ async fn a_token_is_printed_alone_and_ends_when_it_is_revoked() {
     assert!(output.status.success() && err.is_empty(), "{err}");
     assert!(token.len() > 40 && !token.contains(char::is_whitespace), "only the token: {out:?}");
 
-    let ask = || reqwest::Client::new().get(redrive.url("/api/v1/audit")).bearer_auth(token).send();
+    let ask = || http().get(redrive.url("/api/v1/audit")).bearer_auth(token).send();
     assert_eq!(ask().await.unwrap().status(), 200);
     let (listed, _) = said(&redrive.command(&["token", "list"], ""));
     assert!(listed.contains("ci\tviewer\tby cli\tuntil ") && !listed.contains(token), "{listed}");

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::harness::redrive::{PATIENCE, Redrive, Setup, free_address};
+use crate::harness::redrive::{PATIENCE, Redrive, Setup, free_address, http};
 
 async fn readiness(redrive: &Redrive) -> (u16, serde_json::Value) {
-    let answer = reqwest::get(redrive.url("/health/ready")).await.expect("it answers");
+    let answer = http().get(redrive.url("/health/ready")).send().await.expect("it answers");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
@@ -15,7 +15,7 @@ async fn a_bus_that_nobody_answers_for_delays_nothing() {
     redrive.wait_until("ready", PATIENCE, async || readiness(&redrive).await.0 == 200).await;
     redrive
         .wait_until("the bus is known to be down", PATIENCE, async || {
-            let page = reqwest::get(redrive.url("/api/v1/buses")).await.unwrap().text().await.unwrap();
+            let page = http().get(redrive.url("/api/v1/buses")).send().await.unwrap().text().await.unwrap();
             page.contains("\"prod\"") && page.contains("error")
         })
         .await;
@@ -33,10 +33,10 @@ async fn a_store_that_is_down_leaves_us_alive_unready_and_without_its_password_a
             status == 503 && body["ready"] == false && body["reasons"][0]["code"] == "store_unavailable"
         })
         .await;
-    let page = reqwest::get(redrive.url("/")).await.unwrap();
+    let page = http().get(redrive.url("/")).send().await.unwrap();
     assert_eq!(page.status(), 503);
     assert!(page.text().await.unwrap().contains("cannot be reached"));
-    let page = reqwest::Client::new().get(redrive.url("/dead-letters")).header("accept", "text/html").send().await.unwrap();
+    let page = http().get(redrive.url("/dead-letters")).header("accept", "text/html").send().await.unwrap();
     assert_eq!((page.status().as_u16(), page.headers()["retry-after"].to_str().unwrap()), (503, "2"));
     assert!(page.headers().contains_key("content-security-policy"));
     let page = page.text().await.unwrap();
@@ -44,7 +44,7 @@ async fn a_store_that_is_down_leaves_us_alive_unready_and_without_its_password_a
         assert!(page.contains(part), "a person is told, and the page goes on by itself: {part}");
     }
     let sheet = page.split("href=\"").find(|rest| rest.starts_with("/static/app.")).and_then(|rest| rest.split('"').next());
-    assert_eq!(reqwest::get(redrive.url(sheet.expect("a style sheet"))).await.unwrap().status(), 200);
+    assert_eq!(http().get(redrive.url(sheet.expect("a style sheet"))).send().await.unwrap().status(), 200);
     assert!(redrive.stop().await.success(), "{}", redrive.log());
     let (out, err) = super::said(&redrive.command(&["check-config", "--connect"], ""));
     assert!(out.contains("store: FAILED"), "{out}{err}");

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::routing::post;
 use tokio::net::TcpListener;
 
-use crate::harness::redrive::{PATIENCE, Setup};
+use crate::harness::redrive::{PATIENCE, Setup, http};
 
 #[tokio::test]
 async fn logs_are_json_away_from_a_terminal_and_text_when_wished() {
@@ -26,14 +26,14 @@ async fn logs_are_json_away_from_a_terminal_and_text_when_wished() {
 async fn metrics_are_for_viewers_unless_they_are_public() {
     let redrive = Setup::new().start().await;
     let url = redrive.url("/metrics");
-    redrive.wait_until("the pages are there", PATIENCE, async || reqwest::get(&url).await.unwrap().status() == 401).await;
+    redrive.wait_until("the pages are there", PATIENCE, async || http().get(&url).send().await.unwrap().status() == 401).await;
     let text = redrive.client("viewer").get(&url).send().await.unwrap().text().await.unwrap();
     for name in ["redrive_http_requests_total{", "redrive_build_info{", "process_resident_memory_bytes "] {
         assert!(text.contains(name), "{name} in {text}");
     }
     let public = Setup::new().environment("REDRIVE__HTTP__METRICS_PUBLIC", "true").start().await;
     let url = public.url("/metrics");
-    public.wait_until("everybody sees them", PATIENCE, async || reqwest::get(&url).await.unwrap().status() == 200).await;
+    public.wait_until("everybody sees them", PATIENCE, async || http().get(&url).send().await.unwrap().status() == 200).await;
 }
 
 #[tokio::test]
@@ -53,9 +53,9 @@ async fn own_traces_reach_the_collector_that_is_named() {
     let mut redrive = Setup::new().without_login().environment("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).start().await;
     // Before the store is open, nothing is traced: those answers come from the door keeper.
     let ready = redrive.url("/health/ready");
-    redrive.wait_until("it is ready", PATIENCE, async || reqwest::get(&ready).await.unwrap().status() == 200).await;
+    redrive.wait_until("it is ready", PATIENCE, async || http().get(&ready).send().await.unwrap().status() == 200).await;
     for _ in 0..5 {
-        let _ = reqwest::get(&ready).await.unwrap();
+        let _ = http().get(&ready).send().await.unwrap();
     }
     assert!(redrive.stop().await.success(), "{}", redrive.log());
     let bytes = received.lock().unwrap().clone();

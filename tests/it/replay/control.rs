@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::harness::kafka::{self, Outgoing, unique};
-use super::super::harness::redrive::Setup;
+use super::super::harness::redrive::{Setup, http};
 use super::scene::{Known, Scene, act, find, get, post, read, spring, start, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +28,7 @@ async fn a_replay_is_paused_slowed_and_resumed() {
     assert!(sent < 600);
     let (status, wrong) = act(&redrive, &plan, "pause", &json!({})).await;
     assert_eq!((status, wrong["code"].as_str()), (409, Some("wrong_state")), "{wrong}");
-    let client = reqwest::Client::new();
+    let client = http();
     let patch = client.patch(redrive.url(&format!("/api/v1/replays/{}", plan["id"].as_str().unwrap()))).json(&json!({ "rate": 5000 }));
     assert_eq!(patch.send().await.unwrap().status(), 200);
     let (status, resumed) = act(&redrive, &plan, "resume", &json!({})).await;

@@ -101,21 +101,24 @@ async fn progress_that_the_bus_has_forgotten_is_found_on_the_target() {
         ..Options::default()
     };
     let kafka = Kafka::start(&options);
-    for failpoint in ["replay.after_commit=2", "replay.before_commit=2"] {
-        let mut scene = Scene::new(&kafka, 3).await;
-        scene.fail(&kafka, 30, 50).await;
-        let mut redrive = scene.setup(&kafka, Setup::new()).environment("REDRIVE_FAILPOINT", failpoint).start().await;
-        scene.until_indexed(&redrive, 1_500).await;
-        let plan = scene.plan(&redrive, &json!({})).await;
-        start(&redrive, &plan).await;
-        assert!(ended_by_signal(redrive.wait_for_exit(PATIENCE).await, 9));
-        // Longer than the retention of offsets: the job's group is empty since the process died.
-        tokio::time::sleep(std::time::Duration::from_secs(75)).await;
-        redrive.set_environment("REDRIVE_FAILPOINT", None);
-        redrive.start().await;
-        finish(&redrive, &plan, &scene, 1_500).await;
-        scene.compare(&kafka);
-    }
+    tokio::join!(forgotten(&kafka, "replay.after_commit=2"), forgotten(&kafka, "replay.before_commit=2"));
+}
+
+/// Dies at a failpoint, and goes on when the bus has forgotten how far it came.
+async fn forgotten(kafka: &Kafka, failpoint: &str) {
+    let mut scene = Scene::new(kafka, 3).await;
+    scene.fail(kafka, 30, 50).await;
+    let mut redrive = scene.setup(kafka, Setup::new()).environment("REDRIVE_FAILPOINT", failpoint).start().await;
+    scene.until_indexed(&redrive, 1_500).await;
+    let plan = scene.plan(&redrive, &json!({})).await;
+    start(&redrive, &plan).await;
+    assert!(ended_by_signal(redrive.wait_for_exit(PATIENCE).await, 9));
+    // Longer than the retention of offsets: the job's group is empty since the process died.
+    tokio::time::sleep(std::time::Duration::from_secs(75)).await;
+    redrive.set_environment("REDRIVE_FAILPOINT", None);
+    redrive.start().await;
+    finish(&redrive, &plan, &scene, 1_500).await;
+    scene.compare(kafka);
 }
 
 #[tokio::test(flavor = "multi_thread")]

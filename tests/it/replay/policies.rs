@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::harness::kafka;
-use super::super::harness::redrive::{Redrive, Setup};
+use super::super::harness::redrive::{Redrive, Setup, http};
 use super::outcome::{Service, Temper};
 use super::scene::{PATIENCE, Scene, get, post, try_get};
 
@@ -37,7 +37,7 @@ async fn until(redrive: &Redrive, id: &str, what: &str, patience: Duration, hold
 
 async fn switch(redrive: &Redrive, id: &str, enabled: bool) -> Value {
     let url = redrive.url(&format!("/api/v1/replay-policies/{id}"));
-    let response = reqwest::Client::new().patch(url).json(&json!({ "enabled": enabled })).send().await.expect("an answer");
+    let response = http().patch(url).json(&json!({ "enabled": enabled })).send().await.expect("an answer");
     assert_eq!(response.status(), 200);
     response.json().await.expect("a policy")
 }
@@ -89,7 +89,7 @@ async fn a_policy_stops_before_what_fails_for_good_and_goes_on_within_its_limit_
     assert!(stopped["state_text"].as_str().is_some_and(|text| text.contains("failed again")), "{stopped}");
     let overview = get(&redrive, "/api/v1/overview").await;
     assert_eq!(overview["stopped_policies"][0]["id"], stopped["id"], "the first page says so");
-    let page = reqwest::get(redrive.url("/")).await.unwrap().text().await.unwrap();
+    let page = http().get(redrive.url("/")).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Replay policy Payments has given up"), "{page}");
     tokio::time::sleep(Duration::from_secs(6)).await;
     let quiet = get(&redrive, &format!("/api/v1/replay-policies/{id}")).await;
@@ -127,8 +127,8 @@ async fn a_policy_is_off_until_it_is_switched_on_and_leaves_what_was_there_alone
     let off = switch(&redrive, &id, false).await;
     assert_eq!(off["state"], "off");
     let url = redrive.url(&format!("/api/v1/replay-policies/{id}"));
-    assert_eq!(reqwest::Client::new().delete(&url).send().await.unwrap().status(), 204);
-    assert_eq!(reqwest::get(&url).await.unwrap().status(), 404);
+    assert_eq!(http().delete(&url).send().await.unwrap().status(), 204);
+    assert_eq!(http().get(&url).send().await.unwrap().status(), 404);
     assert_eq!(get(&redrive, "/api/v1/replays").await["items"].as_array().unwrap().len(), 1, "its runs stay in the history");
 }
 

@@ -9,7 +9,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::super::harness::kafka::{Kafka, Outgoing, unique};
-use super::super::harness::redrive::{Redrive, Setup};
+use super::super::harness::redrive::{Redrive, Setup, http};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -236,7 +236,7 @@ fn seen_of(message: &rdkafka::message::BorrowedMessage<'_>) -> Seen {
 
 /// An answer, unless the process is away.
 pub(super) async fn try_get(redrive: &Redrive, path: &str) -> Option<Value> {
-    let response = reqwest::get(redrive.url(path)).await.ok()?;
+    let response = http().get(redrive.url(path)).send().await.ok()?;
     response.json().await.ok()
 }
 
@@ -245,7 +245,7 @@ pub(crate) async fn get(redrive: &Redrive, path: &str) -> Value {
 }
 
 pub(super) async fn post(redrive: &Redrive, path: &str, body: &Value) -> (u16, Value) {
-    let response = reqwest::Client::new().post(redrive.url(path)).json(body).send().await.expect("an answer");
+    let response = http().post(redrive.url(path)).json(body).send().await.expect("an answer");
     let status = response.status().as_u16();
     (status, response.json().await.unwrap_or(Value::Null))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::letters::{index, letter};
 use super::{START, World, on_both_engines};
-use crate::harness::redrive::{PATIENCE, Setup, ended_by_signal};
+use crate::harness::redrive::{PATIENCE, Setup, ended_by_signal, http};
 
 const KILL: i32 = 9;
 
@@ -205,7 +205,7 @@ async fn a_discard_of_20_000_killed_in_the_middle_completes_exactly() {
     // With the store goes its lock.
     drop(store);
     let mut redrive = Setup::new().without_login().store(&settings.url).prepare();
-    let client = reqwest::Client::new();
+    let client = http();
     redrive.set_environment("REDRIVE_FAILPOINT", Some("discard.before_commit=8"));
     redrive.start().await;
     let body = json!({ "selection": { "filter": { "bus": "prod" } }, "reason": "load test" });

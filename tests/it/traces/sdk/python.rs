@@ -8,7 +8,7 @@ use super::figures::{Durations, Of, seconds};
 use super::following::{Consumer, Services, assert_failure};
 use super::ledger::Ledger;
 use super::scene::{COUNT, Export, Scene, Told, kinds};
-use crate::harness::redrive::PATIENCE;
+use crate::harness::redrive::{PATIENCE, http};
 use crate::harness::sdk;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +161,7 @@ async fn kafka_python_iterates(scene: &Scene, topic: &str) {
     let of = services.billing_for(None);
     scene.assert_consumed(of, &durations).await;
     scene.assert_spans(of, "receive", COUNT, 0).await;
-    let answer = reqwest::get(scene.redrive.url(&format!("/api/v1/journeys?bus=prod&topic={topic}&partition=0&offset=0"))).await;
+    let answer = http().get(scene.redrive.url(&format!("/api/v1/journeys?bus=prod&topic={topic}&partition=0&offset=0"))).send().await;
     assert_eq!(answer.expect("an answer").status(), 404, "nothing says where a record lies");
     failing_spans(scene, &services, &taken, 1).await;
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::{export, get, nanos, text};
 use super::ledger::{Handled, Ledger};
 use crate::harness::kafka::{self, Kafka, unique};
-use crate::harness::redrive::{PATIENCE, Redrive, Setup, free_address};
+use crate::harness::redrive::{PATIENCE, Redrive, Setup, free_address, http};
 use crate::replay::scene::section;
 
 /// Messages of each producer.
@@ -74,7 +74,7 @@ impl Scene {
         let groups = format!("/api/v1/buses/prod/consumer-groups?topic={topic}");
         self.redrive
             .wait_until("the groups are seen", PATIENCE, async || {
-                let answer = reqwest::get(self.redrive.url(&groups)).await.expect("an answer");
+                let answer = http().get(self.redrive.url(&groups)).send().await.expect("an answer");
                 let groups: Value = answer.json().await.expect("JSON");
                 groups["items"].as_array().is_some_and(|items| items.len() == readers)
             })
@@ -89,7 +89,7 @@ impl Scene {
                 number += 1;
                 let probes: Vec<Value> = topics.iter().enumerate().map(|(at, topic)| probe(topic, number * 100 + at)).collect();
                 let body = export(&format!("probe-{number:03}"), &probes);
-                let sent = reqwest::Client::new().post(format!("http://{}/v1/traces", self.http)).json(&body).send().await;
+                let sent = http().post(format!("http://{}/v1/traces", self.http)).json(&body).send().await;
                 assert_eq!(sent.expect("an answer").status(), 200);
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 for (topic, groups) in topics.iter().zip(groups) {

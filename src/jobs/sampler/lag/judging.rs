@@ -1,0 +1,254 @@
+//! One look at one group: its partitions one by one, who holds them, and what differs from the look before.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::super::groups::LookedGroup;
+use super::{GroupWatch, Lags, Members};
+use crate::metrics::group::Before;
+use crate::metrics::history::TimeLag;
+use crate::metrics::status::{Found, Holder, Jump, Watch};
+use crate::model::bus::GroupMember;
+use crate::model::group_event::{GroupEvent, GroupEventKind};
+use crate::model::lag::{GroupOffset, GroupStatus, Standing, TimeLagMillis, Verdict};
+use crate::model::names::TopicPartition;
+use crate::model::{Timestamp, TopicName};
+
+/// A group that holds a partition may take so long to its first commit.
+const FIRST_COMMIT: Duration = Duration::from_mins(1);
+
+/// One group being judged.
+pub(super) struct Judging<'a> {
+    pub(super) lags: &'a Lags,
+    pub(super) looked: &'a LookedGroup,
+    pub(super) now: Timestamp,
+    pub(super) stale: Duration,
+    pub(super) events: Vec<GroupEvent>,
+    pub(super) committed: BTreeMap<TopicName, i64>,
+    pub(super) moved: bool,
+}
+
+impl Judging<'_> {
+    pub(super) fn offsets(&mut self, group: &mut GroupWatch) -> (Vec<GroupOffset>, Vec<(TopicPartition, i64, i64)>) {
+        let holders = Holders::new(self.looked.members.as_deref());
+        let committed: HashMap<&TopicPartition, i64> = self.looked.committed.iter().map(|(place, at)| (place, *at)).collect();
+        group.watches.retain(|place, _| committed.contains_key(place));
+        let (mut offsets, mut to_count, mut jumps) = (Vec::new(), Vec::new(), BTreeMap::<TopicName, Vec<Jump>>::new());
+        for (place, at) in &self.looked.committed {
+            let Some(found) = self.lags.places.get(place).copied() else {
+                offsets.push(GroupOffset {
+                    verdict: verdict(GroupStatus::Unknown, "the partition's offsets are not known".to_owned()),
+                    ..GroupOffset::new(place.topic.clone(), place.partition, Some(*at))
+                });
+                continue;
+            };
+            let found = Found {
+                // Committed offsets are read before ends, so that lag is never negative.
+                at: found.at.max(self.looked.at),
+                committed: *at,
+                log_start: found.offsets.log_start,
+                end: found.offsets.end,
+                last_stable: found.offsets.last_stable,
+                holder: holders.of(place),
+            };
+            let watch = self.watch(group, place, found, &mut jumps);
+            to_count.extend(watch.to_count().map(|(from, to)| (place.clone(), from, to)));
+            let time_lag = self
+                .lags
+                .places
+                .get(place)
+                .and_then(|found| self.lags.ends.get(&found.id))
+                .and_then(|ends| ends.time_lag(found_next(watch)));
+            let uncountable = self.lags.uncountable.contains(&place.topic);
+            offsets.push(offset(place, watch, time_lag, uncountable, self.now, self.stale));
+        }
+        self.jumps(jumps);
+        group.uncommitted.retain(|place, _| holders.held.contains(place) && !committed.contains_key(place));
+        for place in holders.held.iter().filter(|place| !committed.contains_key(place)) {
+            let since = *group.uncommitted.entry(place.clone()).or_insert(self.now);
+            offsets.push(self.without_commit(place, since));
+        }
+        offsets.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        (offsets, to_count)
+    }
+
+    fn watch<'g>(
+        &mut self,
+        group: &'g mut GroupWatch,
+        place: &TopicPartition,
+        found: Found,
+        jumps: &mut BTreeMap<TopicName, Vec<Jump>>,
+    ) -> &'g mut Watch {
+        let before = if let Some(watch) = group.watches.get_mut(place) {
+            let before = watch.newest().committed;
+            if let Some(jump) = watch.look(found) {
+                jumps.entry(place.topic.clone()).or_default().push(jump);
+            }
+            Some(before)
+        } else {
+            let known = group.known.remove(place);
+            let moved_at = known.and_then(|(before, moved_at)| if before == found.committed { moved_at } else { Some(found.at) });
+            group.watches.insert(place.clone(), Watch::new(found, moved_at));
+            known.map(|(before, _)| before)
+        };
+        self.moved |= before != Some(found.committed);
+        let read = found.committed - before.unwrap_or(found.committed);
+        *self.committed.entry(place.topic.clone()).or_default() += read.max(0);
+        group.watches.get_mut(place).expect("was there or was inserted")
+    }
+
+    fn jumps(&mut self, jumps: BTreeMap<TopicName, Vec<Jump>>) {
+        for (topic, jumps) in jumps {
+            let back: i64 = jumps.iter().map(|jump| jump.from - jump.to).filter(|back| *back > 0).sum();
+            let forward: i64 = jumps.iter().map(|jump| jump.to - jump.from).filter(|forward| *forward > 0).sum();
+            let by_hand = jumps.iter().any(|jump| jump.by_hand);
+            let kind = if by_hand { GroupEventKind::OffsetsSet } else { GroupEventKind::OffsetsBack };
+            let mut detail = format!("{} {} of {topic}", jumps.len(), if jumps.len() == 1 { "partition" } else { "partitions" });
+            for (offsets, way) in [(back, "back"), (forward, "forward")] {
+                if offsets > 0 {
+                    let _ = write!(detail, ", {offsets} {way}");
+                }
+            }
+            self.event(kind, Some(topic), detail);
+        }
+    }
+
+    fn without_commit(&self, place: &TopicPartition, since: Timestamp) -> GroupOffset {
+        let found = self.lags.places.get(place);
+        let empty = found.is_some_and(|found| found.offsets.end == found.offsets.log_start);
+        let status = if empty {
+            verdict(GroupStatus::CaughtUp, "nothing to read, and nothing committed".to_owned())
+        } else if since.age_at(self.now) < FIRST_COMMIT {
+            verdict(GroupStatus::Unknown, "held just now, and nothing committed yet".to_owned())
+        } else {
+            Verdict { since: Some(since), ..verdict(GroupStatus::NoCommit, "held by a member, and nothing was ever committed".to_owned()) }
+        };
+        GroupOffset {
+            log_start: found.map(|found| found.offsets.log_start),
+            end: found.map(|found| found.offsets.end),
+            last_stable: found.and_then(|found| found.offsets.last_stable),
+            verdict: status,
+            ..GroupOffset::new(place.topic.clone(), place.partition, None)
+        }
+    }
+
+    pub(super) fn rebalance(&mut self, group: &mut GroupWatch) {
+        let Some(members) = &self.looked.members else { return };
+        let now: Members = members.iter().map(|member| (member.member_id.clone(), held(member).collect())).collect();
+        if let Some(before) = group.members.replace(now.clone())
+            && before != now
+        {
+            self.moved = true;
+            let (came, went) =
+                (now.keys().filter(|id| !before.contains_key(*id)).count(), before.keys().filter(|id| !now.contains_key(*id)).count());
+            let mut detail = format!("{} {} now", now.len(), if now.len() == 1 { "member" } else { "members" });
+            for (members, what) in [(came, "came"), (went, "went")] {
+                if members > 0 {
+                    let _ = write!(detail, ", {members} {what}");
+                }
+            }
+            if came + went == 0 {
+                detail.push_str(", partitions moved between them");
+            }
+            self.event(GroupEventKind::Rebalanced, None, detail);
+        }
+    }
+
+    pub(super) fn status_event(&mut self, before: &Before, now: &Standing) {
+        // What was never judged has no status to change from.
+        let told = |status: GroupStatus| status != GroupStatus::Unknown;
+        if before.status != now.status && before.since.is_some() && told(now.status) && told(before.status) {
+            let words = |status: GroupStatus| status.as_str().replace('_', " ");
+            let detail = format!("{} after {}: {}", words(now.status), words(before.status), now.evidence);
+            self.event(GroupEventKind::StatusChanged, None, detail);
+        }
+    }
+
+    fn event(&mut self, kind: GroupEventKind, topic: Option<TopicName>, detail: String) {
+        self.events.push(GroupEvent { at: self.now, kind, group: self.looked.name.clone(), topic, detail });
+    }
+}
+
+/// Who holds which partition.
+struct Holders {
+    known: bool,
+    members: usize,
+    held: HashSet<TopicPartition>,
+    topics: HashSet<TopicName>,
+}
+
+impl Holders {
+    fn new(members: Option<&[GroupMember]>) -> Self {
+        let held: HashSet<TopicPartition> = members.unwrap_or_default().iter().flat_map(held).collect();
+        let topics = held.iter().map(|place| place.topic.clone()).collect();
+        Self { known: members.is_some(), members: members.map_or(0, <[_]>::len), held, topics }
+    }
+
+    fn of(&self, place: &TopicPartition) -> Holder {
+        if !self.known {
+            Holder::Unknown
+        } else if self.members == 0 {
+            Holder::NoMembers
+        } else if self.held.contains(place) {
+            Holder::Member
+        } else if self.topics.contains(&place.topic) {
+            Holder::Nobody
+        } else {
+            // Members that read other topics: nobody is there for this one.
+            Holder::NoMembers
+        }
+    }
+}
+
+fn held(member: &GroupMember) -> impl Iterator<Item = TopicPartition> {
+    let places = |(topic, numbers): &(TopicName, Vec<i32>)| {
+        numbers.iter().map(|number| TopicPartition { topic: topic.clone(), partition: *number }).collect::<Vec<_>>()
+    };
+    member.assignment.iter().flat_map(places).collect::<Vec<_>>().into_iter()
+}
+
+/// The next offset that can be read.
+fn found_next(watch: &Watch) -> i64 {
+    let found = watch.newest();
+    found.committed.max(found.log_start) + watch.not_records().filter(|none| *none == found.end - found.committed).unwrap_or(0)
+}
+
+fn verdict(status: GroupStatus, evidence: String) -> Verdict {
+    Verdict { status, since: None, evidence, looks: None }
+}
+
+fn offset(
+    place: &TopicPartition,
+    watch: &Watch,
+    time_lag: Option<TimeLag>,
+    uncountable: bool,
+    now: Timestamp,
+    stale: Duration,
+) -> GroupOffset {
+    let found = watch.newest();
+    let mut verdict = watch.judge(time_lag, now, stale);
+    if verdict.status == GroupStatus::CaughtUp && watch.lag() == 0 {
+        // Nothing moved: two looks would say nothing, and differ each time.
+        verdict.looks = None;
+    }
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    GroupOffset {
+        topic: place.topic.clone(),
+        partition: place.partition,
+        committed: Some(found.committed),
+        log_start: Some(found.log_start),
+        end: Some(found.end),
+        last_stable: found.last_stable,
+        not_records: watch.not_records(),
+        at_most: uncountable && watch.lag() > 0 && watch.not_records().is_none(),
+        time_lag: time_lag.map(|lag| TimeLagMillis {
+            min: millis(lag.min),
+            max: lag.max.map(millis),
+            estimate: lag.estimate.map(millis),
+            looked_up: lag.looked_up,
+        }),
+        moved_at: watch.moved_at(),
+        verdict,
+    }
+}

@@ -1,6 +1,8 @@
 //! The time that is not rolled up yet, by the minute and in memory: an hour of looks is read and decoded once, not with every page.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -45,6 +47,8 @@ pub(super) struct Kept {
     taken: BTreeSet<i64>,
     /// By their number; of each, series by id.
     minutes: BTreeMap<i64, Vec<(i64, Bucket)>>,
+    /// What every series came to in all of these minutes, once somebody has asked.
+    whole: Option<Arc<HashMap<i64, Bucket>>>,
 }
 
 impl Hot {
@@ -62,6 +66,7 @@ impl Kept {
             let points = frame::decode(&points, |_| true).map_err(|error| contradiction(format!("a frame: {error}")))?;
             decoded.push((taken_at.div_euclid(MINUTE_MS), covers_ms.unsigned_abs(), points));
         }
+        self.whole = None;
         for (minute, covers_ms, points) in decoded {
             self.add(minute, covers_ms, points);
         }
@@ -90,6 +95,16 @@ impl Kept {
         }
         merged.extend(known);
         self.minutes.insert(minute, merged);
+    }
+
+    /// What every series came to since the roll-up.
+    pub(super) fn whole(&mut self) -> Arc<HashMap<i64, Bucket>> {
+        let Self { whole, minutes, .. } = self;
+        Arc::clone(whole.get_or_insert_with(|| {
+            let mut sums = HashMap::new();
+            minutes.values().flatten().for_each(|(id, bucket)| sum(&mut sums, *id, bucket.clone()));
+            Arc::new(sums)
+        }))
     }
 
     /// Calls `each` with the series that are wanted (ids in order), the beginning of the minute and its bucket; minutes that overlap
@@ -148,9 +163,20 @@ impl Store {
         if kept.rolled != rolled {
             kept.rolled = rolled;
             kept.minutes = kept.minutes.split_off(&rolled.div_euclid(MINUTE_MS));
+            kept.whole = None;
         }
         kept.looked = Some(Instant::now());
         Ok(Some(kept))
+    }
+}
+
+/// Adds to a series.
+pub(super) fn sum(sums: &mut HashMap<i64, Bucket>, id: i64, bucket: Bucket) {
+    match sums.entry(id) {
+        Entry::Vacant(entry) => {
+            entry.insert(bucket);
+        }
+        Entry::Occupied(mut entry) => entry.get_mut().merge(bucket),
     }
 }
 
@@ -175,5 +201,9 @@ mod tests {
         assert_eq!(collected(&kept, &[1, 7], minute + MINUTE_MS, minute + 2 * MINUTE_MS).len(), 2, "few of many");
         assert_eq!(collected(&kept, &[7], 0, minute + 2 * MINUTE_MS).len(), 2);
         assert!(collected(&kept, &[7], minute, minute).is_empty());
+        let whole = kept.whole();
+        assert_eq!((whole.len(), whole[&2].value(0.5), whole[&7].value(0.5)), (40, Some(2.0), Some(7.0)), "the newest level");
+        kept.add_frames(&[1], vec![(7 * MINUTE_MS, 15_000, frame::encode(&[(41, Point::Level(1.0))]))]).expect("a frame");
+        assert_eq!(kept.whole().len(), 41, "what came since is in");
     }
 }

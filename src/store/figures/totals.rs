@@ -2,9 +2,9 @@
 //! up never change, so their sums are kept in memory until the next hour is.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use super::hot::{Kept, sum};
 use super::read::SeriesQuery;
 use super::rollup::HOUR_MS;
 use crate::metrics::bucket::{Bucket, Buckets};
@@ -38,18 +38,15 @@ impl Store {
         let known = self.known_series(figure).await?;
         let first = from.as_millis().div_euclid(HOUR_MS);
         let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| labels.bus.as_ref() == Some(bus)).collect();
-        let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
-        let mut late: HashMap<i64, Bucket> = HashMap::with_capacity(ids.len());
-        let rolled = if let Some(kept) = self.hot().await? {
-            kept.collect(&ids, kept.rolled.max(first * HOUR_MS), i64::MAX, |id, _, bucket| sum(&mut late, id, bucket.clone()));
-            kept.rolled
+        let (rolled, late) = if let Some(mut kept) = self.hot().await? {
+            (kept.rolled, if first * HOUR_MS <= kept.rolled { kept.whole() } else { Arc::new(since(&kept, &series, first * HOUR_MS)) })
         } else {
             let all = self.all_in_one(figure, bus, first).await?;
             return Ok(all.into_iter().filter_map(|(labels, total)| Some((key(&labels)?, total))).collect());
         };
         let hours = self.rolled_totals(figure, bus, first, rolled.div_euclid(HOUR_MS)).await?;
         let total = |(id, labels): &&(i64, Labels)| {
-            let total = match (hours.get(id).cloned(), late.remove(id)) {
+            let total = match (hours.get(id).cloned(), late.get(id).cloned()) {
                 (Some(mut early), Some(late)) => {
                     early.merge(late);
                     early
@@ -98,11 +95,10 @@ impl Store {
     }
 }
 
-fn sum(sums: &mut HashMap<i64, Bucket>, id: i64, bucket: Bucket) {
-    match sums.entry(id) {
-        Entry::Vacant(entry) => {
-            entry.insert(bucket);
-        }
-        Entry::Occupied(mut entry) => entry.get_mut().merge(bucket),
-    }
+/// What series came to in the minutes since `from`.
+fn since(kept: &Kept, series: &[&(i64, Labels)], from: i64) -> HashMap<i64, Bucket> {
+    let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
+    let mut sums = HashMap::with_capacity(ids.len());
+    kept.collect(&ids, from, i64::MAX, |id, _, bucket| sum(&mut sums, id, bucket.clone()));
+    sums
 }

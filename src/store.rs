@@ -180,6 +180,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         figures::letters::STATEMENTS,
         figures::newest::STATEMENTS,
         figures::read::STATEMENTS,
+        figures::rolled::STATEMENTS,
         figures::rollup::STATEMENTS,
         figures::totals::STATEMENTS,
         group_events::STATEMENTS,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::Timestamp;
@@ -143,6 +143,18 @@ pub struct Dropped {
 }
 
 impl Span {
+    /// Forgets what nobody counts or searches by, as [`wire::decode_outline`] leaves it out.
+    pub fn reduce_to_outline(&mut self) {
+        static NONE: LazyLock<Attributes> = LazyLock::new(|| Arc::from([]));
+        self.attributes = Vec::new();
+        self.resource = Arc::clone(&NONE);
+        self.events = Vec::new();
+        self.links.iter_mut().for_each(|link| link.attributes = Vec::new());
+        if let Some(messaging) = &mut self.messaging {
+            (messaging.message_id, messaging.conversation_id, messaging.broker) = (None, None, None);
+        }
+    }
+
     /// When it started, to the millisecond.
     #[must_use]
     pub const fn started_at(&self) -> Timestamp {

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use foldhash::fast::RandomState;
+
 use crate::model::span::{LinkCoordinates, Messaging, Operation, SpanKind, Value};
 
 mod table;
@@ -18,7 +20,7 @@ use table::{ALIASES, Field};
 const NONE: &str = "none";
 
 /// Where each name stands in the table.
-static INDEX: LazyLock<HashMap<&'static str, (Field, usize)>> = LazyLock::new(|| {
+static INDEX: LazyLock<HashMap<&'static str, (Field, usize), RandomState>> = LazyLock::new(|| {
     let names =
         |&(field, names): &(Field, &'static [&'static str])| names.iter().enumerate().map(move |(rank, name)| (*name, (field, rank)));
     ALIASES.iter().flat_map(names).collect()

@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use super::consumer_groups::LivingGroups;
 use super::figures::directory::Directory;
 use super::figures::hot::Hot;
+use super::figures::rolled::{Steps, StepsKey};
 use super::figures::totals::{TotalsKey, TotalsOf};
+use super::spans::fresh::FreshChunks;
 use super::spans::hot::{HotChunk, Links};
 use crate::model::BusId;
 use crate::model::figure::SeriesKey;
@@ -90,6 +92,8 @@ pub(super) struct Caches {
     pub(super) partitions: Cache<i64, (i64, i64, String)>,
     /// Bodies of stack traces, uncompressed, for reading.
     pub(super) frames: Cache<i64, std::sync::Arc<[u8]>>,
+    /// What was written a moment ago and is to be counted.
+    pub(super) fresh_chunks: FreshChunks,
     /// What hot chunks of spans hold for searches, by chunk.
     pub(super) hot_spans: Cache<i64, std::sync::Arc<HotChunk>>,
     /// Links of such chunks.
@@ -102,6 +106,8 @@ pub(super) struct Caches {
     pub(super) hot: Hot,
     /// Whole hours of many series in one.
     pub(super) totals: Cache<TotalsKey, TotalsOf>,
+    /// Steps of series in rolled up hours.
+    pub(super) rolled_steps: Cache<StepsKey, Steps>,
     /// Living consumer groups by bus.
     pub(super) consumer_groups: Cache<BusId, LivingGroups>,
 }
@@ -114,12 +120,14 @@ impl Caches {
             stack_traces: Cache::new(4_096),
             partitions: Cache::new(16_384),
             frames: Cache::new(128),
+            fresh_chunks: FreshChunks::default(),
             hot_spans: Cache::new(16),
             span_links: Cache::new(128),
             series: Cache::new(65_536),
             directory: Directory::default(),
             hot: Hot::default(),
             totals: Cache::new(32),
+            rolled_steps: Cache::new(2_048),
             consumer_groups: Cache::new(16),
         }
     }

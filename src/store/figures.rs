@@ -20,6 +20,7 @@ pub mod letters;
 pub mod newest;
 pub mod read;
 pub mod recent;
+pub(super) mod rolled;
 pub mod rollup;
 pub mod totals;
 

@@ -10,6 +10,7 @@ use crate::model::Timestamp;
 use crate::model::span::{Span, wire};
 use crate::model::trace::{NotedSpan, TraceLink, duration_us};
 
+pub(in crate::store) mod fresh;
 pub mod hot;
 pub mod keep;
 pub(in crate::store) mod keys;
@@ -26,7 +27,7 @@ statements! {
     const LAST = "select last from span_clock where id = 1";
     const ADD_CHUNK = "insert into span_chunks (id, received_at, spans, noted, oldest_start, newest_start, longest_us, failed, traces, bytes) \
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    const CHUNKS = "select id, received_at, bytes from span_chunks where id > $1 order by id limit $2";
+    const NEXT = "select id, received_at from span_chunks where id > $1 order by id limit $2";
     const FIRST_SINCE = "select coalesce(min(id), 0) from span_chunks where received_at >= $1";
 }
 
@@ -41,6 +42,8 @@ const MOST_BYTES: usize = 512 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct EncodedSpans {
     chunks: Vec<EncodedChunk>,
+    /// What is counted of each chunk's spans.
+    outlines: Vec<Vec<Span>>,
 }
 
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl EncodedSpans {
                 noted: Noted::of(some),
             });
         }
-        Ok(Self { chunks })
+        Ok(Self { chunks, outlines: outlines_of(spans) })
     }
 
     /// How many spans.
@@ -122,6 +125,15 @@ impl Noted {
         }
         noted
     }
+}
+
+/// Outlines by chunk.
+fn outlines_of(spans: Vec<Span>) -> Vec<Vec<Span>> {
+    let mut spans = spans.into_iter().map(|mut span| {
+        span.reduce_to_outline();
+        span
+    });
+    std::iter::from_fn(|| Some(spans.by_ref().take(CHUNK).collect::<Vec<_>>()).filter(|chunk| !chunk.is_empty())).collect()
 }
 
 fn links_of(spans: &[Span]) -> impl Iterator<Item = TraceLink> {
@@ -170,26 +182,31 @@ fn outline((id, received_at, bytes): ChunkRow) -> Result<SpanChunk, StoreError> 
 
 impl Store {
     /// Writes spans, all or none. When it returns they are on the disk. Failpoints `spans.before_commit` and `spans.after_commit`.
-    pub async fn add_spans(&self, spans: EncodedSpans, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn add_spans(&self, mut spans: EncodedSpans, now: Timestamp) -> Result<(), StoreError> {
         if spans.is_empty() {
             return Ok(());
         }
         self.check_fullness().await?;
-        write_on!(self, add(spans, now));
+        let outlines = std::mem::take(&mut spans.outlines);
+        let first = write_on!(self, add(spans, now));
         failpoint::pass("spans.after_commit");
+        self.inner.caches.fresh_chunks.add(first, outlines);
         Ok(())
     }
 
-    /// The next chunks after one, in the order of their commits, at most `limit`.
-    pub async fn list_span_chunks(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
-        let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
-        unpack_all(rows, whole).await
-    }
-
-    /// The same without any attributes, for those who count: reading them would be most of the work.
+    /// The next chunks after one, in the order of their commits, at most `limit`: without any attributes, for those who count. What this
+    /// process has just written is not read again.
     pub async fn list_span_outlines(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
-        let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
-        let chunks = unpack_all(rows, outline).await?;
+        let next: Vec<(i64, i64)> = read!(self, |pool| sqlx::query_as(NEXT).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
+        let (mut chunks, mut missing) = (Vec::with_capacity(next.len()), Vec::new());
+        for (id, received_at) in next {
+            match self.inner.caches.fresh_chunks.take(id) {
+                Some(spans) => chunks.push(SpanChunk { id, received_at: Timestamp::from_millis(received_at), spans }),
+                None => missing.push(id),
+            }
+        }
+        chunks.extend(unpack_all(self.packed_chunks(&missing).await?, outline).await?);
+        chunks.sort_unstable_by_key(|chunk| chunk.id);
         self.remember_links(&chunks);
         Ok(chunks)
     }
@@ -208,12 +225,13 @@ impl Store {
 }
 
 engines! {
-    pub(in crate::store) async fn add(tx: &mut Connection, spans: EncodedSpans, now: Timestamp) -> Result<(), StoreError> {
+    pub(in crate::store) async fn add(tx: &mut Connection, spans: EncodedSpans, now: Timestamp) -> Result<i64, StoreError> {
         let count = i64::try_from(spans.chunks.len()).unwrap_or(i64::MAX);
         // The row stays locked until the commit: ids are in the order of commits.
         let (last,): (i64,) = sqlx::query_as(TICK).bind(count).fetch_one(&mut *tx).await?;
         let now = now.as_millis();
-        for (id, chunk) in (last - count + 1..).zip(spans.chunks) {
+        let first = last - count + 1;
+        for (id, chunk) in (first..).zip(spans.chunks) {
             sqlx::query(ADD_CHUNK)
                 .bind(id)
                 .bind(now)
@@ -230,6 +248,6 @@ engines! {
             sqlx::query(keys::ADD).bind(keys::bucket(id)).bind(id).bind(id_list(&chunk.keys)).execute(&mut *tx).await?;
         }
         failpoint::pass("spans.before_commit");
-        Ok(())
+        Ok(first)
     }
 }

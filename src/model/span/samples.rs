@@ -6,6 +6,34 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// A span with nothing but what every span has.
+pub(crate) fn plain() -> Span {
+    Span {
+        trace_id: TraceId([1; 16]),
+        span_id: SpanId([2; 8]),
+        parent: None,
+        parent_remote: None,
+        service: "orders".into(),
+        service_instance: None,
+        scope: "".into(),
+        name: "orders process".to_owned(),
+        kind: SpanKind::Consumer,
+        start: 1_700_000_000_123_456_789,
+        end: 1_700_000_000_223_456_789,
+        ended_before_start: false,
+        status: SpanStatus::Unset,
+        status_message: String::new(),
+        error_type: None,
+        exception: None,
+        attributes: Vec::new(),
+        resource: Arc::from([]),
+        events: Vec::new(),
+        links: Vec::new(),
+        dropped: Dropped::default(),
+        messaging: None,
+    }
+}
+
 /// Any value, a few levels deep.
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -3,36 +3,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::samples::plain;
 use super::wire::{DamagedSpans, decode, decode_outline, encode};
 use super::*;
-
-/// A span with nothing but what every span has.
-fn plain() -> Span {
-    Span {
-        trace_id: TraceId([1; 16]),
-        span_id: SpanId([2; 8]),
-        parent: None,
-        parent_remote: None,
-        service: "orders".into(),
-        service_instance: None,
-        scope: "".into(),
-        name: "orders process".to_owned(),
-        kind: SpanKind::Consumer,
-        start: 1_700_000_000_123_456_789,
-        end: 1_700_000_000_223_456_789,
-        ended_before_start: false,
-        status: SpanStatus::Unset,
-        status_message: String::new(),
-        error_type: None,
-        exception: None,
-        attributes: Vec::new(),
-        resource: Arc::from([]),
-        events: Vec::new(),
-        links: Vec::new(),
-        dropped: Dropped::default(),
-        messaging: None,
-    }
-}
 
 fn bytes_of(spans: &[Span]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -144,14 +117,9 @@ proptest! {
     #[test]
     fn an_outline_is_the_span_without_what_nobody_counts_by(mut spans in proptest::collection::vec(samples::span(), 0..5)) {
         let bytes = bytes_of(&spans);
-        for span in &mut spans {
-            span.attributes.clear();
-            span.resource = Vec::new().into();
-            span.events.clear();
-            span.links.iter_mut().for_each(|link| link.attributes.clear());
-            if let Some(messaging) = &mut span.messaging {
-                (messaging.message_id, messaging.conversation_id, messaging.broker) = (None, None, None);
-            }
+        spans.iter_mut().for_each(Span::reduce_to_outline);
+        for span in &spans {
+            prop_assert!(span.attributes.is_empty() && span.resource.is_empty() && span.events.is_empty());
         }
         prop_assert_eq!(decode_outline(&bytes), Ok(spans));
     }

@@ -14,7 +14,7 @@ use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
 statements! {
-    const UNTIL = "select until_hour from figure_rollup where id = 1";
+    const UNTIL = "select until_hour, version from figure_rollup where id = 1";
     const NEW = "select id from figure_frames where taken_at >= $1 and id > $2 order by id limit $3";
     const FRAMES = "select taken_at, covers_ms, points from figure_frames \
         where id in (select cast(value as bigint) from json_each(cast($1 as text))) order by taken_at, id";
@@ -37,11 +37,20 @@ pub(in crate::store) struct Hot {
     outdated: AtomicBool,
 }
 
+/// How far hours are rolled up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(in crate::store) struct Rolled {
+    /// Where they end, in milliseconds.
+    pub(super) end: i64,
+    /// Grows with every roll-up, also of an hour that was rolled up before.
+    pub(super) version: i64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     looked: Option<Instant>,
-    /// Where roll-ups end, in milliseconds.
-    pub(super) rolled: i64,
+    /// How far hours are rolled up.
+    pub(super) rolled: Rolled,
     last_id: i64,
     /// Ids above `last_id - BEHIND` that are in.
     taken: BTreeSet<i64>,
@@ -136,6 +145,12 @@ impl Kept {
 }
 
 impl Store {
+    /// How far hours are rolled up.
+    pub(super) async fn rolled(&self) -> Result<Rolled, StoreError> {
+        let (until, version): (i64, i64) = read!(self, |pool| sqlx::query_as(UNTIL).fetch_one(pool).await?)?;
+        Ok(Rolled { end: until.saturating_mul(HOUR_MS), version })
+    }
+
     /// Minutes since the roll-up as of now; `None` where there are too many frames to keep.
     pub(super) async fn hot(&self) -> Result<Option<tokio::sync::MutexGuard<'_, Kept>>, StoreError> {
         let hot = &self.inner.caches.hot;
@@ -145,10 +160,9 @@ impl Store {
             return Ok(Some(kept));
         }
         kept.looked = None;
-        let (until,): (i64,) = read!(self, |pool| sqlx::query_as(UNTIL).fetch_one(pool).await?)?;
-        let rolled = until.saturating_mul(HOUR_MS);
+        let rolled = self.rolled().await?;
         let behind = kept.last_id.saturating_sub(BEHIND);
-        let ids: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(NEW).bind(rolled).bind(behind).bind(MOST).fetch_all(pool).await?)?;
+        let ids: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(NEW).bind(rolled.end).bind(behind).bind(MOST).fetch_all(pool).await?)?;
         if ids.len() >= usize::try_from(MOST).unwrap_or(usize::MAX) {
             *kept = Kept::default();
             return Ok(None);
@@ -162,7 +176,7 @@ impl Store {
         }
         if kept.rolled != rolled {
             kept.rolled = rolled;
-            kept.minutes = kept.minutes.split_off(&rolled.div_euclid(MINUTE_MS));
+            kept.minutes = kept.minutes.split_off(&rolled.end.div_euclid(MINUTE_MS));
             kept.whole = None;
         }
         kept.looked = Some(Instant::now());

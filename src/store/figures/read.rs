@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::rollup::{HOUR_MS, MINUTE_MS};
+use super::hot::Rolled;
+use super::rollup::MINUTE_MS;
 use super::{SeriesRow, label};
-use crate::metrics::bucket::{Bucket, Buckets};
+use crate::metrics::bucket::Bucket;
 use crate::metrics::frame;
 use crate::model::figure::{Figure, Labels, SeriesKey};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
@@ -16,10 +17,6 @@ statements! {
     const NAMED = "select id, bus, topic, consumer_group, service, operation, fingerprint, status, figure from series \
         where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const FRAMES = "select taken_at, covers_ms, points from figure_frames where taken_at >= $1 and taken_at < $2 order by taken_at, id";
-    const MINUTES = "select series_id, hour, buckets from figure_minutes \
-        where series_id in (select cast(value as bigint) from json_each(cast($1 as text))) and hour >= $2 and hour <= $3";
-    const HOURS = "select series_id, day, buckets from figure_hours \
-        where series_id in (select cast(value as bigint) from json_each(cast($1 as text))) and day >= $2 and day <= $3";
 }
 
 /// What to read. Labels that are absent are not asked about.
@@ -51,7 +48,7 @@ impl SeriesQuery {
         Timestamp::from_millis(self.from.as_millis() + i64::try_from(step).unwrap_or(0) * self.step_ms)
     }
 
-    fn step_at(&self, at: i64) -> Option<usize> {
+    pub(super) fn step_at(&self, at: i64) -> Option<usize> {
         let from = self.from.as_millis();
         (at >= from && at < self.to.as_millis()).then(|| usize::try_from((at - from) / self.step_ms.max(1)).unwrap_or(0))
     }
@@ -86,7 +83,8 @@ struct NamedRow {
     figure: i16,
 }
 
-type Sums = HashMap<i64, Vec<Option<Bucket>>>;
+/// Steps by series.
+pub(super) type Sums = HashMap<i64, Vec<Option<Bucket>>>;
 
 /// Series, step, and a minute of it.
 type Newest = Vec<(i64, usize, Bucket)>;
@@ -117,29 +115,21 @@ impl Store {
         } else {
             // The newest minutes first: what is rolled up meanwhile must not be missing from both.
             let (rolled, newest) = self.newest(query, &ids).await?;
-            let rolled_to = to.min(rolled);
-            if query.step_ms % HOUR_MS == 0 && from % HOUR_MS == 0 {
-                self.add_hours(query, &ids, from, rolled_to, &mut sums).await?;
-            } else {
-                self.add_minutes(query, &ids, from, rolled_to, &mut sums).await?;
-            }
+            sums = self.rolled_steps(query, &ids, rolled).await?;
             match newest {
                 Some(newest) => newest.into_iter().for_each(|(id, step, bucket)| add(&mut sums, query, id, step, bucket)),
-                None => self.add_frames(query, &ids, from.max(rolled), to, &mut sums).await?,
+                None => self.add_frames(query, &ids, from.max(rolled.end), to, &mut sums).await?,
             }
         }
         let found = series.into_iter().filter_map(|(id, labels)| Some(SeriesBuckets { labels: labels.clone(), buckets: sums.remove(id)? }));
         Ok(found.collect())
     }
 
-    /// Where minutes and hours end, in milliseconds, and the minutes since then with their step; `None` where frames must be read.
-    async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(i64, Option<Newest>), StoreError> {
-        let Some(kept) = self.hot().await? else {
-            let (until,): (i64,) = read!(self, |pool| sqlx::query_as(super::hot::UNTIL).fetch_one(pool).await?)?;
-            return Ok((until.saturating_mul(HOUR_MS), None));
-        };
+    /// Where minutes and hours end, and the minutes since then with their step; `None` where frames must be read.
+    async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(Rolled, Option<Newest>), StoreError> {
+        let Some(kept) = self.hot().await? else { return Ok((self.rolled().await?, None)) };
         let mut newest = Vec::new();
-        kept.collect(ids, query.from.as_millis().max(kept.rolled), query.to.as_millis(), |id, at, bucket| {
+        kept.collect(ids, query.from.as_millis().max(kept.rolled.end), query.to.as_millis(), |id, at, bucket| {
             // A minute counts where it begins; the first one may have begun before the range.
             if let Some(step) = query.step_at(at.max(query.from.as_millis())) {
                 newest.push((id, step, bucket.clone()));
@@ -185,24 +175,6 @@ impl Store {
         }
         Ok(())
     }
-
-    async fn add_minutes(&self, query: &SeriesQuery, ids: &[i64], from: i64, to: i64, sums: &mut Sums) -> Result<(), StoreError> {
-        if from >= to {
-            return Ok(());
-        }
-        let (first, last, list) = (from.div_euclid(HOUR_MS), (to - 1).div_euclid(HOUR_MS), id_list(ids));
-        let rows = read!(self, |pool| sqlx::query_as(MINUTES).bind(&list).bind(first).bind(last).fetch_all(pool).await?)?;
-        add_rows(rows, HOUR_MS, MINUTE_MS, query, to, sums)
-    }
-
-    async fn add_hours(&self, query: &SeriesQuery, ids: &[i64], from: i64, to: i64, sums: &mut Sums) -> Result<(), StoreError> {
-        if from >= to {
-            return Ok(());
-        }
-        let (first, last, list) = (from.div_euclid(24 * HOUR_MS), (to - 1).div_euclid(24 * HOUR_MS), id_list(ids));
-        let rows = read!(self, |pool| sqlx::query_as(HOURS).bind(&list).bind(first).bind(last).fetch_all(pool).await?)?;
-        add_rows(rows, 24 * HOUR_MS, HOUR_MS, query, to, sums)
-    }
 }
 
 /// Labels as they stand in the store.
@@ -233,43 +205,11 @@ fn matches(asked: &Labels, labels: &Labels) -> bool {
         && same(asked.status.as_ref(), labels.status.as_ref())
 }
 
-/// Adds rows of `(series, number of the row's time, buckets)`.
-fn add_rows(
-    mut rows: Vec<(i64, i64, Vec<u8>)>,
-    row_ms: i64,
-    bucket_ms: i64,
-    query: &SeriesQuery,
-    to: i64,
-    sums: &mut Sums,
-) -> Result<(), StoreError> {
-    // Of each series in the order of time: the newest level is the one that was added last.
-    rows.sort_unstable_by_key(|(id, number, _)| (*id, *number));
-    let from = query.from.as_millis();
-    for (id, number, bytes) in rows {
-        let mut steps = sums.remove(&id);
-        let added = Buckets::each(&bytes, |part, bucket| {
-            let at = number * row_ms + i64::from(part) * bucket_ms;
-            // A bucket counts where it begins; the first one may have begun before the range.
-            if at < to
-                && at + bucket_ms > from
-                && let Some(step) = query.step_at(at.max(from))
-            {
-                merge(steps.get_or_insert_with(|| vec![None; query.steps()]), step, bucket);
-            }
-        });
-        added.map_err(|error| contradiction(format!("buckets of a series: {error}")))?;
-        if let Some(steps) = steps {
-            sums.insert(id, steps);
-        }
-    }
-    Ok(())
-}
-
 fn add(sums: &mut Sums, query: &SeriesQuery, id: i64, step: usize, bucket: Bucket) {
     merge(sums.entry(id).or_insert_with(|| vec![None; query.steps()]), step, bucket);
 }
 
-fn merge(steps: &mut [Option<Bucket>], step: usize, bucket: Bucket) {
+pub(super) fn merge(steps: &mut [Option<Bucket>], step: usize, bucket: Bucket) {
     match &mut steps[step] {
         Some(sum) => sum.merge(bucket),
         empty => *empty = Some(bucket),

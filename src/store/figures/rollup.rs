@@ -20,7 +20,8 @@ statements! {
     const SET_HOURS = "insert into figure_hours (series_id, day, buckets) values ($1, $2, $3) \
         on conflict (series_id, day) do update set buckets = excluded.buckets";
     const ROLLED = "update figure_frames set rolled = true where taken_at >= $1 and taken_at < $2 and id <= $3";
-    const UNTIL = "update figure_rollup set until_hour = $1 where id = 1 and until_hour < $1";
+    const UNTIL = "update figure_rollup set until_hour = case when until_hour < $1 then $1 else until_hour end, version = version + 1 \
+        where id = 1";
     const PRUNE_FRAMES = "delete from figure_frames where id in \
         (select id from figure_frames where rolled and taken_at < $1 order by taken_at limit $2)";
     const PRUNE_MINUTES = "delete from figure_minutes where (series_id, hour) in \
@@ -114,12 +115,24 @@ impl Store {
 
     /// Removes at most `limit` rows of minutes from before `before`.
     pub async fn prune_figure_minutes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        Ok(touched!(self, sqlx::query(PRUNE_MINUTES).bind(before.as_millis().div_euclid(HOUR_MS)).bind(i64::from(limit))))
+        let gone = touched!(self, sqlx::query(PRUNE_MINUTES).bind(before.as_millis().div_euclid(HOUR_MS)).bind(i64::from(limit)));
+        self.forget_rolled(gone);
+        Ok(gone)
     }
 
     /// Removes at most `limit` rows of hours from before `before`.
     pub async fn prune_figure_hours(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        Ok(touched!(self, sqlx::query(PRUNE_HOURS).bind(before.as_millis().div_euclid(24 * HOUR_MS)).bind(i64::from(limit))))
+        let gone = touched!(self, sqlx::query(PRUNE_HOURS).bind(before.as_millis().div_euclid(24 * HOUR_MS)).bind(i64::from(limit)));
+        self.forget_rolled(gone);
+        Ok(gone)
+    }
+
+    /// What pages remember of rolled up hours, when some of them are gone.
+    fn forget_rolled(&self, gone: u64) {
+        if gone > 0 {
+            self.inner.caches.totals.clear();
+            self.inner.caches.rolled_steps.clear();
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::hot::{Kept, sum};
+use super::hot::{Kept, Rolled, sum};
 use super::read::SeriesQuery;
 use super::rollup::HOUR_MS;
 use crate::metrics::bucket::{Bucket, Buckets};
@@ -20,8 +20,8 @@ statements! {
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Figure, bus, first hour, and where roll-ups end.
-pub(in crate::store) type TotalsKey = (Figure, BusId, i64, i64);
+/// Figure, bus, first hour, and how far hours are rolled up.
+pub(in crate::store) type TotalsKey = (Figure, BusId, i64, Rolled);
 /// One bucket per series.
 pub(in crate::store) type TotalsOf = Arc<HashMap<i64, Bucket>>;
 
@@ -39,12 +39,12 @@ impl Store {
         let first = from.as_millis().div_euclid(HOUR_MS);
         let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| labels.bus.as_ref() == Some(bus)).collect();
         let (rolled, late) = if let Some(mut kept) = self.hot().await? {
-            (kept.rolled, if first * HOUR_MS <= kept.rolled { kept.whole() } else { Arc::new(since(&kept, &series, first * HOUR_MS)) })
+            (kept.rolled, if first * HOUR_MS <= kept.rolled.end { kept.whole() } else { Arc::new(since(&kept, &series, first * HOUR_MS)) })
         } else {
             let all = self.all_in_one(figure, bus, first).await?;
             return Ok(all.into_iter().filter_map(|(labels, total)| Some((key(&labels)?, total))).collect());
         };
-        let hours = self.rolled_totals(figure, bus, first, rolled.div_euclid(HOUR_MS)).await?;
+        let hours = self.rolled_totals(figure, bus, first, rolled).await?;
         let total = |(id, labels): &&(i64, Labels)| {
             let total = match (hours.get(id).cloned(), late.get(id).cloned()) {
                 (Some(mut early), Some(late)) => {
@@ -66,12 +66,13 @@ impl Store {
         Ok(series.into_iter().filter_map(|one| one.total().map(|total| (one.labels, total))).collect())
     }
 
-    /// Whole hours from `first` to before `end`.
-    async fn rolled_totals(&self, figure: Figure, bus: &BusId, first: i64, end: i64) -> Result<TotalsOf, StoreError> {
-        let key = (figure, bus.clone(), first, end);
+    /// Whole hours from `first` on, as far as they are rolled up.
+    async fn rolled_totals(&self, figure: Figure, bus: &BusId, first: i64, rolled: Rolled) -> Result<TotalsOf, StoreError> {
+        let key = (figure, bus.clone(), first, rolled);
         if let Some(known) = self.inner.caches.totals.get(&key) {
             return Ok(known);
         }
+        let end = rolled.end.div_euclid(HOUR_MS);
         let (from_day, to_day) = (first.div_euclid(24), (end - 1).div_euclid(24));
         let rows: Vec<(i64, i64, Vec<u8>)> = read!(self, |pool| sqlx::query_as(HOURS)
             .bind(from_day)

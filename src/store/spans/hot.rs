@@ -49,6 +49,15 @@ impl HotChunk {
 }
 
 impl Store {
+    /// Chunks as they are stored, of those that are still there.
+    pub(super) async fn packed_chunks(&self, ids: &[i64]) -> Result<Vec<ChunkRow>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list = id_list(ids);
+        read!(self, |pool| sqlx::query_as(BYTES).bind(&list).fetch_all(pool).await?)
+    }
+
     /// Hot chunks by id, each once; those that have gone meanwhile are left out.
     pub(super) async fn hot_chunks(&self, ids: &[i64]) -> Result<Vec<(i64, Arc<HotChunk>)>, StoreError> {
         let cache = &self.inner.caches.hot_spans;
@@ -60,8 +69,7 @@ impl Store {
             }
         }
         for some in missing.chunks(AT_A_TIME) {
-            let list = id_list(some);
-            let rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(BYTES).bind(&list).fetch_all(pool).await?)?;
+            let rows = self.packed_chunks(some).await?;
             let chunks =
                 unpack_all(rows, |(id, _, bytes)| Ok((id, Arc::new(HotChunk::of(&unpack_with(&bytes, wire::decode_outline)?))))).await?;
             cache.extend(chunks.iter().cloned());

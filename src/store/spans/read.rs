@@ -13,7 +13,6 @@ use crate::store::indexing::{id_list, text_list};
 use crate::store::{Store, StoreError};
 
 statements! {
-    const CHUNKS = "select id, received_at, bytes from span_chunks where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const KEPT_OF_TRACE = "select chunk_id, cast(0 as bigint), bytes from kept_spans where trace_id = $1 order by chunk_id limit 2000";
     const KEEP_OF_TRACE = "select reasons, kept_at from trace_keeps where trace_id = $1";
     const LINKS = "select from_trace, from_span, to_trace, to_span from span_links where from_trace = $1 \
@@ -100,8 +99,7 @@ impl Store {
     /// A trace with its links; without spans when none is there, or none any more.
     pub async fn find_trace(&self, trace: TraceId) -> Result<StoredTrace, StoreError> {
         let id = trace.0.as_slice();
-        let hot = id_list(&self.span_chunks_with(&[Wanted::Trace(trace)]).await?);
-        let mut rows: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(CHUNKS).bind(&hot).fetch_all(pool).await?)?;
+        let mut rows = self.packed_chunks(&self.span_chunks_with(&[Wanted::Trace(trace)]).await?).await?;
         rows.sort_unstable_by_key(|(id, ..)| *id);
         let kept: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(KEPT_OF_TRACE).bind(id).fetch_all(pool).await?)?;
         rows.extend(kept);

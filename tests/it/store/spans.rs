@@ -156,7 +156,7 @@ async fn chunks_are_read_in_the_order_of_commits(world: World) {
     let reader = async {
         let (mut cursor, mut seen) = (0, 0);
         while seen < 40 {
-            let chunks = store.list_span_chunks(cursor, 3).await.expect("they are read");
+            let chunks = store.list_span_outlines(cursor, 3).await.expect("they are read");
             seen += chunks.iter().map(|chunk| chunk.spans.len()).sum::<usize>();
             cursor = chunks.last().map_or(cursor, |chunk| chunk.id);
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -169,8 +169,11 @@ async fn chunks_are_read_in_the_order_of_commits(world: World) {
     assert_eq!(cursor, store.last_span_chunk().await.expect("it is read"));
     let many: Vec<Span> = (0..3_000).map(|number| processed(number, 9, 1)).collect();
     add(store, many, at(50)).await;
-    let chunks = store.list_span_chunks(cursor, 10).await.expect("they are read");
+    let chunks = store.list_span_outlines(cursor, 10).await.expect("they are read");
     assert_eq!(chunks.iter().map(|chunk| chunk.spans.len()).collect::<Vec<_>>(), [1_024, 1_024, 952]);
+    // What was in memory when it was written is the same as what whoever comes later, or another instance, reads.
+    assert_eq!(store.list_span_outlines(cursor, 10).await.expect("they are read"), chunks);
+    assert!(chunks.iter().flat_map(|chunk| &chunk.spans).all(|span| span.attributes.is_empty() && span.messaging.is_some()));
 }
 
 async fn kept_traces_and_those_linked_with_them_outlive_their_chunks(world: World) {

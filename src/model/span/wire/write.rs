@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::{Resource, values};
 
 /// Appends to a buffer and remembers which names and resources it has written.
 pub(super) struct Writer<'a, 'o> {
     out: &'o mut Vec<u8>,
-    names: HashMap<&'a str, usize>,
+    names: HashMap<&'a str, usize, RandomState>,
     /// Names by number, each with the number of the one that came after it the last time: spans of a kind repeat each other's names in
     /// the same order, and comparing with one is cheaper than looking among all.
     order: Vec<(&'a str, usize)>,
@@ -18,7 +20,7 @@ pub(super) struct Writer<'a, 'o> {
 
 impl<'a, 'o> Writer<'a, 'o> {
     pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
-        Self { out, names: HashMap::new(), order: vec![("", 0)], last: 0, resources: Vec::new() }
+        Self { out, names: HashMap::default(), order: vec![("", 0)], last: 0, resources: Vec::new() }
     }
 
     pub(super) fn byte(&mut self, byte: u8) {

@@ -111,7 +111,7 @@ pub const TABLE: &[Job] = &[
     Job {
         name: "retention",
         period: Duration::from_mins(5),
-        touches: "removes dead letters with a final status, audit, arrivals and sessions past their time",
+        touches: "removes dead letters with a final status, audit, arrivals, figures, series and sessions past their time",
         by: By::One,
         run: |run| Box::pin(retention::prune(run)),
     },

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::model::span::Span;
+use crate::model::span::Spans;
 
 mod aliases;
 mod assemble;
@@ -34,7 +34,7 @@ pub use topic::{TopicContext, TopicSource, spawn_topics};
 pub trait Intake: Send + Sync {
     /// Keeps spans. Returns when they are written for good; until then the sender holds them and will send them again. The future is
     /// dropped when the sender goes away; what it had begun may be kept or not, as the spans will come again.
-    fn keep(&self, spans: Vec<Span>) -> BoxFuture<'_, Result<Kept, Refused>>;
+    fn keep(&self, spans: Spans) -> BoxFuture<'_, Result<Kept, Refused>>;
 }
 
 /// Spans were kept.

@@ -175,6 +175,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         failure_groups::STATEMENTS,
         figures::STATEMENTS,
         figures::directory::STATEMENTS,
+        figures::ended::STATEMENTS,
         figures::hot::STATEMENTS,
         figures::late::STATEMENTS,
         figures::letters::STATEMENTS,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use redrive::alerts::defaults::usual;
 use redrive::alerts::evaluation::Evaluator;
 use redrive::metrics::bucket::Point;
-use redrive::model::alert::{Comparison, Filter, Label, Terms};
+use redrive::model::alert::{Comparison, Filter, Label, NoData, Terms};
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::{Actor, AuditEntry, BusKind, Timestamp};
 use redrive::store::alerts::rules::NewRule;
@@ -33,6 +33,8 @@ mod arrival;
 
 /// Rules may take so much of a core.
 const AIM: Duration = Duration::from_secs(1);
+/// Looks of an hour.
+const HOUR: usize = 240;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -47,7 +49,8 @@ fn main() {
 async fn measure(rules: usize, series: usize) {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
-    let store = Store::open(&StoreSettings { url, max_bytes: None, read_timeout: Duration::from_mins(1) }).await.expect("it opens");
+    let settings = StoreSettings { url, max_bytes: None, read_timeout: Duration::from_mins(1) };
+    let store = Store::open(&settings).await.expect("it opens");
     store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.expect("registered");
     let mut now = Timestamp::from_millis(1_767_225_600_000);
     add_rules(&store, rules, now).await;
@@ -56,14 +59,15 @@ async fn measure(rules: usize, series: usize) {
     let mut looks = Vec::new();
     for round in 0..6 {
         now = now.plus(Duration::from_secs(15));
-        let points = (0..series).map(|number| (lag(number, series), Point::Level((number * 7 + round) as f64))).collect();
-        let frame = NewFrame { source: "bus:prod", after, taken_at: now, points, state: None, snapshot: false };
-        assert!(store.add_frame(frame).await.expect("it is written"));
-        after = Some(now);
-        let (begun, cpu) = (Instant::now(), processor_time());
-        evaluator.look(&store, None, true, now).await.expect("a look");
-        looks.push((begun.elapsed(), processor_time().saturating_sub(cpu)));
+        after = Some(sample(&store, series, round, after, now).await);
+        looks.push(timed_look(&mut evaluator, &store, now).await);
     }
+    for round in 6..HOUR {
+        now = now.plus(Duration::from_secs(15));
+        after = Some(sample(&store, series, round, after, now).await);
+    }
+    // Nothing is in memory then: neither rules nor what came lately.
+    let restarted = timed_look(&mut Evaluator::new(""), &Store::open_beside(&settings).await.expect("it opens"), now).await;
     report::head(&format!("{rules} rules over {series} series of lag"));
     let judge = |name: &str, (took, cpu): (Duration, Duration)| {
         let measured = format!("{} ms, {} ms of a core", took.as_millis(), cpu.as_millis());
@@ -72,6 +76,22 @@ async fn measure(rules: usize, series: usize) {
     judge("the first look, with all rules and series new", looks[0]);
     let worst = looks[1..].iter().max_by_key(|(_, cpu)| *cpu).expect("there are some");
     judge("a look with new samples of every series, worst of 5", *worst);
+    judge("the first look after a restart, with an hour of samples", restarted);
+}
+
+/// A sample of every series.
+async fn sample(store: &Store, series: usize, round: usize, after: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let points = (0..series).map(|number| (lag(number, series), Point::Level((number * 7 + round) as f64))).collect();
+    let frame = NewFrame { source: "bus:prod", after, taken_at: now, points, state: None, snapshot: false };
+    assert!(store.add_frame(frame).await.expect("it is written"));
+    now
+}
+
+/// What a look takes: time, and time of a processor.
+async fn timed_look(evaluator: &mut Evaluator, store: &Store, now: Timestamp) -> (Duration, Duration) {
+    let (begun, cpu) = (Instant::now(), processor_time());
+    evaluator.look(store, None, true, now).await.expect("a look");
+    (begun.elapsed(), processor_time().saturating_sub(cpu))
 }
 
 /// Every rule in ten is about all groups, the others about some of them; nothing fires.
@@ -82,6 +102,8 @@ async fn add_rules(store: &Store, rules: usize, now: Timestamp) {
             let terms = Terms {
                 filter: Filter::from([(Label::ConsumerGroup, filter)]),
                 by: vec![Label::Bus, Label::Topic, Label::ConsumerGroup],
+                // They must know what was there before.
+                no_data: if number % 20 == 0 { NoData::Alert } else { NoData::Keep },
                 ..usual(Figure::ConsumerGroupLagMessages, Comparison::Above, 1e12 + number as f64)
             };
             NewRule { name: format!("Rule {number}"), enabled: true, terms }

@@ -8,11 +8,14 @@ use crate::dead_letters::indexer::work;
 use crate::lifecycle::changes::Noun;
 use crate::model::Timestamp;
 use crate::store::StoreError;
+use crate::store::figures::ended::SILENCE;
 use crate::store::figures::late::NEWS;
 
 /// Rows of one step: some milliseconds of the writer.
 const STEP: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(50);
+/// Rebalances and resets are marked on drawings of a month.
+const MARKED: Duration = Duration::from_hours(35 * 24);
 /// Begins to make room when this much of the limit is used, and ends when it is no longer.
 const FULL_RATIO: f64 = 0.95;
 
@@ -38,8 +41,10 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     in_steps(run, "figure_snapshots", || store.prune_snapshots(raw, STEP)).await?;
     in_steps(run, "figure_minutes", || store.prune_figure_minutes(minutes, STEP)).await?;
     in_steps(run, "figure_hours", || store.prune_figure_hours(hours, STEP)).await?;
+    store.mark_silent_series(now).await?;
+    in_steps(run, "series", || store.prune_series(now.minus(SILENCE), STEP)).await?;
     in_steps(run, "deliveries", || store.prune_deliveries(minutes, STEP)).await?;
-    in_steps(run, "group_events", || store.prune_group_events(minutes, STEP)).await?;
+    in_steps(run, "group_events", || store.prune_group_events(now.minus(kept.hours.min(MARKED)), STEP)).await?;
     in_steps(run, "search_blocks", || store.compact_search_blocks(STEP)).await?;
     store.prune_sessions(now.minus(kept.session_absolute), now.minus(kept.session_idle)).await?;
     Ok(())

@@ -10,7 +10,7 @@ use super::dead_letter::{UnknownWord, words};
 
 pub use ids::{NotAnId, SpanId, TraceId};
 pub use messaging::{LinkCoordinates, Messaging, Operation};
-pub use value::{Attributes, Value, attribute};
+pub use value::{Attribute, Attributes, Value, attribute};
 
 mod ids;
 mod messaging;
@@ -46,6 +46,9 @@ words! {
         Error = "error" / 2,
     }
 }
+
+/// Spans on their way. They are large, and sorted, divided and handed on: each has a place of its own.
+pub type Spans = Vec<Box<Span>>;
 
 /// One span.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +86,7 @@ pub struct Span {
     /// The last event `exception`.
     pub exception: Option<SpanException>,
     /// Attributes as sent, in their order.
-    pub attributes: Vec<(String, Value)>,
+    pub attributes: Vec<Attribute>,
     /// Attributes of the sending process, shared by its spans.
     pub resource: Attributes,
     /// Events in their order.
@@ -115,7 +118,7 @@ pub struct SpanEvent {
     /// Name.
     pub name: String,
     /// Attributes as sent.
-    pub attributes: Vec<(String, Value)>,
+    pub attributes: Vec<Attribute>,
 }
 
 /// A tie to another span, often of another trace.
@@ -126,7 +129,7 @@ pub struct SpanLink {
     /// The other span.
     pub span_id: SpanId,
     /// Attributes as sent.
-    pub attributes: Vec<(String, Value)>,
+    pub attributes: Vec<Attribute>,
     /// Which message the link is about, where the link says so.
     pub coordinates: LinkCoordinates,
 }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use foldhash::fast::RandomState;
 
-use crate::model::span::{LinkCoordinates, Messaging, Operation, SpanKind, Value};
+use crate::model::span::{Attribute, LinkCoordinates, Messaging, Operation, SpanKind, Value};
 
 mod table;
 mod values;
@@ -40,11 +40,11 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn of(attributes: &'a [(String, Value)]) -> Self {
+    pub(super) fn of(attributes: &'a [Attribute]) -> Self {
         let mut known = Self { found: [None; Field::COUNT], kafka: false };
         for (name, value) in attributes {
             let may_be_known = name.bytes().next().is_some_and(|byte| FIRST[usize::from(byte)]);
-            let Some(&(field, rank)) = may_be_known.then(|| INDEX.get(name.as_str())).flatten() else { continue };
+            let Some(&(field, rank)) = may_be_known.then(|| INDEX.get(&**name)).flatten() else { continue };
             if !has_value(field, value) {
                 continue;
             }

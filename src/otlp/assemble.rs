@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::aliases::Known;
 use crate::model::span::{
-    Attributes, Dropped, Span, SpanEvent, SpanException, SpanId, SpanKind, SpanLink, SpanStatus, TraceId, Value, attribute,
+    Attribute, Attributes, Dropped, Span, SpanEvent, SpanException, SpanId, SpanKind, SpanLink, SpanStatus, Spans, TraceId, Value,
+    attribute,
 };
 
 /// Spans that arrived together, and why others with them were not taken.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Spans,
     rejected: BTreeMap<Flaw, u64>,
 }
 
@@ -43,7 +44,7 @@ impl Flaw {
 impl Batch {
     pub(super) fn take(&mut self, span: Result<Span, Flaw>) {
         match span {
-            Ok(span) => self.spans.push(span),
+            Ok(span) => self.spans.push(Box::new(span)),
             Err(flaw) => *self.rejected.entry(flaw).or_default() += 1,
         }
     }
@@ -75,7 +76,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(attributes: Vec<(String, Value)>) -> Self {
+    pub(super) fn new(attributes: Vec<Attribute>) -> Self {
         let text = |name| attribute(&attributes, name).and_then(Value::as_str).filter(|text| !text.is_empty());
         Self {
             // What SDKs write themselves when nobody named the service.
@@ -126,7 +127,7 @@ pub(super) struct RawSpan {
     pub(super) kind: i64,
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) attributes: Vec<(String, Value)>,
+    pub(super) attributes: Vec<Attribute>,
     pub(super) events: Vec<RawEvent>,
     pub(super) links: Vec<RawLink>,
     pub(super) dropped: Dropped,
@@ -139,7 +140,7 @@ pub(super) struct RawSpan {
 pub(super) struct RawEvent {
     pub(super) at: u64,
     pub(super) name: String,
-    pub(super) attributes: Vec<(String, Value)>,
+    pub(super) attributes: Vec<Attribute>,
 }
 
 /// A link as an encoding held it.
@@ -147,7 +148,7 @@ pub(super) struct RawEvent {
 pub(super) struct RawLink {
     pub(super) trace_id: RawId,
     pub(super) span_id: RawId,
-    pub(super) attributes: Vec<(String, Value)>,
+    pub(super) attributes: Vec<Attribute>,
 }
 
 impl RawSpan {

@@ -10,7 +10,7 @@ use super::{Intake, Kept, Refused};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::failpoint;
 use crate::model::Timestamp;
-use crate::model::span::Span;
+use crate::model::span::Spans;
 use crate::store::spans::EncodedSpans;
 use crate::store::{Store, StoreError};
 
@@ -24,7 +24,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One request's spans and where its answer goes.
-type Request = (Vec<Span>, oneshot::Sender<Result<(), Refused>>);
+type Request = (Spans, oneshot::Sender<Result<(), Refused>>);
 
 /// Hands spans to the writer.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl StoreIntake {
 }
 
 impl Intake for StoreIntake {
-    fn keep(&self, spans: Vec<Span>) -> BoxFuture<'_, Result<Kept, Refused>> {
+    fn keep(&self, spans: Spans) -> BoxFuture<'_, Result<Kept, Refused>> {
         async move {
             let (answer, answered) = oneshot::channel();
             match self.requests.send_timeout((spans, answer), PATIENCE).await {
@@ -92,7 +92,7 @@ async fn write_all(store: &Store, mut waiting: mpsc::Receiver<Request>) {
     }
 }
 
-async fn write(store: &Store, spans: Vec<Span>) -> Result<(), Refused> {
+async fn write(store: &Store, spans: Spans) -> Result<(), Refused> {
     failpoint::pass("spans.received");
     let encoded = tokio::task::spawn_blocking(move || EncodedSpans::new(spans)).await;
     let encoded = encoded.unwrap_or_else(|error| Err(StoreError::Broken(format!("packing spans: {error}"))));

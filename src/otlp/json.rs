@@ -9,7 +9,7 @@ use serde::de::MapAccess;
 
 use super::Undecodable;
 use super::assemble::{Batch, Flaw, Process, RawEvent, RawLink, RawSpan};
-use crate::model::span::Value;
+use crate::model::span::{Attribute, Value};
 use object::{Message, Object, objects, read};
 use scalars::{Base64, Double, Enumeration, Hex, Signed, Text, Unsigned};
 
@@ -60,7 +60,7 @@ struct ResourceSpans {
 
 #[derive(Debug, Default)]
 struct Resource {
-    attributes: Vec<(String, Value)>,
+    attributes: Vec<Attribute>,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +105,7 @@ struct Array {
 /// `KeyValueList`.
 #[derive(Debug, Default)]
 struct Pairs {
-    values: Vec<(String, Value)>,
+    values: Vec<Attribute>,
 }
 
 impl Message for Request {
@@ -272,9 +272,9 @@ impl Message for Pairs {
     }
 }
 
-fn attributes<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Vec<(String, Value)>, A::Error> {
+fn attributes<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Vec<Attribute>, A::Error> {
     let pairs: Vec<KeyValue> = objects(map)?;
-    Ok(pairs.into_iter().map(|pair| (pair.key, pair.value.0)).collect())
+    Ok(pairs.into_iter().map(|pair| (pair.key.into(), pair.value.0)).collect())
 }
 
 fn list(array: Array) -> Value {
@@ -287,7 +287,7 @@ fn small(number: Unsigned) -> u32 {
 
 /// The parser stops at 128 levels of JSON, a little deeper than our values may be.
 fn is_too_deep(span: &RawSpan) -> bool {
-    let all = |attributes: &[(String, Value)]| attributes.iter().any(|(_, value)| is_deeper(value, Value::MAX_DEPTH));
+    let all = |attributes: &[Attribute]| attributes.iter().any(|(_, value)| is_deeper(value, Value::MAX_DEPTH));
     all(&span.attributes) || span.events.iter().any(|event| all(&event.attributes)) || span.links.iter().any(|link| all(&link.attributes))
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::Undecodable;
 use super::assemble::{Batch, Flaw, Process, RawEvent, RawId, RawLink, RawSpan};
-use crate::model::span::Value;
+use crate::model::span::{Attribute, Value};
+use names::Names;
 use wire::{Damaged, Field, Fields};
 
+mod names;
 mod wire;
 
 /// How many attributes, events, links and values a request may hold; a span counts as eight. The largest ordinary request of
@@ -30,7 +32,7 @@ impl From<Damaged> for Stop {
 
 /// The spans of an `ExportTraceServiceRequest`, which is also `TracesData`.
 pub(super) fn decode(bytes: &[u8]) -> Result<Batch, Undecodable> {
-    let mut reading = Reading { left: MOST_PARTS, batch: Batch::default() };
+    let mut reading = Reading { left: MOST_PARTS, names: Names::default(), batch: Batch::default() };
     match reading.request(bytes) {
         Ok(()) => Ok(reading.batch),
         Err(Stop::TooMany) => Err(Undecodable::TooMany),
@@ -41,6 +43,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Batch, Undecodable> {
 
 struct Reading {
     left: usize,
+    names: Names,
     batch: Batch,
 }
 
@@ -71,7 +74,7 @@ impl Reading {
         Ok(())
     }
 
-    fn resource(&mut self, bytes: &[u8], attributes: &mut Vec<(String, Value)>) -> Result<(), Stop> {
+    fn resource(&mut self, bytes: &[u8], attributes: &mut Vec<Attribute>) -> Result<(), Stop> {
         for field in Fields(bytes) {
             if let (1, Field::Bytes(attribute)) = field? {
                 attributes.push(self.attribute(attribute, 0)?);
@@ -155,17 +158,17 @@ impl Reading {
         Ok(link)
     }
 
-    fn attribute(&mut self, bytes: &[u8], depth: usize) -> Result<(String, Value), Stop> {
+    fn attribute(&mut self, bytes: &[u8], depth: usize) -> Result<Attribute, Stop> {
         self.spend(1)?;
-        let (mut key, mut value) = (String::new(), Value::Empty);
+        let (mut name, mut value): (&[u8], Value) = (&[], Value::Empty);
         for field in Fields(bytes) {
             match field? {
-                (1, Field::Bytes(name)) => key = text(name),
+                (1, Field::Bytes(sent)) => name = sent,
                 (2, Field::Bytes(sent)) => value = self.value(sent, depth)?,
                 _ => {}
             }
         }
-        Ok((key, value))
+        Ok((self.names.of(name), value))
     }
 
     fn value(&mut self, bytes: &[u8], depth: usize) -> Result<Value, Stop> {
@@ -197,7 +200,7 @@ impl Reading {
         Ok(values)
     }
 
-    fn map(&mut self, bytes: &[u8], depth: usize) -> Result<Vec<(String, Value)>, Stop> {
+    fn map(&mut self, bytes: &[u8], depth: usize) -> Result<Vec<Attribute>, Stop> {
         not_too_deep(depth)?;
         let mut values = Vec::new();
         for field in Fields(bytes) {
@@ -240,7 +243,8 @@ fn not_too_deep(depth: usize) -> Result<(), Stop> {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    // Nearly always text, and then it is not looked through in pieces.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
 }
 
 fn small(count: u64) -> u32 {

@@ -14,7 +14,7 @@ use crate::bus::{BatchLimits, Bus, BusError, ReadBatch, Reader, ReaderEvent};
 use crate::config::bus::{OtlpEncoding, OtlpTopic};
 use crate::lifecycle::Lifecycle;
 use crate::model::names::TopicPartition;
-use crate::model::span::Span;
+use crate::model::span::Spans;
 use crate::model::{Record, TopicName};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -269,7 +269,7 @@ impl Reading<'_> {
 /// What records held.
 #[derive(Debug, Default)]
 struct Decoded {
-    spans: Vec<Span>,
+    spans: Spans,
     records: u64,
     undecodable: u64,
     rejected: u64,

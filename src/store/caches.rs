@@ -7,13 +7,15 @@ use std::sync::{Mutex, PoisonError};
 
 use super::consumer_groups::LivingGroups;
 use super::figures::directory::Directory;
+use super::figures::ended::SeriesIds;
 use super::figures::hot::Hot;
+use super::figures::merged::MergedKey;
 use super::figures::rolled::{Steps, StepsKey};
 use super::figures::totals::{TotalsKey, TotalsOf};
 use super::spans::fresh::FreshChunks;
 use super::spans::hot::{HotChunk, Links};
+use super::spans::keys::Runs;
 use crate::model::BusId;
-use crate::model::figure::SeriesKey;
 
 /// Hash of a facet's combination or of a stack trace's frames.
 pub(super) type Key = [u8; 16];
@@ -53,7 +55,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
 pub(super) struct Cache<K, V>(Mutex<Recent<K, V>>);
 
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
-    fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self(Mutex::new(Recent::new(capacity)))
     }
 
@@ -94,12 +96,14 @@ pub(super) struct Caches {
     pub(super) frames: Cache<i64, std::sync::Arc<[u8]>>,
     /// What was written a moment ago and is to be counted.
     pub(super) fresh_chunks: FreshChunks,
+    /// Where keys of spans are written.
+    pub(super) span_runs: Mutex<Runs>,
     /// What hot chunks of spans hold for searches, by chunk.
     pub(super) hot_spans: Cache<i64, std::sync::Arc<HotChunk>>,
     /// Links of such chunks.
     pub(super) span_links: Cache<i64, Links>,
-    /// Series of figures; their rows are never removed.
-    pub(super) series: Cache<SeriesKey, i64>,
+    /// Series of figures.
+    pub(super) series: SeriesIds,
     /// All series by figure.
     pub(super) directory: Directory,
     /// What is not rolled up yet.
@@ -108,6 +112,8 @@ pub(super) struct Caches {
     pub(super) totals: Cache<TotalsKey, TotalsOf>,
     /// Steps of series in rolled up hours.
     pub(super) rolled_steps: Cache<StepsKey, Steps>,
+    /// The same of many series in one.
+    pub(super) merged_steps: Cache<MergedKey, Steps>,
     /// Living consumer groups by bus.
     pub(super) consumer_groups: Cache<BusId, LivingGroups>,
 }
@@ -121,13 +127,15 @@ impl Caches {
             partitions: Cache::new(16_384),
             frames: Cache::new(128),
             fresh_chunks: FreshChunks::default(),
+            span_runs: Mutex::default(),
             hot_spans: Cache::new(16),
             span_links: Cache::new(128),
-            series: Cache::new(65_536),
+            series: SeriesIds::new(65_536),
             directory: Directory::default(),
             hot: Hot::default(),
             totals: Cache::new(32),
             rolled_steps: Cache::new(2_048),
+            merged_steps: Cache::new(32),
             consumer_groups: Cache::new(16),
         }
     }

@@ -14,9 +14,11 @@ use crate::model::figure::{Labels, SeriesKey};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 
 pub(super) mod directory;
+pub mod ended;
 pub(super) mod hot;
 pub mod late;
 pub mod letters;
+pub mod merged;
 pub mod newest;
 pub mod read;
 pub mod recent;
@@ -25,10 +27,12 @@ pub mod rollup;
 pub mod totals;
 
 statements! {
+    const FIND_SERIES = "select id from series where figure = $1 and bus = $2 and topic = $3 and consumer_group = $4 and service = $5 \
+        and operation = $6 and fingerprint = $7 and status = $8 and silent_since is null";
     const ADD_SERIES = "insert into series (figure, bus, topic, consumer_group, service, operation, fingerprint, status) \
         values ($1, $2, $3, $4, $5, $6, $7, $8) \
         on conflict (figure, bus, topic, consumer_group, service, operation, fingerprint, status) \
-        do update set figure = excluded.figure returning id";
+        do update set silent_since = null returning id";
     const SOURCE = "select taken_at, state from figure_sources where source = $1";
     const BEGIN = "insert into figure_sources (source, taken_at, state) values ($1, $2, $3) on conflict (source) do nothing";
     const MOVE_ON = "update figure_sources set taken_at = $3, state = $4 where source = $1 and taken_at = $2";
@@ -61,6 +65,21 @@ pub struct NewFrame<'a> {
     pub state: Option<Vec<u8>>,
     /// Whether `state` is also kept as a snapshot.
     pub snapshot: bool,
+}
+
+/// Binds what a series is told by.
+macro_rules! with_labels {
+    ($query:expr, $key:expr) => {
+        $query
+            .bind(i32::from($key.figure.code()))
+            .bind(label($key.labels.bus.as_ref().map(BusId::as_str)))
+            .bind(label($key.labels.topic.as_ref().map(TopicName::as_str)))
+            .bind(label($key.labels.consumer_group.as_ref().map(GroupName::as_str)))
+            .bind(label($key.labels.service.as_deref()))
+            .bind(label($key.labels.operation.as_deref()))
+            .bind(label($key.labels.fingerprint.as_deref()))
+            .bind(label($key.labels.status.as_deref()))
+    };
 }
 
 impl Store {
@@ -127,22 +146,16 @@ impl Store {
         if let Some(id) = self.inner.caches.series.get(key) {
             return Ok(id);
         }
-        let labels = &key.labels;
-        let added: Option<(i64,)> = returned!(
-            self,
-            sqlx::query_as(ADD_SERIES)
-                .bind(i32::from(key.figure.code()))
-                .bind(label(labels.bus.as_ref().map(BusId::as_str)))
-                .bind(label(labels.topic.as_ref().map(TopicName::as_str)))
-                .bind(label(labels.consumer_group.as_ref().map(GroupName::as_str)))
-                .bind(label(labels.service.as_deref()))
-                .bind(label(labels.operation.as_deref()))
-                .bind(label(labels.fingerprint.as_deref()))
-                .bind(label(labels.status.as_deref()))
-        )?;
-        let (id,) = added.ok_or_else(|| contradiction("series without an id"))?;
-        self.inner.caches.series.extend([(key.clone(), id)]);
-        self.inner.caches.directory.grown();
+        // Mostly there, and reading takes nobody's turn to write.
+        let found: Option<(i64,)> = read!(self, |pool| with_labels!(sqlx::query_as(FIND_SERIES), key).fetch_optional(pool).await?)?;
+        let (id,) = if let Some(found) = found {
+            found
+        } else {
+            let added: Option<(i64,)> = returned!(self, with_labels!(sqlx::query_as(ADD_SERIES), key))?;
+            self.inner.caches.directory.changed();
+            added.ok_or_else(|| contradiction("series without an id"))?
+        };
+        self.inner.caches.series.insert(key.clone(), id);
         Ok(id)
     }
 }

@@ -1,13 +1,18 @@
 //! Spans: as they came, in compressed chunks for a short time; by name, place and link for those who search; and whole traces for
 //! longer when there is a reason ([`keep`]).
 //!
-//! A chunk's id counts commits over all instances, so that whoever works through chunks by id misses none ([`Store::list_span_chunks`]).
+//! A chunk's id counts commits over all instances, so that whoever works through chunks by id misses none ([`Store::list_span_outlines`]).
+
+use std::sync::{Mutex, PoisonError};
+
+use fresh::Outline;
+use keys::Runs;
 
 use super::indexing::id_list;
 use super::{Store, StoreError};
 use crate::lifecycle::failpoint;
 use crate::model::Timestamp;
-use crate::model::span::{Span, wire};
+use crate::model::span::{Span, Spans, wire};
 use crate::model::trace::{NotedSpan, TraceLink, duration_us};
 
 pub(in crate::store) mod fresh;
@@ -43,7 +48,7 @@ const MOST_BYTES: usize = 512 * 1024 * 1024;
 pub struct EncodedSpans {
     chunks: Vec<EncodedChunk>,
     /// What is counted of each chunk's spans.
-    outlines: Vec<Vec<Span>>,
+    outlines: Vec<Outline>,
 }
 
 #[derive(Debug)]
@@ -75,19 +80,21 @@ pub struct SpanChunk {
     /// When it was written.
     pub received_at: Timestamp,
     /// Its spans.
-    pub spans: Vec<Span>,
+    pub spans: Spans,
 }
 
 impl EncodedSpans {
     /// Groups spans by trace, packs them, and notes what is searched for. Busy for some microseconds a span: not for an async thread.
-    pub fn new(mut spans: Vec<Span>) -> Result<Self, StoreError> {
-        // Cached: a span is too large to be moved with every step of a sort.
+    pub fn new(mut spans: Spans) -> Result<Self, StoreError> {
+        // Cached: the ids lie far from each other.
         spans.sort_by_cached_key(|span| span.trace_id);
         let mut chunks = Vec::with_capacity(spans.len().div_ceil(CHUNK));
+        let mut sizes = Vec::with_capacity(chunks.capacity());
         let mut raw = Vec::new();
         for some in spans.chunks(CHUNK) {
             raw.clear();
             wire::encode(some, &mut raw);
+            sizes.push(raw.len());
             chunks.push(EncodedChunk {
                 spans: i32::try_from(some.len()).unwrap_or(i32::MAX),
                 bytes: pack(&raw)?,
@@ -96,7 +103,7 @@ impl EncodedSpans {
                 noted: Noted::of(some),
             });
         }
-        Ok(Self { chunks, outlines: outlines_of(spans) })
+        Ok(Self { chunks, outlines: outlines_of(spans, sizes) })
     }
 
     /// How many spans.
@@ -113,7 +120,7 @@ impl EncodedSpans {
 }
 
 impl Noted {
-    fn of(spans: &[Span]) -> Self {
+    fn of(spans: &[Box<Span>]) -> Self {
         let mut noted = Self { count: 0, oldest_start: i64::MAX, newest_start: i64::MIN, longest_us: 0, failed: false };
         for span in spans.iter().filter(|span| NotedSpan::is_of(span)) {
             let started_at = span.started_at().as_millis();
@@ -127,16 +134,16 @@ impl Noted {
     }
 }
 
-/// Outlines by chunk.
-fn outlines_of(spans: Vec<Span>) -> Vec<Vec<Span>> {
+/// Outlines by chunk, of which these are the sizes.
+fn outlines_of(spans: Spans, sizes: Vec<usize>) -> Vec<Outline> {
     let mut spans = spans.into_iter().map(|mut span| {
         span.reduce_to_outline();
         span
     });
-    std::iter::from_fn(|| Some(spans.by_ref().take(CHUNK).collect::<Vec<_>>()).filter(|chunk| !chunk.is_empty())).collect()
+    sizes.into_iter().map(|bytes| Outline { spans: spans.by_ref().take(CHUNK).collect(), bytes }).collect()
 }
 
-fn links_of(spans: &[Span]) -> impl Iterator<Item = TraceLink> {
+fn links_of(spans: &[Box<Span>]) -> impl Iterator<Item = TraceLink> {
     spans.iter().flat_map(|span| {
         let from = (span.trace_id, span.span_id);
         span.links.iter().map(move |link| TraceLink { from, to: (link.trace_id, link.span_id) })
@@ -150,10 +157,10 @@ fn pack(raw: &[u8]) -> Result<Vec<u8>, StoreError> {
         .map_err(|error| StoreError::Broken(format!("compressor: {error}")))
 }
 
-type Decode = fn(&[u8]) -> Result<Vec<Span>, wire::DamagedSpans>;
+type Decode = fn(&[u8]) -> Result<Spans, wire::DamagedSpans>;
 
 /// The spans of [`pack`]ed bytes.
-fn unpack_with(bytes: &[u8], decode: Decode) -> Result<Vec<Span>, StoreError> {
+fn unpack_with(bytes: &[u8], decode: Decode) -> Result<Spans, StoreError> {
     let damaged = || StoreError::Broken("stored spans are damaged".to_owned());
     let (length, packed) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= MOST_BYTES).ok_or_else(damaged)?;
@@ -188,7 +195,7 @@ impl Store {
         }
         self.check_fullness().await?;
         let outlines = std::mem::take(&mut spans.outlines);
-        let first = write_on!(self, add(spans, now));
+        let first = write_on!(self, add(spans, &self.inner.caches.span_runs, now));
         failpoint::pass("spans.after_commit");
         self.inner.caches.fresh_chunks.add(first, outlines);
         Ok(())
@@ -197,6 +204,7 @@ impl Store {
     /// The next chunks after one, in the order of their commits, at most `limit`: without any attributes, for those who count. What this
     /// process has just written is not read again.
     pub async fn list_span_outlines(&self, after: i64, limit: u32) -> Result<Vec<SpanChunk>, StoreError> {
+        self.inner.caches.fresh_chunks.ask();
         let next: Vec<(i64, i64)> = read!(self, |pool| sqlx::query_as(NEXT).bind(after).bind(i64::from(limit)).fetch_all(pool).await?)?;
         let (mut chunks, mut missing) = (Vec::with_capacity(next.len()), Vec::new());
         for (id, received_at) in next {
@@ -225,7 +233,7 @@ impl Store {
 }
 
 engines! {
-    pub(in crate::store) async fn add(tx: &mut Connection, spans: EncodedSpans, now: Timestamp) -> Result<i64, StoreError> {
+    pub(in crate::store) async fn add(tx: &mut Connection, spans: EncodedSpans, runs: &Mutex<Runs>, now: Timestamp) -> Result<i64, StoreError> {
         let count = i64::try_from(spans.chunks.len()).unwrap_or(i64::MAX);
         // The row stays locked until the commit: ids are in the order of commits.
         let (last,): (i64,) = sqlx::query_as(TICK).bind(count).fetch_one(&mut *tx).await?;
@@ -245,7 +253,8 @@ engines! {
                 .bind(chunk.bytes)
                 .execute(&mut *tx)
                 .await?;
-            sqlx::query(keys::ADD).bind(keys::bucket(id)).bind(id).bind(id_list(&chunk.keys)).execute(&mut *tx).await?;
+            let bucket = runs.lock().unwrap_or_else(PoisonError::into_inner).bucket_of(id, u64::from(chunk.spans.unsigned_abs()));
+            sqlx::query(keys::ADD).bind(bucket).bind(id).bind(id_list(&chunk.keys)).execute(&mut *tx).await?;
         }
         failpoint::pass("spans.before_commit");
         Ok(first)

@@ -4,6 +4,7 @@
 //! Spans come in the order of chunks, whoever received them, so both halves of a message's way meet here; a half that is older than the
 //! window is looked up by the caller ([`Derivation::take_unknown`], [`Derivation::pair_with`]).
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::BuildHasher as _;
 
@@ -109,11 +110,11 @@ impl Derivation {
     }
 
     /// Takes the spans of a chunk that was received at `at`. Chunks come in the order of their ids.
-    pub fn take_chunk(&mut self, chunk: i64, spans: &[Span], at: Timestamp) {
+    pub fn take_chunk<S: Borrow<Span>>(&mut self, chunk: i64, spans: &[S], at: Timestamp) {
         self.seen.forget(at);
         self.window.forget(at);
         self.waiting.forget(at);
-        let fresh: Vec<&Span> = spans.iter().filter(|span| self.seen.is_new(span, at)).collect();
+        let fresh: Vec<&Span> = spans.iter().map(Borrow::borrow).filter(|span| self.seen.is_new(span, at)).collect();
         self.counts.spans += fresh.len() as u64;
         self.counts.repeated += (spans.len() - fresh.len()) as u64;
         for span in &fresh {

@@ -165,7 +165,8 @@ impl Figures {
                     #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
                     points.push((key(Figure::ConsumerGroupLagSeconds, of_topic()), Point::Level(millis as f64 / 1e3)));
                 }
-                if deleted > 0 {
+                // What an abandoned group does not read is nobody's loss.
+                if deleted > 0 && !group.standing.parked {
                     points.push((key(Figure::RecordsLost, of_topic()), level(deleted)));
                 }
                 if self.last.is_some() {

@@ -48,13 +48,13 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
-            proptest::collection::vec(("[a-c.]{0,3}", inner), 0..4).prop_map(Value::Map),
+            proptest::collection::vec(("[a-c.]{0,3}".prop_map(Arc::from), inner), 0..4).prop_map(Value::Map),
         ]
     })
 }
 
-fn attributes() -> impl Strategy<Value = Vec<(String, Value)>> {
-    proptest::collection::vec(("[a-e.]{0,4}", value()), 0..5)
+fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
+    proptest::collection::vec(("[a-e.]{0,4}".prop_map(Arc::from), value()), 0..5)
 }
 
 fn trace_id() -> impl Strategy<Value = TraceId> {

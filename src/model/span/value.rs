@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+/// A name, of which spans that came together often share one copy, and its value.
+pub type Attribute = (Arc<str>, Value);
+
 /// Attributes that many spans share.
-pub type Attributes = Arc<[(String, Value)]>;
+pub type Attributes = Arc<[Attribute]>;
 
 /// An attribute's value.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +26,7 @@ pub enum Value {
     /// Values of any kinds.
     List(Vec<Value>),
     /// Named values, in their order; a name may appear twice.
-    Map(Vec<(String, Value)>),
+    Map(Vec<Attribute>),
 }
 
 impl Value {
@@ -82,8 +85,8 @@ impl From<bool> for Value {
 
 /// The value of the first attribute of this name.
 #[must_use]
-pub fn attribute<'a>(attributes: &'a [(String, Value)], name: &str) -> Option<&'a Value> {
-    attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+pub fn attribute<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Value> {
+    attributes.iter().find(|(other, _)| &**other == name).map(|(_, value)| value)
 }
 
 /// A double that is a whole number of 53 bits, which every language can hold exactly.

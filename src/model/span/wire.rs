@@ -1,7 +1,9 @@
 //! Spans as bytes, for the store. A version, then spans one after the other; names that return are written once, and so are the
 //! attributes of a resource. Integers are LEB128, signed ones zig-zag. Decoding damaged bytes is an error, never a panic.
 
-use super::{Attributes as Resource, Span};
+use std::borrow::Borrow;
+
+use super::{Attributes as Resource, Span, Spans};
 
 mod read;
 mod spans;
@@ -17,31 +19,31 @@ const VERSION: u8 = 1;
 pub struct DamagedSpans;
 
 /// Appends the spans to `out`.
-pub fn encode(spans: &[Span], out: &mut Vec<u8>) {
+pub fn encode<S: Borrow<Span>>(spans: &[S], out: &mut Vec<u8>) {
     let mut writer = write::Writer::new(out);
     writer.byte(VERSION);
     writer.count(spans.len());
     for span in spans {
-        spans::write(&mut writer, span);
+        spans::write(&mut writer, span.borrow());
     }
 }
 
 /// Reads what [`encode()`] wrote, and nothing after it.
-pub fn decode(bytes: &[u8]) -> Result<Vec<Span>, DamagedSpans> {
+pub fn decode(bytes: &[u8]) -> Result<Spans, DamagedSpans> {
     decode_with(read::Reader::new(bytes))
 }
 
 /// The same without what nobody counts or searches by, which is most of the work: attributes of spans, processes and links, events, ids of
 /// messages and conversations, and the broker.
-pub fn decode_outline(bytes: &[u8]) -> Result<Vec<Span>, DamagedSpans> {
+pub fn decode_outline(bytes: &[u8]) -> Result<Spans, DamagedSpans> {
     decode_with(read::Reader::of_outline(bytes))
 }
 
-fn decode_with(mut reader: read::Reader<'_>) -> Result<Vec<Span>, DamagedSpans> {
+fn decode_with(mut reader: read::Reader<'_>) -> Result<Spans, DamagedSpans> {
     if reader.byte()? != VERSION {
         return Err(DamagedSpans);
     }
-    let spans = reader.many(spans::read)?;
+    let spans = reader.many(|reader| spans::read(reader).map(Box::new))?;
     reader.end()?;
     Ok(spans)
 }

@@ -12,7 +12,7 @@ fn text(text: &str) -> Value {
 }
 
 fn read(name: &str, kind: SpanKind, attributes: Attributes) -> Option<Messaging> {
-    let attributes: Vec<(String, Value)> = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let attributes: Vec<Attribute> = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
     Known::of(&attributes).messaging(name, kind)
 }
 
@@ -367,8 +367,7 @@ fn what_makes_no_sense_is_missing() {
 
 #[test]
 fn a_link_tells_which_message_it_is_about() {
-    let attributes =
-        |pairs: Attributes| -> Vec<(String, Value)> { pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect() };
+    let attributes = |pairs: Attributes| -> Vec<Attribute> { pairs.iter().map(|(name, value)| ((*name).into(), value.clone())).collect() };
     let java = attributes(&[
         ("messaging.destination.name", text("orders")),
         ("messaging.destination.partition.id", text("1")),

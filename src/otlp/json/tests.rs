@@ -14,7 +14,7 @@ fn request(fields: &str) -> String {
 
 fn one(fields: &str) -> Span {
     let mut batch = decode(request(fields).as_bytes()).unwrap_or_else(|error| panic!("{fields}: {error:?}"));
-    batch.spans.pop().unwrap_or_else(|| panic!("{fields}: {:?}", batch.reasons()))
+    *batch.spans.pop().unwrap_or_else(|| panic!("{fields}: {:?}", batch.reasons()))
 }
 
 fn value(json: &str) -> Value {
@@ -110,7 +110,7 @@ fn values_in_every_form_of_proto3_json() {
     assert_eq!(value(r#"{"arrayValue":{"values":[{"intValue":1},{}]}}"#), Value::List(vec![Value::Int(1), Value::Empty]));
     assert_eq!(
         value(r#"{"kvlistValue":{"values":[{"key":"k","value":{"boolValue":true}}]}}"#),
-        Value::Map(vec![("k".to_owned(), Value::Bool(true))])
+        Value::Map(vec![("k".into(), Value::Bool(true))])
     );
     assert_eq!(value(r#"{"stringValue":null,"intValue":5}"#), Value::Int(5), "null is not there");
 }

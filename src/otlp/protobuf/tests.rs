@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::model::span::{Dropped, Span, SpanKind, SpanStatus, samples};
+use crate::model::span::{Attribute, Dropped, Span, SpanKind, SpanStatus, samples};
 
 fn key_value(name: &str, value: &Value) -> KeyValue {
     KeyValue { key: name.to_owned(), value: Some(sent_value(value)), ..KeyValue::default() }
@@ -28,7 +28,7 @@ fn sent_value(value: &Value) -> AnyValue {
     AnyValue { value }
 }
 
-fn attributes(attributes: &[(String, Value)]) -> Vec<KeyValue> {
+fn attributes(attributes: &[Attribute]) -> Vec<KeyValue> {
     attributes.iter().map(|(name, value)| key_value(name, value)).collect()
 }
 
@@ -73,7 +73,7 @@ fn sent(span: &Span) -> Sent {
     }
 }
 
-fn request(resource: &[(String, Value)], scope: &str, spans: Vec<Sent>) -> Vec<u8> {
+fn request(resource: &[Attribute], scope: &str, spans: Vec<Sent>) -> Vec<u8> {
     let scope = InstrumentationScope { name: scope.to_owned(), version: "1".to_owned(), ..InstrumentationScope::default() };
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
@@ -106,12 +106,12 @@ fn plain() -> Sent {
 
 fn one(span: Sent) -> Result<Span, String> {
     let mut batch = decode(&request(&[], "", vec![span])).expect("is a request");
-    batch.spans.pop().ok_or_else(|| batch.reasons().expect("says why"))
+    batch.spans.pop().map(|span| *span).ok_or_else(|| batch.reasons().expect("says why"))
 }
 
 #[test]
 fn a_batch_says_of_which_process_and_instrumentation_its_spans_are() {
-    let resource = [("service.name".to_owned(), Value::from("billing")), ("service.instance.id".to_owned(), Value::from("pod-1"))];
+    let resource = [("service.name".into(), Value::from("billing")), ("service.instance.id".into(), Value::from("pod-1"))];
     let batch = decode(&request(&resource, "kafka-clients", vec![plain(), plain()])).unwrap();
     for span in &batch.spans {
         assert_eq!((&*span.service, span.service_instance.as_deref(), &*span.scope), ("billing", Some("pod-1"), "kafka-clients"));
@@ -124,7 +124,7 @@ fn a_batch_says_of_which_process_and_instrumentation_its_spans_are() {
 #[test]
 fn a_resource_behind_its_spans_is_still_theirs() {
     let resource = ResourceSpans {
-        resource: Some(Resource { attributes: attributes(&[("service.name".to_owned(), Value::from("late"))]), ..Resource::default() }),
+        resource: Some(Resource { attributes: attributes(&[("service.name".into(), Value::from("late"))]), ..Resource::default() }),
         ..ResourceSpans::default()
     };
     let spans =
@@ -200,9 +200,9 @@ fn the_last_exception_counts() {
     let event = |class: &str, escaped: &Value| Event {
         name: "exception".to_owned(),
         attributes: attributes(&[
-            ("exception.type".to_owned(), Value::from(class)),
-            ("exception.message".to_owned(), Value::from("boom")),
-            ("exception.escaped".to_owned(), escaped.clone()),
+            ("exception.type".into(), Value::from(class)),
+            ("exception.message".into(), Value::from("boom")),
+            ("exception.escaped".into(), escaped.clone()),
         ]),
         ..Event::default()
     };

@@ -10,7 +10,7 @@ use crate::model::figure::{Figure, Labels};
 use crate::store::{Store, StoreError};
 
 statements! {
-    const EXTENT = "select count(*), coalesce(max(id), 0) from series";
+    const EXTENT = "select count(*), cast(coalesce(sum(id), 0) as bigint) from series";
     const ALL = "select id, bus, topic, consumer_group, service, operation, fingerprint, status, figure from series order by id";
 }
 
@@ -24,7 +24,7 @@ pub(in crate::store) type Known = Arc<Vec<(i64, Labels)>>;
 #[derive(Debug, Default)]
 pub(in crate::store) struct Directory {
     kept: tokio::sync::Mutex<Kept>,
-    /// We have added some ourselves.
+    /// We have added or removed some ourselves.
     outdated: AtomicBool,
 }
 
@@ -43,8 +43,8 @@ struct Row {
 }
 
 impl Directory {
-    /// A series was added by this process.
-    pub(in crate::store) fn grown(&self) {
+    /// A series was added or removed by this process.
+    pub(in crate::store) fn changed(&self) {
         self.outdated.store(true, Ordering::Release);
     }
 }

@@ -48,6 +48,11 @@ impl SeriesQuery {
         Timestamp::from_millis(self.from.as_millis() + i64::try_from(step).unwrap_or(0) * self.step_ms)
     }
 
+    /// Whether a series is one of those that are asked for.
+    pub(super) fn asks_for(&self, labels: &Labels) -> bool {
+        matches(&stored(&self.labels), labels)
+    }
+
     pub(super) fn step_at(&self, at: i64) -> Option<usize> {
         let from = self.from.as_millis();
         (at >= from && at < self.to.as_millis()).then(|| usize::try_from((at - from) / self.step_ms.max(1)).unwrap_or(0))
@@ -87,7 +92,7 @@ struct NamedRow {
 pub(super) type Sums = HashMap<i64, Vec<Option<Bucket>>>;
 
 /// Series, step, and a minute of it.
-type Newest = Vec<(i64, usize, Bucket)>;
+pub(super) type Newest = Vec<(i64, usize, Bucket)>;
 
 impl Store {
     /// Reads series of one figure; those without a sample in the range are left out.
@@ -126,7 +131,7 @@ impl Store {
     }
 
     /// Where minutes and hours end, and the minutes since then with their step; `None` where frames must be read.
-    async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(Rolled, Option<Newest>), StoreError> {
+    pub(super) async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(Rolled, Option<Newest>), StoreError> {
         let Some(kept) = self.hot().await? else { return Ok((self.rolled().await?, None)) };
         let mut newest = Vec::new();
         kept.collect(ids, query.from.as_millis().max(kept.rolled.end), query.to.as_millis(), |id, at, bucket| {

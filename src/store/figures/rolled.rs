@@ -20,11 +20,11 @@ statements! {
 }
 
 /// Drawings of pages have fewer steps; longer answers are not kept.
-const MOST_STEPS: usize = 120;
+pub(super) const MOST_STEPS: usize = 120;
 
-/// Series, beginning and end of its range, length of a step (milliseconds), and how far hours were rolled up.
+/// Series, beginning and end of what is rolled up of the range, length of a step (milliseconds), and how far hours were rolled up.
 pub(in crate::store) type StepsKey = (i64, i64, i64, i64, Rolled);
-/// A bucket per step; nothing at all where the range has no sample.
+/// A bucket for each step that begins before that end; nothing at all where there is no sample.
 pub(in crate::store) type Steps = Arc<[Option<Bucket>]>;
 
 impl Store {
@@ -38,12 +38,16 @@ impl Store {
         let cache = &self.inner.caches.rolled_steps;
         let key = |id: i64| (id, from, to, query.step_ms, rolled);
         let kept = query.steps() <= MOST_STEPS;
+        // Ranges that end later share these steps.
+        let length = usize::try_from((to - from + query.step_ms - 1) / query.step_ms.max(1)).unwrap_or(0).min(query.steps());
         let mut missing = Vec::new();
         for id in ids {
             match if kept { cache.get(&key(*id)) } else { None } {
                 Some(steps) if steps.is_empty() => {}
                 Some(steps) => {
-                    sums.insert(*id, steps.to_vec());
+                    let mut steps = steps.to_vec();
+                    steps.resize(query.steps(), None);
+                    sums.insert(*id, steps);
                 }
                 None => missing.push(*id),
             }
@@ -58,7 +62,7 @@ impl Store {
             self.add_minutes(query, &missing, from, to, &mut read).await?;
         }
         if kept {
-            let steps = missing.iter().map(|id| (*id, read.get(id).map_or(&[][..], Vec::as_slice)));
+            let steps = missing.iter().map(|id| (*id, read.get(id).map_or(&[][..], |steps| &steps[..length])));
             cache.extend(steps.filter(|(_, steps)| is_small(steps)).map(|(id, steps)| (key(id), Steps::from(steps))));
         }
         sums.extend(read);

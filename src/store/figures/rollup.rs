@@ -16,6 +16,8 @@ statements! {
     const COUNT = "select count(*) from figure_frames where taken_at >= $1 and taken_at < $2";
     const SET_MINUTES = "insert into figure_minutes (series_id, hour, buckets) values ($1, $2, $3) \
         on conflict (series_id, hour) do update set buckets = excluded.buckets";
+    /// Holds other instances off until the commit: a day's hours lie in one row, which is read, changed and written.
+    const TURN = "update figure_rollup set version = version where id = 1";
     const DAY = "select buckets from figure_hours where series_id = $1 and day = $2";
     const SET_HOURS = "insert into figure_hours (series_id, day, buckets) values ($1, $2, $3) \
         on conflict (series_id, day) do update set buckets = excluded.buckets";
@@ -132,6 +134,7 @@ impl Store {
         if gone > 0 {
             self.inner.caches.totals.clear();
             self.inner.caches.rolled_steps.clear();
+            self.inner.caches.merged_steps.clear();
         }
     }
 }
@@ -139,6 +142,7 @@ impl Store {
 engines! {
     /// Writes minutes and hours of some series; `false` when the hour has another number of frames than they were computed from.
     pub(in crate::store) async fn write(tx: &mut Connection, hour: &Hour, minutes: &[(i64, Buckets)]) -> Result<bool, StoreError> {
+        sqlx::query(TURN).execute(&mut *tx).await?;
         let (frames,): (i64,) = sqlx::query_as(COUNT).bind(hour.from()).bind(hour.to()).fetch_one(&mut *tx).await?;
         if usize::try_from(frames).ok() != Some(hour.frames.len()) {
             return Ok(false);

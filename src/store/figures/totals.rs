@@ -1,5 +1,5 @@
 //! A whole time of many series, one bucket each: which topics are the busiest, which groups had the most lag. Whole hours that are rolled
-//! up never change, so their sums are kept in memory until the next hour is.
+//! up never change, so their sums are kept in memory until the next roll-up.
 
 use std::collections::HashMap;
 use std::sync::Arc;

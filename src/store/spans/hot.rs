@@ -43,8 +43,8 @@ pub(in crate::store) struct HotChunk {
 pub(in crate::store) type Links = Arc<[TraceLink]>;
 
 impl HotChunk {
-    fn of(spans: &[Span]) -> Self {
-        Self { spans: spans.iter().filter_map(NotedSpan::of).collect(), links: links_of(spans).collect() }
+    fn of(spans: &[Box<Span>]) -> Self {
+        Self { spans: spans.iter().filter_map(|span| NotedSpan::of(span)).collect(), links: links_of(spans).collect() }
     }
 }
 

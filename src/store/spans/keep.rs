@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{ChunkRow, keys, links_of, pack, unpack_all, unpack_with};
 use crate::lifecycle::failpoint;
 use crate::model::Timestamp;
-use crate::model::span::{Span, TraceId, wire};
+use crate::model::span::{Spans, TraceId, wire};
 use crate::model::trace::{KeepReasons, NotedSpan, TraceLink};
 use crate::store::dialect::bulk::Bulk as _;
 use crate::store::indexing::text_list;
@@ -158,7 +158,7 @@ impl Store {
                 failpoint::pass("spans.expire");
                 tx.insert_noted_spans(id, outliving.noted).await?;
                 tx.insert_span_links(id, outliving.links).await?;
-                sqlx::query(keys::DROP_STALE).bind(keys::bucket(id)).bind(keys::STALE_STEP).execute(&mut *tx).await?;
+                sqlx::query(keys::DROP_STALE).bind(keys::stale_before(id)).bind(keys::STALE_STEP).execute(&mut *tx).await?;
                 if lost {
                     sqlx::query(LOSE).bind("hot").bind(i64::from(count)).bind(now.as_millis()).execute(&mut *tx).await?;
                 }
@@ -249,7 +249,7 @@ struct Outliving {
 impl Outliving {
     /// What a chunk's bytes hold of the wanted traces.
     fn of(bytes: &[u8], wanted: &HashSet<TraceId>) -> Result<Self, StoreError> {
-        let spans: Vec<Span> = unpack_with(bytes, wire::decode)?.into_iter().filter(|span| wanted.contains(&span.trace_id)).collect();
+        let spans: Spans = unpack_with(bytes, wire::decode)?.into_iter().filter(|span| wanted.contains(&span.trace_id)).collect();
         let mut packed = Vec::with_capacity(wanted.len());
         let mut raw = Vec::new();
         // A chunk's spans lie in the order of their traces.
@@ -258,6 +258,6 @@ impl Outliving {
             wire::encode(some, &mut raw);
             packed.push((some[0].trace_id, i32::try_from(some.len()).unwrap_or(i32::MAX), pack(&raw)?));
         }
-        Ok(Self { packed, noted: spans.iter().filter_map(NotedSpan::of).collect(), links: links_of(&spans).collect() })
+        Ok(Self { packed, noted: spans.iter().filter_map(|span| NotedSpan::of(span)).collect(), links: links_of(&spans).collect() })
     }
 }

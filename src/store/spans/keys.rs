@@ -2,7 +2,7 @@
 //! themselves, so that two of the same hash cost a look and nothing else.
 //!
 //! Rows of chunks that came after each other share a bucket, and new ones fall into the newest: the pages that a write touches stay few,
-//! however many spans are hot. A look goes through all buckets, of which there are one for each [`CHUNKS_OF_BUCKET`] chunks.
+//! however many spans are hot. A look goes through all buckets; [`Runs`] tells when the next one begins.
 
 use crate::model::span::{Span, TraceId};
 use crate::model::trace::noted_text;
@@ -13,8 +13,8 @@ statements! {
     /// Bound: bucket, chunk, its keys.
     const ADD = "insert into span_keys (bucket, key, chunk_id) select cast($1 as bigint), cast(value as bigint), cast($2 as bigint) \
         from json_each(cast($3 as text))";
-    const CHUNKS = "with recursive buckets(n) as (select min(bucket) from span_keys union all \
-        select (select min(k.bucket) from span_keys k where k.bucket > b.n) from buckets b where b.n is not null) \
+    const CHUNKS = "with recursive buckets(n) as (select min(bucket) from span_keys where bucket <= $2 union all \
+        select (select min(k.bucket) from span_keys k where k.bucket > b.n and k.bucket <= $2) from buckets b where b.n is not null) \
         select distinct c.id from buckets b cross join (select cast(value as bigint) as key from json_each(cast($1 as text))) w \
         cross join span_keys k cross join span_chunks c where k.bucket = b.n and k.key = w.key and k.chunk_id <= $2 and c.id = k.chunk_id \
         order by c.id desc limit $3";
@@ -23,7 +23,9 @@ statements! {
         (select key from span_keys where bucket = (select min(bucket) from span_keys) order by key limit 1 offset $2), 9223372036854775807)";
 }
 
-/// Chunks whose keys lie together: some megabytes, which the engine's cache holds.
+/// A bucket ends with this many spans: a megabyte, in which a write finds its place fast.
+const SPANS_OF_BUCKET: u64 = 65_536;
+/// Or when chunks have come so far from its first one: where few spans come, chunks are small.
 const CHUNKS_OF_BUCKET: i64 = 256;
 /// Chunks that one look finds at most, the newest, and so many more for each thing that is wanted: a trace of more is shown in part.
 const MOST_CHUNKS: i64 = 200;
@@ -31,9 +33,27 @@ const MORE_CHUNKS: i64 = 20;
 /// Keys of chunks that are gone, removed with each chunk that goes: more than a chunk has.
 pub(super) const STALE_STEP: i64 = 8_192;
 
-/// Which bucket a chunk's keys are in.
-pub(super) const fn bucket(chunk: i64) -> i64 {
-    chunk.div_euclid(CHUNKS_OF_BUCKET)
+/// Which buckets a process writes into. A bucket's number is the id of its first chunk, so that instances have buckets of their own.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Runs {
+    bucket: i64,
+    spans: u64,
+}
+
+impl Runs {
+    /// The bucket of the next chunk.
+    pub(super) const fn bucket_of(&mut self, chunk: i64, spans: u64) -> i64 {
+        if self.spans == 0 || self.spans >= SPANS_OF_BUCKET || chunk < self.bucket || chunk - self.bucket >= CHUNKS_OF_BUCKET {
+            *self = Self { bucket: chunk, spans: 0 };
+        }
+        self.spans += spans;
+        self.bucket
+    }
+}
+
+/// Buckets before this one hold no chunk that is still there when `chunk` is the oldest.
+pub(super) const fn stale_before(chunk: i64) -> i64 {
+    chunk - CHUNKS_OF_BUCKET
 }
 
 /// By what chunks are found.
@@ -71,7 +91,7 @@ impl Wanted<'_> {
 }
 
 /// Keys of a chunk, each once, ascending: the order in which they are written costs least. `spans` lie in the order of their traces.
-pub(super) fn keys_of(spans: &[Span]) -> Vec<i64> {
+pub(super) fn keys_of(spans: &[Box<Span>]) -> Vec<i64> {
     let traces = spans.chunk_by(|one, other| one.trace_id == other.trace_id).map(|some| Wanted::Trace(some[0].trace_id).key());
     let links = spans.iter().flat_map(|span| span.links.iter()).map(|link| Wanted::LinkedTo(link.trace_id).key());
     let records = spans.iter().filter_map(|span| {
@@ -115,5 +135,15 @@ mod tests {
         assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), 4);
         // Stores that were written yesterday are read today.
         assert_eq!(keys[0], -5_316_122_176_348_533_089);
+    }
+
+    #[test]
+    fn a_bucket_ends_when_it_is_full_or_reaches_too_far() {
+        let mut runs = Runs::default();
+        assert_eq!([1, 2, 9, 10].map(|chunk| runs.bucket_of(chunk, 16_384)), [1, 1, 1, 1]);
+        assert_eq!(runs.bucket_of(18, 10), 18, "full");
+        assert_eq!([19, 273, 274].map(|chunk| runs.bucket_of(chunk, 1)), [18, 18, 274]);
+        // A commit that failed has taken an id that is given again.
+        assert_eq!(runs.bucket_of(200, 1), 200);
     }
 }

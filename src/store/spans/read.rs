@@ -105,8 +105,8 @@ impl Store {
         rows.extend(kept);
         let mut seen = HashSet::new();
         let chunks = unpack_all(rows, whole).await?;
-        let mut spans: Vec<Span> =
-            chunks.into_iter().flat_map(|chunk| chunk.spans).filter(|span| span.trace_id == trace && seen.insert(span.span_id)).collect();
+        let of_trace = chunks.into_iter().flat_map(|chunk| chunk.spans).filter(|span| span.trace_id == trace && seen.insert(span.span_id));
+        let mut spans: Vec<Span> = of_trace.map(|span| *span).collect();
         spans.sort_by_key(|span| (span.start, span.end, span.span_id));
         let keep: Option<(i32, i64)> = read!(self, |pool| sqlx::query_as(KEEP_OF_TRACE).bind(id).fetch_optional(pool).await?)?;
         let (links_from, links_to) = self.list_links_of_trace(trace).await?.into_iter().partition(|link| link.from.0 == trace);

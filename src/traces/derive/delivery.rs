@@ -81,6 +81,14 @@ impl Delivery {
         self.place.as_ref().map(|(topic, partition, offset)| (topic.as_str(), *partition, *offset))
     }
 
+    /// The record, where it is not what names the producer already.
+    const fn other_place(&self) -> Option<&Place> {
+        match self.source {
+            Source::Span(_) => self.place.as_ref(),
+            Source::Place(_) => None,
+        }
+    }
+
     /// When its span came.
     #[must_use]
     pub const fn at(&self) -> Timestamp {
@@ -102,6 +110,8 @@ impl Delivery {
 #[derive(Debug)]
 pub(super) struct Waiting {
     by_source: HashMap<Source, Vec<Delivery>>,
+    /// Those that wait for a span and name the record too: where that span never comes, the record's producer may.
+    places: HashMap<Place, Vec<(Source, SpanKey)>>,
     /// In the order of time; those that wait no longer are left in it for a while.
     order: VecDeque<(Source, SpanKey, Timestamp)>,
     count: usize,
@@ -110,7 +120,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new(most: usize) -> Self {
-        Self { by_source: HashMap::new(), order: VecDeque::new(), count: 0, most }
+        Self { by_source: HashMap::new(), places: HashMap::new(), order: VecDeque::new(), count: 0, most }
     }
 
     /// Adds one. Where too many wait, the one that has waited longest waits no more: most producers come within seconds, and some are not
@@ -122,6 +132,9 @@ impl Waiting {
         while self.count >= self.most && self.give_up_oldest() {}
         self.count += 1;
         self.order.push_back((delivery.source.clone(), delivery.consumer, delivery.at));
+        if let Some(place) = delivery.other_place() {
+            self.places.entry(place.clone()).or_default().push((delivery.source.clone(), delivery.consumer));
+        }
         self.by_source.entry(delivery.source.clone()).or_default().push(delivery);
     }
 
@@ -132,15 +145,35 @@ impl Waiting {
         true
     }
 
-    fn remove(&mut self, source: &Source, consumer: SpanKey) -> bool {
-        let Some(waiting) = self.by_source.get_mut(source) else { return false };
-        let Some(at) = waiting.iter().position(|other| other.consumer == consumer) else { return false };
-        waiting.swap_remove(at);
+    fn remove(&mut self, source: &Source, consumer: SpanKey) -> Option<Delivery> {
+        let waiting = self.by_source.get_mut(source)?;
+        let at = waiting.iter().position(|other| other.consumer == consumer)?;
+        let delivery = waiting.swap_remove(at);
         self.count -= 1;
         if waiting.is_empty() {
             self.by_source.remove(source);
         }
-        true
+        self.forget_place(&delivery);
+        Some(delivery)
+    }
+
+    fn remove_all(&mut self, source: &Source) -> Vec<Delivery> {
+        let all = self.by_source.remove(source).unwrap_or_default();
+        self.count -= all.len();
+        for delivery in &all {
+            self.forget_place(delivery);
+        }
+        all
+    }
+
+    fn forget_place(&mut self, delivery: &Delivery) {
+        let Some(place) = delivery.other_place() else { return };
+        if let Some(waiting) = self.places.get_mut(place) {
+            waiting.retain(|(source, consumer)| (source, consumer) != (&delivery.source, &delivery.consumer));
+            if waiting.is_empty() {
+                self.places.remove(place);
+            }
+        }
     }
 
     /// Leaves in the order only those that wait.
@@ -156,9 +189,13 @@ impl Waiting {
         if self.by_source.is_empty() {
             return Vec::new();
         }
-        let mut found = self.by_source.remove(&Source::Span(producer)).unwrap_or_default();
-        found.extend(place.and_then(|place| self.by_source.remove(&Source::Place(place.clone()))).unwrap_or_default());
-        self.count -= found.len();
+        let mut found = self.remove_all(&Source::Span(producer));
+        if let Some(place) = place {
+            found.extend(self.remove_all(&Source::Place(place.clone())));
+            for (source, consumer) in self.places.remove(place).unwrap_or_default() {
+                found.extend(self.remove(&source, consumer));
+            }
+        }
         found
     }
 
@@ -169,7 +206,7 @@ impl Waiting {
 
     /// Takes one out; `false` when it waits no longer.
     pub(super) fn give_up(&mut self, delivery: &Delivery) -> bool {
-        self.remove(&delivery.source, delivery.consumer)
+        self.remove(&delivery.source, delivery.consumer).is_some()
     }
 
     /// Forgets what has waited for too long.
@@ -221,5 +258,20 @@ mod tests {
         assert!(waiting.has(&delivery(2, 101)) && waiting.has(&delivery(1, 103)), "there was room");
         waiting.forget(Timestamp::from_millis(104 + 700_000));
         assert_eq!((waiting.count, waiting.by_source.len(), waiting.order.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn one_that_waits_for_a_span_is_found_by_its_record_too_and_once() {
+        let mut waiting = Waiting::new(9);
+        let place: Place = ("orders".to_owned(), 3, 7);
+        let producer = (TraceId([9; 16]), SpanId([9; 8]));
+        for number in 1..=3 {
+            waiting.add(Delivery { place: Some(place.clone()), ..delivery(number, 1) });
+        }
+        assert_eq!(waiting.take((TraceId([1; 16]), SpanId([1; 8])), None).len(), 1, "by its span");
+        assert!(waiting.give_up(&delivery(2, 1)));
+        assert_eq!(waiting.take(producer, Some(&place)).len(), 1, "by the record");
+        assert_eq!(waiting.take(producer, Some(&place)).len(), 0);
+        assert_eq!((waiting.count, waiting.by_source.len(), waiting.places.len()), (0, 0, 0));
     }
 }

@@ -81,9 +81,11 @@ impl Keeping {
             self.baseline.retain(|_, last| last.age_at(at) < BASELINE_EVERY);
         }
         let due = self.baseline.get(&kind).is_none_or(|last| last.age_at(at) >= BASELINE_EVERY);
-        if due && self.baseline.len() < MOST {
+        // Where there are too many to be told apart, one that is not known is not the first of its minute.
+        let kept = due && (self.baseline.len() < MOST || self.baseline.contains_key(&kind));
+        if kept {
             self.baseline.insert(kind, at);
         }
-        due
+        kept
     }
 }

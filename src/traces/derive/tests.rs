@@ -33,6 +33,7 @@ fn halves() -> Vec<(&'static str, Span, Span)> {
         ("child and link", sent(None), linked(taken(1, Some(1), None), &[(1, 1)])),
         ("link given twice", sent(None), linked(taken(2, None, None), &[(1, 1), (1, 1)])),
         ("coordinates", sent(Some((3, 7))), taken(2, None, Some((3, 7)))),
+        ("child of a span that never comes, and coordinates", sent(Some((3, 7))), taken(2, Some(77), Some((3, 7)))),
         ("child of a span of its own, and coordinates", sent(Some((3, 7))), taken(2, Some(9), Some((3, 7)))),
     ]
 }

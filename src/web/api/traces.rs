@@ -1,6 +1,6 @@
 //! Traces: searched by what their spans did, one whole, and kept on request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::Json;
 use axum::extract::State;
@@ -12,10 +12,11 @@ use utoipa_axum::routes;
 use super::super::WebState;
 use super::super::error::{Error, Problem};
 use super::super::extract::{CursorParam, LimitParam, Operator, Path, Query, TimeParam, Viewer};
-use crate::model::span::{Operation, Span, TraceId, Value};
+use crate::model::span::{Attribute, Operation, Span, SpanId, TraceId, Value};
 use crate::model::trace::{KeepReasons, NotedSpan, TraceFilter, TraceLink};
 use crate::model::{AuditEntry, Timestamp};
 use crate::store::spans::read::StoredTrace;
+use crate::traces::critical::critical_path;
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(detail)).routes(routes!(pin))
@@ -192,6 +193,8 @@ struct SpanShape {
     /// Nanoseconds since the Unix epoch.
     start_unix_nano: String,
     duration_seconds: f64,
+    /// For how long the trace's end waited for this span's own work: its time on the critical path.
+    critical_seconds: f64,
     failed: bool,
     status_message: String,
     error_type: Option<String>,
@@ -254,7 +257,12 @@ async fn detail(_: Viewer, State(state): State<WebState>, Path(id): Path<String>
     let (id, trace) = find(&state, &id).await?;
     let links = trace.links_from.iter().chain(&trace.links_to).map(LinkShape::from).collect();
     let kept = trace.kept.map_or_else(Vec::new, |(reasons, _)| reasons.words());
-    Ok(Json(TraceShape { trace_id: id.to_string(), spans: trace.spans.iter().map(SpanShape::from).collect(), links, kept }))
+    let mut critical: HashMap<SpanId, i64> = HashMap::new();
+    for segment in critical_path(&trace.spans) {
+        *critical.entry(segment.span).or_default() += segment.to - segment.from;
+    }
+    let spans = trace.spans.iter().map(|span| SpanShape::new(span, critical.get(&span.span_id).copied().unwrap_or(0))).collect();
+    Ok(Json(TraceShape { trace_id: id.to_string(), spans, links, kept }))
 }
 
 /// A trace by the id in a path.
@@ -303,8 +311,9 @@ impl From<&TraceLink> for LinkShape {
     }
 }
 
-impl From<&Span> for SpanShape {
-    fn from(span: &Span) -> Self {
+impl SpanShape {
+    /// With its time on the critical path, in nanoseconds.
+    fn new(span: &Span, critical: i64) -> Self {
         let from = (span.trace_id, span.span_id);
         let messaging = span.messaging.as_deref().map(|messaging| MessagingShape {
             system: messaging.system.to_string(),
@@ -323,6 +332,7 @@ impl From<&Span> for SpanShape {
             started_at: span.started_at(),
             start_unix_nano: span.start.to_string(),
             duration_seconds: span.duration().as_secs_f64(),
+            critical_seconds: seconds(critical.div_euclid(1_000)),
             failed: span.failed(),
             status_message: span.status_message.clone(),
             error_type: span.error_type.clone(),
@@ -344,8 +354,8 @@ impl From<&Span> for SpanShape {
 }
 
 /// Attributes as text.
-pub(in crate::web) fn shown(attributes: &[(String, Value)]) -> Vec<(String, String)> {
-    attributes.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+pub(in crate::web) fn shown(attributes: &[Attribute]) -> Vec<(String, String)> {
+    attributes.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 fn text(value: &Value) -> String {

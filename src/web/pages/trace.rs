@@ -19,6 +19,7 @@ use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::span::{Span, SpanId, SpanKind, TraceId};
 use crate::model::{Role, Timestamp};
 use crate::store::spans::read::StoredTrace;
+use crate::traces::critical::{Segment, critical_path};
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/traces/{trace_id}", page).post("/traces/{trace_id}/pin", pin)
@@ -47,6 +48,10 @@ struct Row {
     name: String,
     took: String,
     bar: Bar,
+    /// Where it lies on the critical path.
+    critical: Vec<Bar>,
+    /// How long, in words; empty when it does not.
+    critical_took: String,
 }
 
 /// A span in full.
@@ -76,6 +81,8 @@ struct TracePage {
     layout: Layout,
     id: String,
     lede: (String, String),
+    /// What its end waited for most.
+    slowest: Option<String>,
     line: Timeline,
     rows: Vec<Row>,
     more: usize,
@@ -113,10 +120,16 @@ async fn page(
     let kept = stored.kept.map_or_else(Vec::new, |(reasons, _)| reasons.words());
     let line = Timeline::new(&stored.spans.iter().map(micros).collect::<Vec<_>>(), is_folded);
     let ordered = in_order(&stored.spans);
+    let mut critical: HashMap<SpanId, Vec<Segment>> = HashMap::new();
+    for segment in critical_path(&stored.spans) {
+        critical.entry(segment.span).or_default().push(segment);
+    }
+    let on_path = |span: &Span| critical.get(&span.span_id).map_or(&[][..], Vec::as_slice);
     let page = TracePage {
         id: trace.to_string(),
         lede: lede(&stored.spans),
-        rows: ordered.iter().take(MOST).map(|(span, depth)| Row::new(span, *depth, &line, chosen)).collect(),
+        slowest: slowest(&stored.spans, &critical),
+        rows: ordered.iter().take(MOST).map(|(span, depth)| Row::new(span, *depth, &line, chosen, on_path(span))).collect(),
         more: stored.spans.len().saturating_sub(MOST),
         chosen: chosen
             .and_then(|chosen| stored.spans.iter().find(|span| span.span_id == chosen))
@@ -168,12 +181,28 @@ fn lede(spans: &[Span]) -> (String, String) {
     let services: HashSet<&str> = spans.iter().map(|span| span.service.as_ref()).collect();
     let failed = spans.iter().filter(|span| span.failed()).count() as u64;
     let (start, end) = (spans.iter().map(|span| span.start).min().unwrap_or(0), spans.iter().map(|span| span.end).max().unwrap_or(0));
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a trace")]
-    let took = seconds((end - start) as f64 / 1e9);
+    let took = words(end - start);
     let first = if failed > 0 { format!("{} failed.", counted(failed, "span", "spans")) } else { "Nothing failed.".to_owned() };
     let rest =
         format!("{} of {} in {took}.", counted(spans.len() as u64, "span", "spans"), counted(services.len() as u64, "service", "services"));
     (first, rest)
+}
+
+/// Which span its end waited for most, where that is not the only one.
+fn slowest(spans: &[Span], critical: &HashMap<SpanId, Vec<Segment>>) -> Option<String> {
+    let (id, segments) = critical.iter().max_by_key(|(id, segments)| (length(segments), **id))?;
+    let span = spans.iter().find(|span| span.span_id == *id).filter(|_| critical.len() > 1)?;
+    Some(format!("Its end waited longest for {} of {}: {}.", short(&span.name, 80), short(&span.service, 60), words(length(segments))))
+}
+
+/// Nanoseconds of segments.
+fn length(segments: &[Segment]) -> i64 {
+    segments.iter().map(|segment| segment.to - segment.from).sum()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a trace")]
+fn words(nanoseconds: i64) -> String {
+    seconds(nanoseconds as f64 / 1e9)
 }
 
 fn others(trace: TraceId, stored: &StoredTrace) -> Vec<Other> {
@@ -188,7 +217,16 @@ fn others(trace: TraceId, stored: &StoredTrace) -> Vec<Other> {
 }
 
 impl Row {
-    fn new(span: &Span, depth: usize, line: &Timeline, chosen: Option<SpanId>) -> Self {
+    /// What the drawing says to whoever does not see it.
+    fn label(&self) -> String {
+        if self.critical_took.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}, {} of it on the critical path", self.name, self.critical_took)
+        }
+    }
+
+    fn new(span: &Span, depth: usize, line: &Timeline, chosen: Option<SpanId>, critical: &[Segment]) -> Self {
         let (from, to) = micros(span);
         let icon = match span.kind {
             _ if span.failed() => "circle-x",
@@ -208,6 +246,8 @@ impl Row {
             name: short(&span.name, 120),
             took: seconds(span.duration().as_secs_f64()),
             bar: line.bar(from, to),
+            critical: critical.iter().map(|one| line.bar(one.from.div_euclid(1_000), one.to.div_euclid(1_000))).collect(),
+            critical_took: if critical.is_empty() { String::new() } else { words(length(critical)) },
         }
     }
 }

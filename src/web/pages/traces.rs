@@ -15,12 +15,13 @@ use super::super::view::number::{counted, grouped, size};
 use super::super::view::period::{Period, PeriodQuery};
 use super::super::view::text::short;
 use super::super::{Error, Layout, Section, WebState, filters};
-use super::consumer_group::history::series;
+use super::consumer_group::history::query as series_of;
+use super::overview::latency::{QUANTILES, quantile_of};
+use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Figure, Labels};
 use crate::model::span::TraceId;
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 use crate::store::Store;
-use crate::store::figures::read::SeriesBuckets;
 use crate::store::spans::keep::{SpanLoss, SpanUsage};
 
 pub(super) fn routes() -> Routes {
@@ -198,7 +199,7 @@ fn labels(query: &PageQuery, bus: Option<&BusId>) -> Labels {
 /// Drawings of durations, and how many of how many spans failed.
 async fn figures(store: &Store, labels: Labels, period: &Period) -> Result<(Vec<LineChart>, Option<(f64, f64)>), Error> {
     let buckets = period.buckets;
-    let read = async |figure| series(store, figure, labels.clone(), buckets).await;
+    let read = async |figure| store.read_merged(&series_of(figure, labels.clone(), buckets)).await;
     let whole = read(Figure::EndToEndDurationSeconds).await?;
     let (publish, broker, processing) = (
         read(Figure::PublishDurationSeconds).await?,
@@ -206,10 +207,9 @@ async fn figures(store: &Store, labels: Labels, period: &Period) -> Result<(Vec<
         read(Figure::ProcessingDurationSeconds).await?,
     );
     let (spans, failed) = (total(&read(Figure::SpansPerSecond).await?), total(&read(Figure::SpanErrorsPerSecond).await?));
-    let quantiles =
-        [("p99", 0.99), ("p95", 0.95), ("p50", 0.5)].map(|(label, quantile)| Named::new(label, merged(&whole, buckets.count, quantile)));
+    let quantiles = QUANTILES.map(|(label, quantile)| Named::new(label, quantile_of(&whole, quantile)));
     let parts = [("time in broker", &broker), ("processing", &processing), ("publish", &publish)]
-        .map(|(label, series)| Named::new(label, merged(series, buckets.count, 0.95)));
+        .map(|(label, all)| Named::new(label, quantile_of(all, 0.95)));
     let charts = vec![
         LineChart::new("end-to-end", "From sending to processed", Unit::Seconds, buckets, quantiles.into(), &[]),
         LineChart::new("parts", "Where the time goes, p95", Unit::Seconds, buckets, parts.into(), &[]),
@@ -217,24 +217,9 @@ async fn figures(store: &Store, labels: Labels, period: &Period) -> Result<(Vec<
     Ok((charts, (spans > 0.0).then_some((failed, spans))))
 }
 
-/// A quantile per bucket of durations of several series together.
-fn merged(all: &[SeriesBuckets], buckets: u32, quantile: f64) -> Vec<Option<f64>> {
-    let mut sums = vec![None; buckets as usize];
-    for series in all {
-        for (sum, bucket) in sums.iter_mut().zip(&series.buckets) {
-            let Some(bucket) = bucket else { continue };
-            match sum {
-                None => *sum = Some(bucket.clone()),
-                Some(sum) => sum.merge(bucket.clone()),
-            }
-        }
-    }
-    sums.iter().map(|bucket| bucket.as_ref().and_then(|bucket| bucket.value(quantile))).collect()
-}
-
 /// How many were counted in all.
-fn total(all: &[SeriesBuckets]) -> f64 {
-    all.iter().flat_map(|series| &series.buckets).flatten().map(crate::metrics::bucket::Bucket::count).sum()
+fn total(all: &[Option<Bucket>]) -> f64 {
+    all.iter().flatten().map(Bucket::count).sum()
 }
 
 fn lede(share: Option<(f64, f64)>, usage: &SpanUsage) -> (String, String) {

@@ -70,7 +70,10 @@ async fn open(url: &str) -> Store {
 }
 
 async fn add(store: &Store, spans: Vec<Span>) {
-    store.add_spans(EncodedSpans::new(spans).expect("they are packed"), Timestamp::now()).await.expect("they are written");
+    store
+        .add_spans(EncodedSpans::new(spans.into_iter().map(Box::new).collect()).expect("they are packed"), Timestamp::now())
+        .await
+        .expect("they are written");
 }
 
 /// What is written of a figure: how many, and for durations their sum in seconds.

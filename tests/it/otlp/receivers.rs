@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as Sent};
 use redrive::config::OtlpConfig;
 use redrive::lifecycle::Lifecycle;
-use redrive::model::span::Span;
+use redrive::model::span::{Span, Spans};
 use redrive::otlp::{Intake, Kept, Refused, listen};
 use redrive::telemetry::Metrics;
 use tokio::sync::Semaphore;
@@ -37,13 +37,13 @@ pub(super) struct Remembering {
 }
 
 impl Intake for Remembering {
-    fn keep(&self, spans: Vec<Span>) -> BoxFuture<'_, Result<Kept, Refused>> {
+    fn keep(&self, spans: Spans) -> BoxFuture<'_, Result<Kept, Refused>> {
         Box::pin(async move {
             self.called.add_permits(1);
             let _through = self.gate.acquire().await;
             let answer = self.answer.lock().unwrap().clone();
             if answer.is_ok() {
-                self.spans.lock().unwrap().extend(spans);
+                self.spans.lock().unwrap().extend(spans.into_iter().map(|span| *span));
             }
             answer
         })

@@ -76,6 +76,12 @@ on_both_engines! {
     only_one_writer_moves_a_source_on
     /// Frames, minutes and hours end each in their time, and no frame before it was rolled up.
     what_is_past_its_time_goes
+    /// What pages remember of a range is no more than what is rolled up of it.
+    a_range_that_ends_later_is_read_as_if_nothing_were_remembered
+    /// A day's hours lie in one row, and none is lost there.
+    two_instances_roll_up_the_hours_of_a_day_side_by_side
+    /// Rows of series do not pile up.
+    a_series_goes_a_day_after_its_last_hour_and_comes_back_as_a_new_one
     /// Names of any length and with NUL are kept apart and found again.
     labels_may_be_anything
 }
@@ -169,6 +175,60 @@ async fn what_is_past_its_time_goes(world: World) {
     assert!((sums(HOUR).await - 2_400.0).abs() < 1e-9, "hours stay");
     assert_eq!(store.prune_figure_hours(late, 500).await.expect("it ends"), 4);
     assert!(sums(HOUR).await.abs() < 1e-9);
+}
+
+async fn a_range_that_ends_later_is_read_as_if_nothing_were_remembered(world: World) {
+    let store = &world.store;
+    write(store, "bus:prod", 0, 300).await;
+    roll_up_all(store, at(HOUR + 2 * MINUTE)).await;
+    for (first, then) in [(62, 64), (70, 61), (66, 30), (61, 75)] {
+        for minutes in [first, then, first] {
+            let rows = read(store, Figure::TopicMessagesPerSecond, topic("payments"), 0, minutes * MINUTE, MINUTE).await;
+            assert_eq!(rows[0].len() as i64, minutes, "a bucket for each step");
+            let looks = (minutes * 4).min(300);
+            assert!((total(&rows[0]) - 10.0 * looks as f64).abs() < 1e-9, "{minutes} minutes: {}", total(&rows[0]));
+        }
+    }
+}
+
+async fn two_instances_roll_up_the_hours_of_a_day_side_by_side(world: World) {
+    let other = world.beside().await;
+    write(&world.store, "bus:prod", 0, 6 * 240).await;
+    let now = at(7 * HOUR);
+    tokio::join!(roll_up_all(&world.store, now), roll_up_all(&other, now));
+    let rows = read(&world.store, Figure::TopicMessagesPerSecond, topic("payments"), 0, 6 * HOUR, HOUR).await;
+    let hours: Vec<f64> = rows[0].iter().map(|bucket| total(std::slice::from_ref(bucket))).collect();
+    assert!(hours.len() == 6 && hours.iter().all(|hour| (hour - 2_400.0).abs() < 1e-9), "{hours:?}");
+}
+
+async fn a_series_goes_a_day_after_its_last_hour_and_comes_back_as_a_new_one(world: World) {
+    let store = &world.store;
+    write(store, "bus:prod", 0, 240).await;
+    let known = async || {
+        let rows = read(store, Figure::TopicMessagesPerSecond, topic("payments"), 0, HOUR, HOUR).await;
+        rows.first().map_or(0.0, |row| total(row))
+    };
+    // Marked before anything is rolled up, as nothing but frames tells of it.
+    store.mark_silent_series(at(HOUR)).await.expect("marked");
+    assert_eq!(store.prune_series(at(2 * HOUR), 500).await.expect("it ends"), 0, "frames wait to be rolled up");
+    roll_up_all(store, at(3 * HOUR)).await;
+    assert_eq!(store.prune_series(at(2 * HOUR), 500).await.expect("it ends"), 0, "it has hours");
+    assert!((known().await - 2_400.0).abs() < 1e-9);
+    let late = at(80 * HOUR);
+    assert_eq!(store.prune_figure_minutes(late, 500).await.expect("it ends"), 4);
+    assert_eq!(store.prune_figure_hours(late, 500).await.expect("it ends"), 4);
+    // One that is marked and written again stays.
+    let restarted = world.beside().await;
+    let again = NewFrame { source: "again", after: None, taken_at: at(95 * HOUR), points: points(10), state: None, snapshot: false };
+    let orders: Vec<_> = again.points.iter().filter(|(key, _)| key.labels == topic("orders")).cloned().collect();
+    assert!(restarted.add_frame(NewFrame { points: orders, ..again }).await.expect("it is written"));
+    assert_eq!(restarted.prune_series(at(80 * HOUR), 500).await.expect("it ends"), 1, "payments only");
+    assert_eq!(known().await.total_cmp(&0.0), std::cmp::Ordering::Equal);
+    let more = NewFrame { source: "more", after: None, taken_at: at(96 * HOUR), points: points(11), state: None, snapshot: false };
+    assert!(restarted.add_frame(more).await.expect("it is written"));
+    roll_up_all(&restarted, at(99 * HOUR)).await;
+    let both = read(&restarted, Figure::TopicMessagesPerSecond, Labels::bus(&"prod".into()), 94 * HOUR, 98 * HOUR, HOUR).await;
+    assert_eq!(both.iter().map(|row| total(row)).sum::<f64>().total_cmp(&17.0), std::cmp::Ordering::Equal, "3 and 4, and 10");
 }
 
 async fn labels_may_be_anything(world: World) {

@@ -46,7 +46,7 @@ fn processed(number: u32, id: u8, second: i64) -> Span {
         status_message: String::new(),
         error_type: None,
         exception: None,
-        attributes: vec![("nul\0in".to_owned(), "a\0b".into())],
+        attributes: vec![("nul\0in".into(), "a\0b".into())],
         resource: Arc::from([]),
         events: Vec::new(),
         links: Vec::new(),
@@ -71,7 +71,10 @@ fn linked(mut span: Span, to: u32) -> Span {
 }
 
 async fn add(store: &Store, spans: Vec<Span>, now: Timestamp) {
-    store.add_spans(EncodedSpans::new(spans).expect("they are packed"), now).await.expect("they are written");
+    store
+        .add_spans(EncodedSpans::new(spans.into_iter().map(Box::new).collect()).expect("they are packed"), now)
+        .await
+        .expect("they are written");
 }
 
 async fn expire_all(store: &Store, before: Timestamp) {

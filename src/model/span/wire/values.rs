@@ -3,7 +3,7 @@
 use super::DamagedSpans;
 use super::read::Reader;
 use super::write::Writer;
-use crate::model::span::Value;
+use crate::model::span::{Attribute, Value};
 
 const EMPTY: u8 = 0;
 const STRING: u8 = 1;
@@ -15,7 +15,7 @@ const BYTES: u8 = 6;
 const LIST: u8 = 7;
 const MAP: u8 = 8;
 
-pub(super) fn write_all<'a>(writer: &mut Writer<'a, '_>, attributes: &'a [(String, Value)], depth: usize) {
+pub(super) fn write_all<'a>(writer: &mut Writer<'a, '_>, attributes: &'a [Attribute], depth: usize) {
     writer.count(attributes.len());
     for (name, value) in attributes {
         writer.name(name);
@@ -23,11 +23,11 @@ pub(super) fn write_all<'a>(writer: &mut Writer<'a, '_>, attributes: &'a [(Strin
     }
 }
 
-pub(super) fn read_all(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<(String, Value)>, DamagedSpans> {
+pub(super) fn read_all(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Attribute>, DamagedSpans> {
     if reader.is_outline() {
         return pass_all(reader, depth);
     }
-    reader.many(|reader| Ok((reader.name()?.to_owned(), read(reader, depth)?)))
+    reader.many(|reader| Ok((reader.shared()?, read(reader, depth)?)))
 }
 
 /// Deeper values than the receivers take are written as empty ones.
@@ -83,7 +83,7 @@ fn read(reader: &mut Reader<'_>, depth: usize) -> Result<Value, DamagedSpans> {
     })
 }
 
-fn pass_all(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<(String, Value)>, DamagedSpans> {
+fn pass_all(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Attribute>, DamagedSpans> {
     for _ in 0..reader.count()? {
         reader.name()?;
         pass(reader, depth)?;

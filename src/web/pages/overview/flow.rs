@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::latency;
 use crate::model::figure::{Figure, Labels};
 use crate::model::lag::GroupStatus;
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
@@ -25,7 +26,7 @@ const CANDIDATES: usize = 24;
 /// Figures of the buses over the range.
 #[derive(Debug)]
 pub(in crate::web) struct Flow {
-    /// Throughput, and lag of the groups with the most.
+    /// Throughput, lag of the groups with the most, and, where spans come, how long messages take and how many spans fail.
     pub(in crate::web) charts: Vec<LineChart>,
     /// What happened meanwhile.
     pub(in crate::web) marks: Marks,
@@ -114,6 +115,8 @@ impl Flow {
             LineChart::new("throughput", "Messages written", Unit::PerSecond, buckets, largest(per_bus), marks),
             LineChart::new("most-lag", "Consumer groups with the most lag", Unit::Messages, buckets, most_lag(&lags, several), marks),
         ];
+        let shown: Vec<BusId> = buses.iter().map(|freshness| BusId::from(freshness.bus.as_str())).collect();
+        flow.charts.extend(latency::charts(store, &shown, buckets, &flow.marks.shown).await?);
         flow.topics = busiest(topics);
         flow.all_groups = summaries.len() as u64;
         flow.place(summaries, &lags);

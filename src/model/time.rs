@@ -33,6 +33,12 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()))
     }
 
+    /// Parses the date of an HTTP header (RFC 9110, 5.6.7), such as `Sun, 01 Mar 2026 03:14:20 GMT`; `None` when it is not.
+    #[must_use]
+    pub fn parse_http(text: &str) -> Option<Self> {
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok().map(|t| Self(t.as_millisecond()))
+    }
+
     /// RFC 3339 in UTC with milliseconds, the form of the HTTP API. Times outside the calendar are clamped to it.
     #[must_use]
     pub fn to_rfc3339(self) -> String {

@@ -106,6 +106,8 @@ async fn a_dead_letter_leads_to_its_spans_and_back() {
     let trace = get(&redrive, &format!("/api/v1/traces/{TRACE}")).await;
     assert_eq!(trace["spans"].as_array().map(Vec::len), Some(2), "what came twice is there once: {trace}");
     assert_eq!(trace["spans"][1]["messaging"]["consumer_group"], json!(group));
+    let critical = trace["spans"].as_array().expect("spans").iter().map(|span| span["critical_seconds"].clone());
+    assert_eq!(critical.collect::<Vec<_>>(), [json!(0.005), json!(0.25)], "the end waited for both");
 
     let list = format!("/api/v1/dead-letters?bus=prod&topic={dead_letters}");
     redrive
@@ -127,6 +129,8 @@ async fn a_dead_letter_leads_to_its_spans_and_back() {
     assert!(drawn.contains("dead-lettered") && drawn.contains(&format!("/traces/{TRACE}?span={PROCESSED}")), "the way to the failing span");
     let whole = page(&redrive, &format!("/traces/{TRACE}?span={PROCESSED}")).await;
     assert!(whole.contains("card &#60;b&#62;declined") || whole.contains("card &lt;b&gt;declined"), "what the exception says is text");
+    assert!(whole.contains(&format!("The longest wait was before {topic} process of billing")), "two seconds lie between them");
+    assert_eq!(whole.matches("class=\"critical\"").count(), 2, "both are underlined");
     assert!(page(&redrive, &format!("/dead-letters/{id}")).await.contains(&format!("/journeys?dead_letter={id}")));
     assert!(page(&redrive, "/traces").await.contains(TRACE));
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::guard::{Destination, Guard, Refused};
 use super::{Parcel, Post, ladder, smtp};
+use crate::model::Timestamp;
 
 /// The deadline of one attempt.
 pub const DEADLINE: Duration = Duration::from_secs(15);
@@ -169,7 +170,8 @@ impl Outcome {
 /// The head decides: a receiver that answered 2xx has the message, however slowly the rest of its answer comes.
 async fn answered(response: reqwest::Response) -> Outcome {
     let status = response.status();
-    let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(ladder::retry_after);
+    let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    let wait = wait.and_then(|text| ladder::retry_after(text, Timestamp::now()));
     let answer = read(response).await;
     let reason = status.canonical_reason().unwrap_or("unknown status");
     let (verdict, error) = match status.as_u16() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::Timestamp;
+
 /// Waits between attempts; the last one repeats.
 pub const STEPS: [Duration; 7] = [
     Duration::from_secs(5),
@@ -28,10 +30,12 @@ pub fn wait(attempt: u32, chance: f64, retry_after: Option<Duration>) -> Duratio
     retry_after.map_or(jittered, |asked| jittered.max(asked.min(LONGEST)))
 }
 
-/// `Retry-After` in seconds; its other form, a date, is as good as none for waits of minutes.
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is none when it has passed.
 #[must_use]
-pub fn retry_after(text: &str) -> Option<Duration> {
-    let seconds: f64 = text.trim().parse().ok()?;
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let Ok(seconds) = text.trim().parse::<f64>() else {
+        return Timestamp::parse_http(text).map(|at| now.age_at(at).min(LONGEST)).filter(|wait| !wait.is_zero());
+    };
     (seconds.is_finite() && seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())))
 }
 
@@ -50,10 +54,15 @@ mod tests {
 
     #[test]
     fn a_receiver_that_asks_for_time_gets_it() {
-        assert_eq!(wait(1, 0.5, retry_after("120")), Duration::from_mins(2));
-        assert_eq!(wait(3, 0.5, retry_after("1")), Duration::from_secs(45), "but no less than the ladder");
-        assert_eq!(wait(1, 0.5, retry_after("99999999")), LONGEST);
-        assert_eq!([retry_after("-1"), retry_after("soon"), retry_after("NaN")], [None; 3]);
-        assert_eq!(retry_after("0.5"), Some(Duration::from_millis(500)));
+        let now = Timestamp::parse_rfc3339("2026-03-01T03:14:20Z").unwrap();
+        let asked = |text| retry_after(text, now);
+        assert_eq!(wait(1, 0.5, asked("120")), Duration::from_mins(2));
+        assert_eq!(wait(3, 0.5, asked("1")), Duration::from_secs(45), "but no less than the ladder");
+        assert_eq!(wait(1, 0.5, asked("99999999")), LONGEST);
+        assert_eq!([asked("-1"), asked("soon"), asked("NaN")], [None; 3]);
+        assert_eq!(asked("0.5"), Some(Duration::from_millis(500)));
+        assert_eq!(asked("Sun, 01 Mar 2026 03:24:20 GMT"), Some(Duration::from_mins(10)));
+        assert_eq!(asked("Sun, 01 Mar 2026 03:04:20 GMT"), None, "it has passed");
+        assert_eq!(asked("Fri, 01 Jan 2100 00:00:00 GMT"), Some(LONGEST));
     }
 }

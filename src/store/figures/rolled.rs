@@ -37,7 +37,8 @@ impl Store {
         }
         let cache = &self.inner.caches.rolled_steps;
         let key = |id: i64| (id, from, to, query.step_ms, rolled);
-        let kept = query.steps() <= MOST_STEPS;
+        // Rules ask for ranges that begin anew with every look.
+        let kept = query.steps() <= MOST_STEPS && from % query.step_ms.max(1) == 0;
         // Ranges that end later share these steps.
         let length = usize::try_from((to - from + query.step_ms - 1) / query.step_ms.max(1)).unwrap_or(0).min(query.steps());
         let mut missing = Vec::new();

@@ -120,15 +120,16 @@ async fn page(
     let kept = stored.kept.map_or_else(Vec::new, |(reasons, _)| reasons.words());
     let line = Timeline::new(&stored.spans.iter().map(micros).collect::<Vec<_>>(), is_folded);
     let ordered = in_order(&stored.spans);
+    let path = critical_path(&stored.spans);
     let mut critical: HashMap<SpanId, Vec<Segment>> = HashMap::new();
-    for segment in critical_path(&stored.spans) {
-        critical.entry(segment.span).or_default().push(segment);
+    for segment in &path {
+        critical.entry(segment.span).or_default().push(*segment);
     }
     let on_path = |span: &Span| critical.get(&span.span_id).map_or(&[][..], Vec::as_slice);
     let page = TracePage {
         id: trace.to_string(),
         lede: lede(&stored.spans),
-        slowest: slowest(&stored.spans, &critical),
+        slowest: slowest(&stored.spans, &path, &critical),
         rows: ordered.iter().take(MOST).map(|(span, depth)| Row::new(span, *depth, &line, chosen, on_path(span))).collect(),
         more: stored.spans.len().saturating_sub(MOST),
         chosen: chosen
@@ -188,11 +189,21 @@ fn lede(spans: &[Span]) -> (String, String) {
     (first, rest)
 }
 
-/// Which span its end waited for most, where that is not the only one.
-fn slowest(spans: &[Span], critical: &HashMap<SpanId, Vec<Segment>>) -> Option<String> {
-    let (id, segments) = critical.iter().max_by_key(|(id, segments)| (length(segments), **id))?;
-    let span = spans.iter().find(|span| span.span_id == *id).filter(|_| critical.len() > 1)?;
-    Some(format!("Its end waited longest for {} of {}: {}.", short(&span.name, 80), short(&span.service, 60), words(length(segments))))
+/// What its end waited for most: a span's own work, or the time between two spans, in which the message lay somewhere. Nothing where one
+/// span is all.
+fn slowest(spans: &[Span], path: &[Segment], critical: &HashMap<SpanId, Vec<Segment>>) -> Option<String> {
+    let named = |id: SpanId| {
+        let span = spans.iter().find(|span| span.span_id == id)?;
+        Some(format!("{} of {}", short(&span.name, 80), short(&span.service, 60)))
+    };
+    let (worker, worked) = critical.iter().map(|(id, segments)| (*id, length(segments))).max_by_key(|(id, length)| (*length, *id))?;
+    // The last comes first.
+    let gaps = path.iter().zip(path.iter().skip(1)).map(|(later, earlier)| (later.span, later.from - earlier.to));
+    match gaps.max_by_key(|(_, gap)| *gap) {
+        Some((next, gap)) if gap > worked => Some(format!("The longest wait was before {}: {}.", named(next)?, words(gap))),
+        _ if critical.len() > 1 => Some(format!("Its end waited longest for {}: {}.", named(worker)?, words(worked))),
+        _ => None,
+    }
 }
 
 /// Nanoseconds of segments.

@@ -1,4 +1,5 @@
-//! One real PostgreSQL for the whole test process, in a folder of its own. It dies with the process.
+//! One real PostgreSQL for the whole test process, in a folder of its own. It dies with the process; its folder, of some gigabytes, goes
+//! when the next one starts.
 //!
 //! `let database = harness::postgres::database().await;` gives a new, empty database; `database.url()` is what `[store] url` takes.
 
@@ -16,10 +17,16 @@ use super::kafka::{PATIENCE, spawn_for_life, unique};
 /// PostgreSQL refuses to run as root; this user comes with its Debian package.
 const USER: &str = "postgres";
 
+/// How folders are named, and the file in them that is locked while they are used.
+const PREFIX: &str = "redrive-postgres-";
+const MARK: &str = "in-use";
+
 /// The running server.
 #[derive(Debug)]
 struct Server {
     _folder: TempDir,
+    /// Locked as long as this process lives.
+    _mark: std::fs::File,
     _child: Child,
     port: u16,
 }
@@ -98,8 +105,22 @@ fn shared() -> &'static Server {
     SHARED.get_or_init(start)
 }
 
+/// Removes folders of processes that are gone.
+fn tidy() {
+    let folders = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for folder in folders.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let is_left = std::fs::File::open(folder.path().join(MARK)).is_ok_and(|mark| mark.try_lock().is_ok());
+        if is_left && let Err(error) = std::fs::remove_dir_all(folder.path()) {
+            eprintln!("{} stays: {error}", folder.path().display());
+        }
+    }
+}
+
 fn start() -> Server {
-    let folder = tempfile::Builder::new().prefix("redrive-postgres-").tempdir().expect("a scratch folder");
+    tidy();
+    let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().expect("a scratch folder");
+    let mark = std::fs::File::create(folder.path().join(MARK)).expect("a file");
+    mark.lock().expect("nobody else knows it");
     let data = folder.path().join("data");
     let root = is_root();
     if root {
@@ -129,7 +150,7 @@ fn start() -> Server {
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
     let child = spawn_for_life(command);
     wait_until_ready(port, folder.path());
-    Server { _folder: folder, _child: child, port }
+    Server { _folder: folder, _mark: mark, _child: child, port }
 }
 
 fn wait_until_ready(port: u16, folder: &Path) {

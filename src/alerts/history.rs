@@ -167,12 +167,11 @@ fn sliding(counts: &[u64], steps: usize, looks: usize, read: impl Fn(u64) -> Opt
 /// The last `steps` buckets of each look in one.
 fn merged<T>(buckets: &[Option<Bucket>], steps: usize, looks: usize, read: impl Fn(&Bucket) -> Option<T>) -> Vec<Option<T>> {
     let total = |look: usize| {
-        let mut some = buckets.iter().skip(look).take(steps).flatten().cloned();
-        let first = some.next()?;
-        read(&some.fold(first, |mut sum, bucket| {
-            sum.merge(bucket);
-            sum
-        }))
+        let mut sum = None;
+        for bucket in buckets.iter().skip(look).take(steps).flatten() {
+            bucket.add_to(&mut sum);
+        }
+        read(&sum?)
     };
     (0..looks).map(total).collect()
 }

@@ -56,16 +56,24 @@ impl Bucket {
     }
 
     /// Adds what came later. A series has one kind for ever, so kinds that differ leave this one as it is.
-    pub fn merge(&mut self, later: Self) {
+    pub fn merge(&mut self, later: &Self) {
         match (self, later) {
             (Self::Level { samples, sum, min, max, last }, Self::Level { samples: n, sum: s, min: low, max: high, last: newest }) => {
-                (*samples, *sum, *min, *max, *last) = (*samples + n, *sum + s, min.min(low), max.max(high), newest);
+                (*samples, *sum, *min, *max, *last) = (*samples + n, *sum + s, min.min(*low), max.max(*high), *newest);
             }
             (Self::Count { total, covers_ms, peak }, Self::Count { total: n, covers_ms: time, peak: high }) => {
-                (*total, *covers_ms, *peak) = (*total + n, *covers_ms + time, peak.max(high));
+                (*total, *covers_ms, *peak) = (*total + n, *covers_ms + time, peak.max(*high));
             }
-            (Self::Durations(histogram), Self::Durations(other)) => histogram.merge(&other),
+            (Self::Durations(histogram), Self::Durations(other)) => histogram.merge(other),
             _ => {}
+        }
+    }
+
+    /// Adds to a sum that may not have begun.
+    pub fn add_to(&self, sum: &mut Option<Self>) {
+        match sum {
+            Some(sum) => sum.merge(self),
+            None => *sum = Some(self.clone()),
         }
     }
 
@@ -145,7 +153,7 @@ impl Buckets {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(bucket);
             }
-            std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().merge(bucket),
+            std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().merge(&bucket),
         }
     }
 
@@ -155,7 +163,7 @@ impl Buckets {
         let mut buckets = self.0.values().cloned();
         let first = buckets.next()?;
         Some(buckets.fold(first, |mut sum, bucket| {
-            sum.merge(bucket);
+            sum.merge(&bucket);
             sum
         }))
     }
@@ -206,11 +214,11 @@ mod tests {
     #[test]
     fn a_rate_of_unequal_times_is_weighed_by_them_and_a_peak_is_kept() {
         let mut minute = Bucket::of(Point::Count(150.0), 15_000);
-        minute.merge(Bucket::of(Point::Count(1_500.0), 45_000));
+        minute.merge(&Bucket::of(Point::Count(1_500.0), 45_000));
         assert_eq!(minute.value(0.5), Some(27.5));
         assert!(matches!(minute, Bucket::Count { peak, .. } if (peak - 33.333).abs() < 0.01));
         let mut lag = Bucket::of(Point::Level(7.0), 0);
-        lag.merge(Bucket::of(Point::Level(2.0), 0));
+        lag.merge(&Bucket::of(Point::Level(2.0), 0));
         assert_eq!(lag, Bucket::Level { samples: 2, sum: 9.0, min: 2.0, max: 7.0, last: 2.0 });
     }
 

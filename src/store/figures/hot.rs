@@ -96,7 +96,7 @@ impl Kept {
             let bucket = Bucket::of(point, covers_ms);
             match known.next_if(|(other, _)| *other == id) {
                 Some((_, mut sum)) => {
-                    sum.merge(bucket);
+                    sum.merge(&bucket);
                     merged.push((id, sum));
                 }
                 None => merged.push((id, bucket)),
@@ -111,7 +111,7 @@ impl Kept {
         let Self { whole, minutes, .. } = self;
         Arc::clone(whole.get_or_insert_with(|| {
             let mut sums = HashMap::new();
-            minutes.values().flatten().for_each(|(id, bucket)| sum(&mut sums, *id, bucket.clone()));
+            minutes.values().flatten().for_each(|(id, bucket)| sum(&mut sums, *id, bucket));
             Arc::new(sums)
         }))
     }
@@ -185,10 +185,10 @@ impl Store {
 }
 
 /// Adds to a series.
-pub(super) fn sum(sums: &mut HashMap<i64, Bucket>, id: i64, bucket: Bucket) {
+pub(super) fn sum(sums: &mut HashMap<i64, Bucket>, id: i64, bucket: &Bucket) {
     match sums.entry(id) {
         Entry::Vacant(entry) => {
-            entry.insert(bucket);
+            entry.insert(bucket.clone());
         }
         Entry::Occupied(mut entry) => entry.get_mut().merge(bucket),
     }

@@ -1,59 +1,80 @@
 //! Several series added up to one: how long messages took on a whole bus, whichever topic and service. What is rolled up is added up once
 //! and kept until the next roll-up: durations are histograms, and a day of a few hundred series has hundreds of thousands.
 
-use std::sync::Arc;
-
 use super::hot::Rolled;
-use super::read::{SeriesQuery, merge};
+use super::read::{SeriesQuery, matches, stored};
 use super::rolled::{MOST_STEPS, Steps};
 use super::rollup::MINUTE_MS;
 use crate::metrics::bucket::Bucket;
-use crate::model::figure::SeriesKey;
+use crate::model::figure::{Labels, SeriesKey};
 use crate::store::{Store, StoreError};
 
 /// Figure with the labels that were asked for, beginning and end of what is rolled up of the range, length of a step (milliseconds), and
 /// how far hours were rolled up.
 pub(in crate::store) type MergedKey = (SeriesKey, i64, i64, i64, Rolled);
 
+type Merged = Vec<Option<Bucket>>;
+
 impl Store {
-    /// All series that a query matches in one: a bucket per step, `None` where none of them had a sample.
-    pub async fn read_merged(&self, query: &SeriesQuery) -> Result<Vec<Option<Bucket>>, StoreError> {
+    /// Counts or durations of all series that a query matches, in one: a bucket per step, `None` where none of them had a sample. Levels
+    /// of several series make no sum.
+    pub async fn read_merged(&self, query: &SeriesQuery) -> Result<Merged, StoreError> {
+        let known = self.known_series(query.figure).await?;
+        let asked = stored(&query.labels);
+        let ids: Vec<i64> = known.iter().filter(|(_, labels)| matches(&asked, labels)).map(|(id, _)| *id).collect();
         let mut all = vec![None; query.steps()];
-        let ids = self.ids_of(query).await?;
-        let newest = if query.step_ms < MINUTE_MS || query.steps() > MOST_STEPS { None } else { Some(self.newest(query, &ids).await?) };
-        let Some((rolled, Some(newest))) = newest else {
+        if ids.is_empty() {
+            return Ok(all);
+        }
+        let fits = query.step_ms >= MINUTE_MS && query.steps() <= MOST_STEPS;
+        // The newest minutes first: what is rolled up meanwhile must not be missing from both.
+        let newest = if fits { self.newest_merged(query, &ids).await? } else { None };
+        let Some((rolled, newest)) = newest else {
             for series in self.read_series(query).await? {
-                add_up(&mut all, series.buckets);
+                add_up(&mut all, &series.buckets);
             }
             return Ok(all);
         };
-        let (from, to) = (query.from.as_millis(), query.to.as_millis().min(rolled.end));
-        let key = (SeriesKey { figure: query.figure, labels: query.labels.clone() }, from, to, query.step_ms, rolled);
-        if let Some(kept) = self.inner.caches.merged_steps.get(&key) {
-            add_up(&mut all, kept.iter().cloned());
-        } else {
-            for (_, steps) in self.rolled_steps(query, &ids, rolled).await? {
-                add_up(&mut all, steps);
-            }
-            let begun = all.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-            self.inner.caches.merged_steps.extend([(key, Steps::from(&all[..begun]))]);
-        }
-        for (_, step, bucket) in newest {
-            merge(&mut all, step, bucket);
-        }
+        add_up(&mut all, &self.rolled_merged(query, asked, &ids, rolled).await?);
+        add_up(&mut all, &newest);
         Ok(all)
     }
 
-    async fn ids_of(&self, query: &SeriesQuery) -> Result<Vec<i64>, StoreError> {
-        let known = self.known_series(query.figure).await?;
-        Ok(Arc::unwrap_or_clone(known).into_iter().filter(|(_, labels)| query.asks_for(labels)).map(|(id, _)| id).collect())
+    /// What is not rolled up yet; `None` where too much of it is.
+    async fn newest_merged(&self, query: &SeriesQuery, ids: &[i64]) -> Result<Option<(Rolled, Merged)>, StoreError> {
+        let Some(kept) = self.hot().await? else { return Ok(None) };
+        let (from, mut newest) = (query.from.as_millis(), vec![None; query.steps()]);
+        kept.collect(ids, from.max(kept.rolled.end), query.to.as_millis(), |_, at, bucket| {
+            if let Some(step) = query.step_at(at.max(from)) {
+                bucket.add_to(&mut newest[step]);
+            }
+        });
+        Ok(Some((kept.rolled, newest)))
+    }
+
+    /// What is rolled up, as far as it has samples.
+    async fn rolled_merged(&self, query: &SeriesQuery, asked: Labels, ids: &[i64], rolled: Rolled) -> Result<Steps, StoreError> {
+        let (from, to) = (query.from.as_millis(), query.to.as_millis().min(rolled.end));
+        let key = (SeriesKey { figure: query.figure, labels: asked }, from, to, query.step_ms, rolled);
+        let cache = &self.inner.caches.merged_steps;
+        if let Some(kept) = cache.get(&key) {
+            return Ok(kept);
+        }
+        let mut all = vec![None; query.steps()];
+        for steps in self.rolled_steps(query, ids, rolled).await?.values() {
+            add_up(&mut all, steps);
+        }
+        let sampled = all.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let steps = Steps::from(&all[..sampled]);
+        cache.extend([(key, Steps::clone(&steps))]);
+        Ok(steps)
     }
 }
 
-fn add_up(all: &mut [Option<Bucket>], steps: impl IntoIterator<Item = Option<Bucket>>) {
-    for (step, bucket) in steps.into_iter().enumerate().take(all.len()) {
+fn add_up(all: &mut [Option<Bucket>], steps: &[Option<Bucket>]) {
+    for (sum, bucket) in all.iter_mut().zip(steps) {
         if let Some(bucket) = bucket {
-            merge(all, step, bucket);
+            bucket.add_to(sum);
         }
     }
 }

@@ -48,11 +48,6 @@ impl SeriesQuery {
         Timestamp::from_millis(self.from.as_millis() + i64::try_from(step).unwrap_or(0) * self.step_ms)
     }
 
-    /// Whether a series is one of those that are asked for.
-    pub(super) fn asks_for(&self, labels: &Labels) -> bool {
-        matches(&stored(&self.labels), labels)
-    }
-
     pub(super) fn step_at(&self, at: i64) -> Option<usize> {
         let from = self.from.as_millis();
         (at >= from && at < self.to.as_millis()).then(|| usize::try_from((at - from) / self.step_ms.max(1)).unwrap_or(0))
@@ -72,12 +67,11 @@ impl SeriesBuckets {
     /// The whole range in one bucket.
     #[must_use]
     pub fn total(&self) -> Option<Bucket> {
-        let mut all = self.buckets.iter().flatten().cloned();
-        let first = all.next()?;
-        Some(all.fold(first, |mut sum, bucket| {
-            sum.merge(bucket);
-            sum
-        }))
+        let mut sum = None;
+        for bucket in self.buckets.iter().flatten() {
+            bucket.add_to(&mut sum);
+        }
+        sum
     }
 }
 
@@ -92,7 +86,7 @@ struct NamedRow {
 pub(super) type Sums = HashMap<i64, Vec<Option<Bucket>>>;
 
 /// Series, step, and a minute of it.
-pub(super) type Newest = Vec<(i64, usize, Bucket)>;
+type Newest = Vec<(i64, usize, Bucket)>;
 
 impl Store {
     /// Reads series of one figure; those without a sample in the range are left out.
@@ -131,7 +125,7 @@ impl Store {
     }
 
     /// Where minutes and hours end, and the minutes since then with their step; `None` where frames must be read.
-    pub(super) async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(Rolled, Option<Newest>), StoreError> {
+    async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(Rolled, Option<Newest>), StoreError> {
         let Some(kept) = self.hot().await? else { return Ok((self.rolled().await?, None)) };
         let mut newest = Vec::new();
         kept.collect(ids, query.from.as_millis().max(kept.rolled.end), query.to.as_millis(), |id, at, bucket| {
@@ -183,7 +177,7 @@ impl Store {
 }
 
 /// Labels as they stand in the store.
-fn stored(labels: &Labels) -> Labels {
+pub(super) fn stored(labels: &Labels) -> Labels {
     let cut = |value: &Option<String>| value.as_deref().map(|value| label(Some(value)));
     Labels {
         bus: labels.bus.as_ref().map(|bus| BusId::new(label(Some(bus.as_str())))),
@@ -197,7 +191,7 @@ fn stored(labels: &Labels) -> Labels {
 }
 
 /// Whether a series has the labels that are asked for.
-fn matches(asked: &Labels, labels: &Labels) -> bool {
+pub(super) fn matches(asked: &Labels, labels: &Labels) -> bool {
     fn same<T: PartialEq>(asked: Option<&T>, found: Option<&T>) -> bool {
         asked.is_none() || asked == found
     }
@@ -216,7 +210,7 @@ fn add(sums: &mut Sums, query: &SeriesQuery, id: i64, step: usize, bucket: Bucke
 
 pub(super) fn merge(steps: &mut [Option<Bucket>], step: usize, bucket: Bucket) {
     match &mut steps[step] {
-        Some(sum) => sum.merge(bucket),
+        Some(sum) => sum.merge(&bucket),
         empty => *empty = Some(bucket),
     }
 }

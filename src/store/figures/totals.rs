@@ -48,7 +48,7 @@ impl Store {
         let total = |(id, labels): &&(i64, Labels)| {
             let total = match (hours.get(id).cloned(), late.get(id).cloned()) {
                 (Some(mut early), Some(late)) => {
-                    early.merge(late);
+                    early.merge(&late);
                     early
                 }
                 (early, late) => early.or(late)?,
@@ -85,7 +85,7 @@ impl Store {
         for (id, day, bytes) in rows {
             let added = Buckets::each(&bytes, |hour, bucket| {
                 if (first..end).contains(&(day * 24 + i64::from(hour))) {
-                    sum(&mut sums, id, bucket);
+                    sum(&mut sums, id, &bucket);
                 }
             });
             added.map_err(|error| contradiction(format!("hours of a series: {error}")))?;
@@ -100,6 +100,6 @@ impl Store {
 fn since(kept: &Kept, series: &[&(i64, Labels)], from: i64) -> HashMap<i64, Bucket> {
     let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
     let mut sums = HashMap::with_capacity(ids.len());
-    kept.collect(&ids, from, i64::MAX, |id, _, bucket| sum(&mut sums, id, bucket.clone()));
+    kept.collect(&ids, from, i64::MAX, |id, _, bucket| sum(&mut sums, id, bucket));
     sums
 }

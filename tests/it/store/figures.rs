@@ -78,6 +78,8 @@ on_both_engines! {
     what_is_past_its_time_goes
     /// What pages remember of a range is no more than what is rolled up of it.
     a_range_that_ends_later_is_read_as_if_nothing_were_remembered
+    /// A whole bus in one line, whatever it is read from.
+    many_series_are_read_as_one
     /// A day's hours lie in one row, and none is lost there.
     two_instances_roll_up_the_hours_of_a_day_side_by_side
     /// Rows of series do not pile up.
@@ -189,6 +191,39 @@ async fn a_range_that_ends_later_is_read_as_if_nothing_were_remembered(world: Wo
             assert!((total(&rows[0]) - 10.0 * looks as f64).abs() < 1e-9, "{minutes} minutes: {}", total(&rows[0]));
         }
     }
+}
+
+async fn many_series_are_read_as_one(world: World) {
+    let store = &world.store;
+    write(store, "bus:prod", 0, 300).await;
+    let one = async |figure, minutes: i64, step_ms| {
+        let query = SeriesQuery { figure, labels: Labels::bus(&"prod".into()), from: at(0), to: at(minutes * MINUTE), step_ms };
+        let all = store.read_merged(&query).await.expect("it is read");
+        assert_eq!(all.len() as i64, minutes * MINUTE / step_ms, "a bucket for each step");
+        all
+    };
+    let messages = async |minutes, step_ms| total(&one(Figure::TopicMessagesPerSecond, minutes, step_ms).await);
+    let durations = async |minutes, step_ms| counted(&one(Figure::ProcessingDurationSeconds, minutes, step_ms).await);
+    // Of both topics, and of every look.
+    let expected = |minutes: i64| {
+        let looks = (0..(minutes * 4).min(300)).map(|look| (10.0 + (look % 7) as f64, look.unsigned_abs() % 3 + 1));
+        looks.fold((0.0, 0), |(messages, durations), (some, more)| (messages + some, durations + more))
+    };
+    for is_rolled in [false, true] {
+        if is_rolled {
+            roll_up_all(store, at(HOUR + 2 * MINUTE)).await;
+        }
+        // Looks, minutes and what is remembered of them; ranges that end before, at and after what is rolled up.
+        for (minutes, step_ms) in [(75, 15_000), (75, MINUTE), (75, MINUTE), (60, MINUTE), (30, MINUTE), (80, 10 * MINUTE), (62, MINUTE)] {
+            let (told, measured) = (messages(minutes, step_ms).await, durations(minutes, step_ms).await);
+            let (sent, processed) = expected(minutes);
+            assert!((told - sent).abs() < 1e-9, "{minutes} minutes by {step_ms} ms: {told} and not {sent}");
+            assert_eq!(measured, processed, "{minutes} minutes by {step_ms} ms");
+        }
+    }
+    let nobody =
+        SeriesQuery { figure: Figure::BrokerDurationSeconds, labels: Labels::default(), from: at(0), to: at(HOUR), step_ms: MINUTE };
+    assert_eq!(store.read_merged(&nobody).await.expect("it is read"), vec![None; 60]);
 }
 
 async fn two_instances_roll_up_the_hours_of_a_day_side_by_side(world: World) {

@@ -19,10 +19,8 @@ pub(super) async fn charts(store: &Store, buses: &[BusId], buckets: Buckets, mar
     for bus in buses {
         let read = async |figure| store.read_merged(&query(figure, Labels::bus(bus), buckets)).await;
         for (sum, bucket) in whole.iter_mut().zip(read(Figure::EndToEndDurationSeconds).await?) {
-            match (sum.as_mut(), bucket) {
-                (Some(sum), Some(bucket)) => sum.merge(bucket),
-                (None, bucket) => *sum = bucket,
-                (Some(_), None) => {}
+            if let Some(bucket) = bucket {
+                bucket.add_to(sum);
             }
         }
         let (spans, failed) = (read(Figure::SpansPerSecond).await?, read(Figure::SpanErrorsPerSecond).await?);

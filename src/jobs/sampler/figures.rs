@@ -213,3 +213,34 @@ fn count(offsets: i64) -> Point {
 fn level(messages: i64) -> Point {
     Point::Level(messages as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::lag::Standing;
+
+    #[test]
+    fn what_a_parked_group_did_not_read_is_lost_to_nobody() {
+        let now = Timestamp::from_millis(1_767_225_600_000);
+        let lost = |parked| {
+            let offset = GroupOffset { log_start: Some(70), end: Some(100), ..GroupOffset::new("orders".into(), 0, Some(40)) };
+            let standing = Standing { status: GroupStatus::Stopped, since: Some(now), evidence: String::new(), parked };
+            let group = SeenGroup {
+                name: "billing".into(),
+                kind: "classic".to_owned(),
+                state: "Empty".to_owned(),
+                members: None,
+                offsets: vec![offset],
+                standing,
+            };
+            let mut figures = Figures::new(&"prod".into());
+            figures.groups.insert(group.name.clone(), group);
+            let mut points = Vec::new();
+            figures.group_points(&mut points, now);
+            let of = |figure| points.iter().find(|(key, _)| key.figure == figure).map(|(_, point)| point.clone());
+            (of(Figure::RecordsLost), of(Figure::ConsumerGroupLagMessages))
+        };
+        assert_eq!(lost(false), (Some(Point::Level(30.0)), Some(Point::Level(30.0))));
+        assert_eq!(lost(true), (None, Some(Point::Level(30.0))), "its lag is told all the same");
+    }
+}

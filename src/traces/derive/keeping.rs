@@ -89,3 +89,19 @@ impl Keeping {
         kept
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_more_than_can_be_told_apart_none_is_kept_for_comparison() {
+        let mut keeping = Keeping::default();
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let kinds = u64::try_from(MOST).unwrap();
+        assert!((0..kinds).all(|kind| keeping.is_baseline(kind, at(0))), "the first of each");
+        assert!(!keeping.is_baseline(kinds, at(1)) && !keeping.is_baseline(kinds, at(2)), "there is no room to know it again");
+        assert!(!keeping.is_baseline(0, at(1)));
+        assert!(keeping.is_baseline(kinds, at(61)), "a minute later there is");
+    }
+}

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::span::{Dropped, LinkCoordinates, Messaging, Operation, Span, SpanId, SpanKind, SpanLink, SpanStatus, TraceId};
+use crate::model::span::samples::plain;
+use crate::model::span::{LinkCoordinates, Messaging, Operation, Span, SpanId, SpanKind, SpanLink, TraceId};
 
 /// Nanoseconds of a second.
 pub(super) const SECOND: i64 = 1_000_000_000;
@@ -13,25 +14,12 @@ pub(super) fn span(trace: u8, id: u8, parent: Option<u8>, start: i64) -> Span {
         trace_id: TraceId([trace; 16]),
         span_id: SpanId([id; 8]),
         parent: parent.map(|parent| SpanId([parent; 8])),
-        parent_remote: None,
         service: Arc::from("shop"),
-        service_instance: None,
-        scope: Arc::from(""),
         name: String::new(),
         kind: SpanKind::Internal,
         start: start * SECOND,
         end: (start + 1) * SECOND,
-        ended_before_start: false,
-        status: SpanStatus::Unset,
-        status_message: String::new(),
-        error_type: None,
-        exception: None,
-        attributes: Vec::new(),
-        resource: Arc::from([]),
-        events: Vec::new(),
-        links: Vec::new(),
-        dropped: Dropped::default(),
-        messaging: None,
+        ..plain()
     }
 }
 

@@ -11,4 +11,5 @@ pub(crate) mod notify;
 pub(crate) mod postgres;
 pub(crate) mod redrive;
 pub(crate) mod sdk;
+pub(crate) mod spans;
 pub(crate) mod tls;

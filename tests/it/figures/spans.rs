@@ -8,13 +8,14 @@ use std::time::Duration;
 use redrive::metrics::bucket::Bucket;
 use redrive::model::Timestamp;
 use redrive::model::figure::{Figure, Labels};
-use redrive::model::span::{Dropped, Messaging, Operation, Span, SpanId, SpanKind, SpanStatus, TraceId};
+use redrive::model::span::{Messaging, Operation, Span, SpanId, SpanKind, SpanStatus, TraceId};
 use redrive::store::figures::read::SeriesQuery;
 use redrive::store::spans::EncodedSpans;
 use redrive::store::{Store, StoreSettings};
 
 use crate::harness::postgres;
 use crate::harness::redrive::{Redrive, Setup, ended_by_signal};
+use crate::harness::spans::bare;
 
 /// Messages of the ledger: each is one span that sends and one that processes, a second apart, and takes three from end to end.
 const MESSAGES: u32 = 3_000;
@@ -31,28 +32,14 @@ fn span(number: u32, operation: Operation, start: i64) -> Span {
     messaging.destination = Some("orders".to_owned());
     let sends = operation == Operation::Send;
     Span {
-        trace_id: trace(number),
-        span_id: SpanId([if sends { 1 } else { 2 }; 8]),
         parent: (!sends).then_some(SpanId([1; 8])),
-        parent_remote: None,
         service: Arc::from(if sends { "shop" } else { "billing" }),
-        service_instance: None,
-        scope: Arc::from(""),
-        name: String::new(),
         kind: if sends { SpanKind::Producer } else { SpanKind::Consumer },
         start: start * 1_000_000_000,
         end: (start + 1) * 1_000_000_000,
-        ended_before_start: false,
         status: if number.is_multiple_of(10) && !sends { SpanStatus::Error } else { SpanStatus::Unset },
-        status_message: String::new(),
-        error_type: None,
-        exception: None,
-        attributes: Vec::new(),
-        resource: Arc::from([]),
-        events: Vec::new(),
-        links: Vec::new(),
-        dropped: Dropped::default(),
         messaging: Some(Box::new(messaging)),
+        ..bare(trace(number), SpanId([if sends { 1 } else { 2 }; 8]))
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redrive::model::Timestamp;
-use redrive::model::span::{Dropped, LinkCoordinates, Messaging, Operation, Span, SpanId, SpanKind, SpanLink, SpanStatus, TraceId};
+use redrive::model::span::{LinkCoordinates, Messaging, Operation, Span, SpanId, SpanKind, SpanLink, SpanStatus, TraceId};
 use redrive::model::trace::{KeepReasons, TraceFilter};
 use redrive::store::Store;
 use redrive::store::spans::EncodedSpans;
 use redrive::store::spans::hot::Producer;
+
+use crate::harness::spans::bare;
 
 use super::{START, World, on_both_engines};
 
@@ -30,28 +32,15 @@ fn processed(number: u32, id: u8, second: i64) -> Span {
     messaging.offset = Some(i64::from(number));
     messaging.consumer_group = Some("billing".to_owned());
     Span {
-        trace_id: trace(number),
-        span_id: SpanId([id; 8]),
         parent: Some(SpanId([200; 8])),
-        parent_remote: None,
         service: Arc::from(if number.is_multiple_of(2) { "even" } else { "odd" }),
-        service_instance: None,
-        scope: Arc::from(""),
         name: "orders process".to_owned(),
         kind: SpanKind::Consumer,
         start: at(second).as_millis() * 1_000_000,
         end: at(second).as_millis() * 1_000_000 + 5_000_000,
-        ended_before_start: false,
-        status: SpanStatus::Unset,
-        status_message: String::new(),
-        error_type: None,
-        exception: None,
         attributes: vec![("nul\0in".into(), "a\0b".into())],
-        resource: Arc::from([]),
-        events: Vec::new(),
-        links: Vec::new(),
-        dropped: Dropped::default(),
         messaging: Some(Box::new(messaging)),
+        ..bare(trace(number), SpanId([id; 8]))
     }
 }
 

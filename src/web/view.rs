@@ -23,6 +23,7 @@ pub mod partition_problem;
 pub mod period;
 pub mod policy;
 pub mod purge;
+pub mod quantiles;
 pub mod query;
 pub mod range;
 pub mod replay;

@@ -33,7 +33,7 @@ mod alert_trend;
 mod attention;
 mod figures;
 pub(in crate::web) mod flow;
-pub(super) mod latency;
+mod latency;
 mod load;
 pub(in crate::web) mod trend;
 

@@ -8,9 +8,7 @@ use crate::store::{Store, StoreError};
 use crate::web::pages::consumer_group::history::query;
 use crate::web::view::lines::{LineChart, MOST, Named, Unit};
 use crate::web::view::marks::Marked;
-
-/// Shares that are drawn of durations.
-pub(in crate::web::pages) const QUANTILES: [(&str, f64); 3] = [("p99", 0.99), ("p95", 0.95), ("p50", 0.5)];
+use crate::web::view::quantiles::{QUANTILES, quantile_of};
 
 /// Both drawings; none where no span was received.
 pub(super) async fn charts(store: &Store, buses: &[BusId], buckets: Buckets, marks: &[Marked]) -> Result<Vec<LineChart>, StoreError> {
@@ -38,11 +36,6 @@ pub(super) async fn charts(store: &Store, buses: &[BusId], buckets: Buckets, mar
         LineChart::new("end-to-end", "From sending to processed", Unit::Seconds, buckets, quantiles.into(), marks),
         LineChart::new("failed-spans", "Spans that failed", Unit::Ratio, buckets, shares, marks),
     ])
-}
-
-/// A quantile of each step, in seconds.
-pub(in crate::web::pages) fn quantile_of(all: &[Option<Bucket>], quantile: f64) -> Vec<Option<f64>> {
-    all.iter().map(|bucket| bucket.as_ref()?.value(quantile)).collect()
 }
 
 /// Which share of the spans of each step failed; none where there was no span.

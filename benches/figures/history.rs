@@ -1,5 +1,5 @@
-//! A store with a month of figures as a sampler leaves them that looks every fifteen seconds: frames and ends of the last two days,
-//! minutes of two weeks, hours of all days. What would take a month is added up by the same arithmetic and written in bulk, hour by hour
+//! A store with a month of figures as a sampler leaves them that looks every fifteen seconds, and as spans of every message do: frames and
+//! ends of the last two days, minutes of two weeks, hours of all days. What would take a month is added up by the same arithmetic and written in bulk, hour by hour
 //! as roll-ups do it; one hour is rolled up again by the real code and must come out the same.
 
 use std::collections::BTreeMap;
@@ -20,12 +20,15 @@ use redrive::store::{Store, StoreSettings};
 use sqlx::SqliteConnection;
 
 use bulk::Bulk;
+use spans::Repeated;
 
 pub(crate) mod bulk;
+mod spans;
 
 pub(crate) const BUS: &str = "bench";
 pub(crate) const TOPICS: usize = 500;
 const SOURCE: &str = "bus:bench";
+const SPANS: &str = "spans";
 const PARTITIONS: i32 = 10;
 const LOOK_MS: i64 = 15_000;
 const MINUTE_MS: i64 = 60_000;
@@ -37,6 +40,7 @@ const MINUTES_MS: i64 = 14 * 24 * HOUR_MS;
 /// What is written, and until when.
 struct History {
     points: Vec<(i64, Figure)>,
+    spans: Vec<(i64, Repeated)>,
     partitions: Vec<i64>,
     begin: i64,
     now: i64,
@@ -51,25 +55,32 @@ pub(crate) async fn fill(file: &Path, days: usize, groups: usize) {
     let store = open(file).await;
     let partitions = known(&store, groups, Timestamp::from_millis(begin), now).await;
     // Names the series, in their order.
-    let keys = keys(groups);
+    let (keys, spans) = (keys(groups), spans::all(groups));
     let points = keys.iter().map(|key| (key.clone(), point(key.figure, 0, 0))).collect();
-    let frame = NewFrame { source: SOURCE, after: None, taken_at: now, points, state: None, snapshot: false };
-    assert!(store.add_frame(frame).await.expect("written"));
+    name(&store, SOURCE, points, now).await;
+    name(&store, SPANS, spans.iter().map(|series| (series.key.clone(), series.point(0))).collect(), now).await;
     store.close().await;
     // Its lock goes with it.
     drop(store);
     let mut bulk = Bulk::open(file).await;
-    let ids = bulk.series().await;
-    assert_eq!(ids.len(), keys.len());
+    let mut ids = bulk.series().await;
+    assert_eq!(ids.len(), keys.len() + spans.len());
+    let of_spans = ids.split_off(keys.len());
     let points = ids.into_iter().zip(&keys).map(|(id, key)| (id, key.figure)).collect();
+    let spans = of_spans.into_iter().zip(spans).collect();
     // As roll-ups do: an hour is over a minute after its end.
     let until = (now.as_millis() - MINUTE_MS).div_euclid(HOUR_MS);
-    let history = History { points, partitions, begin, now: now.as_millis(), until };
+    let history = History { points, spans, partitions, begin, now: now.as_millis(), until };
     history.write(&mut bulk).await;
     bulk.close().await;
     let store = open(file).await;
     history.check(file, &store).await;
     store.close().await;
+}
+
+async fn name(store: &Store, source: &str, points: Vec<(SeriesKey, Point)>, now: Timestamp) {
+    let frame = NewFrame { source, after: None, taken_at: now, points, state: None, snapshot: false };
+    assert!(store.add_frame(frame).await.expect("written"));
 }
 
 async fn open(file: &Path) -> Store {
@@ -98,15 +109,18 @@ async fn known(store: &Store, groups: usize, begin: Timestamp, now: Timestamp) -
 impl History {
     async fn write(&self, bulk: &mut Bulk) {
         bulk.forget_frames().await;
+        let repeated: Vec<Vec<(i64, Buckets)>> =
+            (0..Repeated::HOURS).map(|hour| self.spans.iter().map(|(id, series)| (*id, series.hour(hour))).collect()).collect();
         let mut days: BTreeMap<i64, BTreeMap<i64, Buckets>> = BTreeMap::new();
         for hour in self.begin / HOUR_MS..self.until {
             let minutes = self.minutes(hour);
-            for (id, minutes) in &minutes {
+            let of_spans = &repeated[hour.rem_euclid(Repeated::HOURS) as usize];
+            for (id, minutes) in minutes.iter().chain(of_spans) {
                 let total = minutes.total().expect("every series has samples");
                 days.entry(hour.div_euclid(24)).or_default().entry(*id).or_default().add(hour.rem_euclid(24) as u32, total);
             }
             if hour * HOUR_MS >= self.now - MINUTES_MS {
-                let rows: Vec<(i64, Vec<u8>)> = minutes.iter().map(|(id, minutes)| (*id, minutes.encode())).collect();
+                let rows: Vec<(i64, Vec<u8>)> = minutes.iter().chain(of_spans).map(|(id, minutes)| (*id, minutes.encode())).collect();
                 bulk.minutes(hour, &rows).await;
             }
         }
@@ -114,19 +128,29 @@ impl History {
             let rows: Vec<(i64, Vec<u8>)> = series.iter().map(|(id, hours)| (*id, hours.encode())).collect();
             bulk.hours(day, &rows).await;
         }
+        self.write_frames(bulk).await;
+    }
+
+    async fn write_frames(&self, bulk: &mut Bulk) {
         let first = (self.now - FRAMES_MS).max(self.begin);
+        // The last hour that is over is left to the real code.
+        let is_rolled = |at: i64| at.div_euclid(HOUR_MS) < self.until - 1;
         for look in (first - self.begin).div_euclid(LOOK_MS)..=(self.now - self.begin).div_euclid(LOOK_MS) {
             let at = self.begin + look * LOOK_MS;
             let points: Vec<(i64, Point)> =
                 self.points.iter().enumerate().map(|(place, (id, figure))| (*id, point(*figure, place, look as usize))).collect();
-            // The last hour that is over is left to the real code.
-            let rolled = at.div_euclid(HOUR_MS) < self.until - 1;
-            bulk.frame(SOURCE, at, LOOK_MS, rolled, &frame::encode(&points)).await;
+            bulk.frame(SOURCE, at, LOOK_MS, is_rolled(at), &frame::encode(&points)).await;
             if at % MINUTE_MS == 0 {
                 bulk.snapshot(SOURCE, at, &ends::encode(self.partitions.iter().map(|id| (*id, 1_000_000 + look)))).await;
             }
         }
+        for number in first.div_euclid(spans::FRAME_MS)..=self.now.div_euclid(spans::FRAME_MS) {
+            let at = number * spans::FRAME_MS;
+            let points: Vec<(i64, Point)> = self.spans.iter().map(|(id, series)| (*id, series.point(at))).collect();
+            bulk.frame(SPANS, at, spans::FRAME_MS, is_rolled(at), &frame::encode(&points)).await;
+        }
         bulk.reached(SOURCE, self.begin + (self.now - self.begin).div_euclid(LOOK_MS) * LOOK_MS, self.until - 1).await;
+        bulk.reached(SPANS, self.now.div_euclid(spans::FRAME_MS) * spans::FRAME_MS, self.until - 1).await;
     }
 
     /// What the looks of an hour add up to.
@@ -150,7 +174,7 @@ impl History {
         let (hour, day) = (self.until - 1, (self.until - 1).div_euclid(24));
         let rows = async |reading: &mut SqliteConnection| (bulk::minutes_of(reading, hour).await, bulk::hours_of(reading, day).await);
         let before = rows(&mut reading).await;
-        assert_eq!(before.0.len(), self.points.len());
+        assert_eq!(before.0.len(), self.points.len() + self.spans.len());
         assert!(store.roll_up_figures(Timestamp::now()).await.expect("rolled up"), "an hour is due");
         assert!(before == rows(&mut reading).await, "the real code writes the same minutes and hours");
     }

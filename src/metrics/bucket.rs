@@ -115,7 +115,7 @@ impl Bucket {
                 wire::put_number(out, *peak);
             }
             Self::Durations(histogram) => {
-                wire::put(out, 2);
+                wire::put(out, 3);
                 let bytes = histogram.encode();
                 wire::put(out, bytes.len() as u64);
                 out.extend_from_slice(&bytes);
@@ -133,9 +133,11 @@ impl Bucket {
                 last: read.number()?,
             }),
             1 => Ok(Self::Count { total: read.number()?, covers_ms: read.unsigned()?, peak: read.number()? }),
-            2 => {
+            kind @ (2 | 3) => {
                 let length = usize::try_from(read.unsigned()?).map_err(|_| Damaged)?;
-                Histogram::decode(read.take(length)?).map(Self::Durations)
+                let bytes = read.take(length)?;
+                // Two is what versions before wrote.
+                if kind == 2 { Histogram::decode_fine(bytes) } else { Histogram::decode(bytes) }.map(Self::Durations)
             }
             _ => Err(Damaged),
         }

@@ -24,7 +24,7 @@ pub fn encode(points: &[(i64, Point)]) -> Vec<u8> {
                 wire::put_number(&mut out, *value);
             }
             Point::Durations(histogram) => {
-                wire::put(&mut out, step << 2 | 2);
+                wire::put(&mut out, step << 2 | 3);
                 let bytes = histogram.encode();
                 wire::put(&mut out, bytes.len() as u64);
                 out.extend_from_slice(&bytes);
@@ -41,11 +41,13 @@ pub fn decode(bytes: &[u8], mut wanted: impl FnMut(i64) -> bool) -> Result<Vec<(
         let tag = read.unsigned()?;
         series = series.checked_add_unsigned(tag >> 2).ok_or(Damaged)?;
         let kind = tag & 3;
-        if kind == 2 {
+        if kind >= 2 {
             let length = usize::try_from(read.unsigned()?).map_err(|_| Damaged)?;
             let bytes = read.take(length)?;
             if wanted(series) {
-                points.push((series, Point::Durations(Histogram::decode(bytes)?)));
+                // Two is what versions before wrote.
+                let histogram = if kind == 2 { Histogram::decode_fine(bytes) } else { Histogram::decode(bytes) };
+                points.push((series, Point::Durations(histogram?)));
             }
             continue;
         }

@@ -111,7 +111,7 @@ fn shares_and_quantiles_are_made_of_all_that_was_counted() {
     };
     let mut both = of(0.1, 980);
     both.add(&of(8.0, 20), &slow);
-    assert!((both.value(&slow).expect("there are some") - 8.0).abs() < 0.1);
+    assert!((both.value(&slow).expect("there are some") - 8.0).abs() < 0.2, "within 2.5 %");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 REDRIVE_KILLS="${REDRIVE_KILLS:-200}" cargo test --locked --test it replay::kills -- --nocapture
-REDRIVE_KILLS="${REDRIVE_NOTIFY_KILLS:-100}" cargo test --locked --test it notify::kills::every -- --nocapture
+REDRIVE_KILLS="${REDRIVE_NOTIFY_KILLS:-100}" cargo test --locked --test it notify::kills:: -- --nocapture
 end=$(( $(date +%s) + ${SOAK_MINUTES:-60} * 60 ))
 round=0
 while [ "$(date +%s)" -lt "$end" ]; do

@@ -13,3 +13,4 @@ pub(crate) mod redrive;
 pub(crate) mod sdk;
 pub(crate) mod spans;
 pub(crate) mod tls;
+pub(crate) mod told;

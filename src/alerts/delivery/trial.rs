@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{Deliveries, DeliveryError};
 use crate::alerts::receivers::{ReceiverError, entry};
 use crate::lifecycle::changes::Noun;
-use crate::lifecycle::failpoint;
 use crate::model::alert::Severity;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus, Reason};
@@ -25,7 +24,6 @@ impl Deliveries {
         self.parts.store.record_audit(&entry("receivers.test", &about, actor, now)).await?;
         let mut told = trial(&self.parts.external_url, now);
         let ids = self.parts.store.enqueue(&told, &[id], now).await?;
-        failpoint::pass("deliveries.after_commit");
         if matches!(receiver.kind, ReceiverKind::Pagerduty | ReceiverKind::Alertmanager) {
             for alert in &mut told.alerts {
                 alert.status = NotifiedStatus::Resolved;

@@ -85,6 +85,7 @@ impl Store {
                 let written = on_sqlite::write(&mut transaction, guard, round, now).await?;
                 if written {
                     transaction.commit().await?;
+                    failpoint::pass("alerts.after_commit");
                 }
                 Ok(written)
             }
@@ -93,6 +94,7 @@ impl Store {
                 let written = on_postgres::write(&mut transaction, guard, round, now).await?;
                 if written {
                     transaction.commit().await?;
+                    failpoint::pass("alerts.after_commit");
                 }
                 Ok(written)
             }

@@ -14,6 +14,7 @@ use redrive::config::Config;
 use redrive::lifecycle::Lifecycle;
 use redrive::lifecycle::changes::Changes;
 use redrive::store::Store;
+use standardwebhooks::Webhook;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -64,6 +65,10 @@ pub(crate) struct Request {
     pub(crate) headers: BTreeMap<String, String>,
     /// Body.
     pub(crate) body: String,
+    /// Whether it was answered with 2xx, however slowly the rest of the answer came.
+    pub(crate) taken: bool,
+    /// What is wrong with its signature, by an implementation that is not ours over the bytes that came; where a secret is known.
+    pub(crate) forged: Option<String>,
 }
 
 impl Request {
@@ -82,6 +87,7 @@ pub(crate) struct Receiver {
 
 #[derive(Debug, Default)]
 struct State {
+    secret: Option<&'static str>,
     planned: VecDeque<Answer>,
     requests: Vec<Request>,
     connections: usize,
@@ -91,19 +97,34 @@ struct State {
 impl Receiver {
     /// Answers with what is planned, and then always with 200.
     pub(crate) async fn start(planned: Vec<Answer>) -> Self {
-        Self::listen(planned, None).await
+        Self::listen(State { planned: planned.into(), ..State::default() }, None).await
+    }
+
+    /// Answers always with 200 until something is planned, and checks every signature when it comes.
+    pub(crate) async fn checking(secret: &'static str) -> Self {
+        Self::listen(State { secret: Some(secret), ..State::default() }, None).await
     }
 
     /// Behind TLS; answers always with 200.
     pub(crate) async fn behind_tls(acceptor: TlsAcceptor) -> Self {
-        Self::listen(Vec::new(), Some(acceptor)).await
+        Self::listen(State::default(), Some(acceptor)).await
+    }
+
+    /// On every address of this machine; answers always with 200.
+    pub(crate) async fn everywhere() -> Self {
+        let listener = TcpListener::bind("[::]:0").await.expect("a machine with IPv6 has a free port");
+        Self::serve_on(listener, State::default(), None)
+    }
+
+    async fn listen(state: State, acceptor: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        Self::serve_on(listener, state, acceptor)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a server of the test's own, outside of what is tested")]
-    async fn listen(planned: Vec<Answer>, acceptor: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    fn serve_on(listener: TcpListener, state: State, acceptor: Option<TlsAcceptor>) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
-        let state = Arc::new(Mutex::new(State { planned: planned.into(), ..State::default() }));
+        let state = Arc::new(Mutex::new(state));
         let receiver = Self { address, state: Arc::clone(&state) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -122,6 +143,11 @@ impl Receiver {
             }
         });
         receiver
+    }
+
+    /// Answers with this from now on, whatever was planned before, and then with 200.
+    pub(crate) fn plan(&self, answers: Vec<Answer>) {
+        self.state.lock().unwrap().planned = answers.into();
     }
 
     /// Its address with a path.
@@ -165,16 +191,29 @@ impl Receiver {
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, state: Arc<Mutex<State>>) {
-    while let Some(request) = read(&mut stream).await {
+    while let Some((mut request, body)) = read(&mut stream).await {
         let answer = {
             let mut state = state.lock().unwrap();
+            let answer = state.planned.pop_front().unwrap_or_else(|| Answer::Status(200, "", "ok".to_owned()));
+            request.taken = matches!(answer, Answer::Status(200..=299, ..) | Answer::DripBody | Answer::Huge);
+            request.forged = state.secret.and_then(|secret| verify(secret, &request, &body).err());
             state.requests.push(request);
-            state.planned.pop_front().unwrap_or_else(|| Answer::Status(200, "", "ok".to_owned()))
+            answer
         };
         if !answer_with(&mut stream, answer, &state).await {
             return;
         }
     }
+}
+
+/// Checks a signature by an implementation that is not ours.
+fn verify(secret: &str, request: &Request, body: &[u8]) -> Result<(), String> {
+    let mut headers = hyper::HeaderMap::new();
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        let value = request.headers.get(name).ok_or_else(|| format!("there is no {name}"))?;
+        headers.insert(name, value.parse().map_err(|_| format!("{name} is no header's value"))?);
+    }
+    Webhook::new(secret).and_then(|webhook| webhook.verify(body, &headers)).map_err(|error| error.to_string())
 }
 
 /// Writes an answer; `false` when the connection has ended.
@@ -223,7 +262,8 @@ async fn drip(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
     }
 }
 
-async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
+/// A request, and the bytes of its body.
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<(Request, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 16_384];
     let end = loop {
@@ -243,5 +283,6 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
         let count = stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
         bytes.extend_from_slice(&buffer[..count]);
     }
-    Some(Request { line, headers, body: String::from_utf8_lossy(&bytes[end + 4..end + 4 + length]).into_owned() })
+    let body = bytes[end + 4..end + 4 + length].to_vec();
+    Some((Request { line, headers, body: String::from_utf8_lossy(&body).into_owned(), taken: false, forged: None }, body))
 }

@@ -257,6 +257,11 @@ impl Redrive {
         Some(status)
     }
 
+    /// Whether it was started and has not ended.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.exit_status().is_none() && self.child.get_mut().expect("not poisoned").is_some()
+    }
+
     /// Whoever waits for something from a child that has ended would wait in vain.
     ///
     /// # Panics

@@ -4,6 +4,7 @@ mod arrival;
 mod evaluation;
 mod lag;
 mod late;
+mod model;
 mod pair;
 mod scene;
 mod senders;

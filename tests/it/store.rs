@@ -88,6 +88,11 @@ impl World {
         Self { store, settings, ground }
     }
 
+    /// Whether it lives in PostgreSQL.
+    pub(crate) const fn is_postgres(&self) -> bool {
+        matches!(self.ground, Ground::Database(_))
+    }
+
     /// Another instance on the same store: on SQLite a command beside the server.
     pub(crate) async fn beside(&self) -> Store {
         match self.ground {

@@ -119,7 +119,8 @@ impl Readings {
 
     /// Takes in new looks of samplers; whether there were any, or some are silent now.
     async fn look(&mut self, store: &Store, now: Timestamp) -> Result<bool, StoreError> {
-        let newest = store.newest_frames(now.minus(FRESH)).await?;
+        // What lies further ahead was taken before a clock went back.
+        let newest = store.newest_frames(now.minus(FRESH), now.plus(FRESH)).await?;
         let before = self.looks.len();
         self.looks.retain(|source, _| newest.contains_key(source));
         let mut changed = self.looks.len() != before;

@@ -244,19 +244,33 @@ fn pause() -> impl Strategy<Value = i64> {
     prop_oneof![8 => 0_i64..20, 2 => 20_i64..130, 1 => 130_i64..100_000, 1 => -100_000_i64..0]
 }
 
+/// `for` and `keep_firing_for` in milliseconds, as somebody changes them.
+fn edit() -> impl Strategy<Value = (u64, u64)> {
+    let wait = || prop_oneof![Just(0_u64), 1_u64..200].prop_map(|seconds| seconds * 1_000);
+    (wait(), wait())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn an_alert_moves_as_the_reference_says(
-        looks in prop::collection::vec((pause(), seen()), 1..120),
+    fn an_alert_moves_as_the_reference_says_through_restarts_and_edits(
+        looks in prop::collection::vec((pause(), seen(), any::<bool>(), prop::option::weighted(0.1, edit())), 1..120),
         for_s in prop_oneof![Just(0_u64), 1_u64..200],
         keep_s in prop_oneof![Just(0_u64), 1_u64..200],
         no_data in prop_oneof![Just(NoData::Keep), Just(NoData::Alert), Just(NoData::Ok)],
     ) {
-        let terms = Terms { for_ms: for_s * 1_000, keep_firing_for_ms: keep_s * 1_000, ..usual(no_data) };
+        let mut terms = Terms { for_ms: for_s * 1_000, keep_firing_for_ms: keep_s * 1_000, ..usual(no_data) };
         let (mut standing, mut reference, mut now) = (inactive(at(0)), Reference::default(), 0);
-        for (pause, seen) in looks {
+        for (pause, seen, restart, edit) in looks {
             now += pause;
+            (terms.for_ms, terms.keep_firing_for_ms) = edit.unwrap_or((terms.for_ms, terms.keep_firing_for_ms));
+            if restart {
+                // As it lies in the store.
+                let stored = serde_json::to_string(&standing).expect("a standing can be written");
+                let read: Standing = serde_json::from_str(&stored).expect("and read");
+                prop_assert_eq!(&read, &standing);
+                standing = read;
+            }
             let expected = reference.look(&terms, seen, pause);
             let (after, change) = step(&standing, &terms, seen, at(now));
             prop_assert_eq!(after.state, expected);

@@ -10,7 +10,7 @@ use crate::store::error::contradiction;
 use crate::store::{Store, StoreError};
 
 statements! {
-    const SOURCES = "select id, source, taken_at from figure_frames where taken_at >= $1 order by taken_at, id";
+    const SOURCES = "select id, source, taken_at from figure_frames where taken_at >= $1 and taken_at <= $2 order by taken_at, id";
     const BEFORE = "select max(taken_at) from figure_frames where taken_at < $1";
     const POINTS = "select points from figure_frames where id = $1";
 }
@@ -25,11 +25,20 @@ pub struct NewestFrame {
 }
 
 impl Store {
-    /// The newest frame of each source that has looked since `from`.
-    pub async fn newest_frames(&self, from: Timestamp) -> Result<BTreeMap<String, NewestFrame>, StoreError> {
-        let rows: Vec<(i64, String, i64)> = read!(self, |pool| sqlx::query_as(SOURCES).bind(from.as_millis()).fetch_all(pool).await?)?;
-        let frame = |(id, source, at): (i64, String, i64)| (source, NewestFrame { id, taken_at: Timestamp::from_millis(at) });
-        Ok(rows.into_iter().map(frame).collect())
+    /// The newest frame of each source that has looked from `from` to `to`: the one that was written last. After a clock went back that is
+    /// not the one with the latest time.
+    pub async fn newest_frames(&self, from: Timestamp, to: Timestamp) -> Result<BTreeMap<String, NewestFrame>, StoreError> {
+        let rows: Vec<(i64, String, i64)> =
+            read!(self, |pool| sqlx::query_as(SOURCES).bind(from.as_millis()).bind(to.as_millis()).fetch_all(pool).await?)?;
+        let mut newest: BTreeMap<String, NewestFrame> = BTreeMap::new();
+        for (id, source, at) in rows {
+            let frame = NewestFrame { id, taken_at: Timestamp::from_millis(at) };
+            let known = newest.entry(source).or_insert(frame);
+            if known.id < id {
+                *known = frame;
+            }
+        }
+        Ok(newest)
     }
 
     /// When the newest frame before `until` was taken, by whatever source; `None` when there is none, or it is kept no more.

@@ -26,6 +26,7 @@ mod outbox;
 mod pages;
 mod refused;
 mod secrets;
+mod ssrf;
 mod tls;
 
 /// A key of 32 bytes.

@@ -6,5 +6,6 @@ mod lag;
 mod late;
 mod model;
 mod pair;
+mod quiet;
 mod scene;
 mod senders;

@@ -161,7 +161,10 @@ impl Figures {
                 if let Some(lag) = lag {
                     points.push((key(Figure::ConsumerGroupLagMessages, of_topic()), level(lag)));
                 }
-                if let Some(millis) = millis {
+                // Nor does anybody worry how late it is.
+                if let Some(millis) = millis
+                    && !group.standing.parked
+                {
                     #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
                     points.push((key(Figure::ConsumerGroupLagSeconds, of_topic()), Point::Level(millis as f64 / 1e3)));
                 }
@@ -217,13 +220,14 @@ fn level(messages: i64) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::lag::Standing;
+    use crate::model::lag::{Standing, TimeLagMillis};
 
     #[test]
     fn what_a_parked_group_did_not_read_is_lost_to_nobody() {
         let now = Timestamp::from_millis(1_767_225_600_000);
         let lost = |parked| {
-            let offset = GroupOffset { log_start: Some(70), end: Some(100), ..GroupOffset::new("orders".into(), 0, Some(40)) };
+            let time_lag = Some(TimeLagMillis { min: 7_200_000, max: None, estimate: None, looked_up: true });
+            let offset = GroupOffset { log_start: Some(70), end: Some(100), time_lag, ..GroupOffset::new("orders".into(), 0, Some(40)) };
             let standing = Standing { status: GroupStatus::Stopped, since: Some(now), evidence: String::new(), parked };
             let group = SeenGroup {
                 name: "billing".into(),
@@ -238,9 +242,10 @@ mod tests {
             let mut points = Vec::new();
             figures.group_points(&mut points, now);
             let of = |figure| points.iter().find(|(key, _)| key.figure == figure).map(|(_, point)| point.clone());
-            (of(Figure::RecordsLost), of(Figure::ConsumerGroupLagMessages))
+            [Figure::RecordsLost, Figure::ConsumerGroupLagSeconds, Figure::ConsumerGroupLagMessages].map(of)
         };
-        assert_eq!(lost(false), (Some(Point::Level(30.0)), Some(Point::Level(30.0))));
-        assert_eq!(lost(true), (None, Some(Point::Level(30.0))), "its lag is told all the same");
+        let level = |value| Some(Point::Level(value));
+        assert_eq!(lost(false), [level(30.0), level(7_200.0), level(30.0)]);
+        assert_eq!(lost(true), [None, None, level(30.0)], "what it has to read is told all the same");
     }
 }

@@ -1,6 +1,7 @@
 //! The process as an operator meets it: the command line, how it starts, how it ends, what it says about itself.
 
 mod command_line;
+mod demo;
 mod deploy;
 mod ending;
 mod starting;

@@ -1,11 +1,12 @@
 //! What it costs to look at many rules: a thousand of them over ten thousand series, from the newest samples to what is written. And how
-//! soon a dead letter is told: from the record on a real Kafka to the webhook.
+//! soon a dead letter is told: from the record on a real Kafka to the webhook. What comes of every look is known before, and checked.
 //!
 //! `cargo bench --bench alerts`; `REDRIVE_BENCH_RULES` (1,000) and `REDRIVE_BENCH_SERIES` (10,000) set the numbers. The processor time
 //! of the whole process is measured, so that more cores make nothing look better.
 
 #![expect(clippy::cast_precision_loss, reason = "a benchmark generates and prints")]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use redrive::alerts::defaults::usual;
@@ -30,6 +31,7 @@ mod kafka;
 mod redrive_process;
 
 mod arrival;
+mod windows;
 
 /// Rules may take so much of a core.
 const AIM: Duration = Duration::from_secs(1);
@@ -41,6 +43,7 @@ fn main() {
     runtime.block_on(async {
         let number = |name: &str, otherwise: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
         measure(number("REDRIVE_BENCH_RULES", 1_000), number("REDRIVE_BENCH_SERIES", 10_000)).await;
+        windows::measure().await;
         arrival::measure().await;
         report::end();
     });
@@ -68,6 +71,8 @@ async fn measure(rules: usize, series: usize) {
     }
     // Nothing is in memory then: neither rules nor what came lately.
     let restarted = timed_look(&mut Evaluator::new(""), &Store::open_beside(&settings).await.expect("it opens"), now).await;
+    assert!(store.list_living_alerts().await.expect("alerts are read").is_empty(), "nothing is beyond any threshold");
+    let told = timed_alert(&mut evaluator, &store, (rules, series), after, now).await;
     report::head(&format!("{rules} rules over {series} series of lag"));
     let judge = |name: &str, (took, cpu): (Duration, Duration)| {
         let measured = format!("{} ms, {} ms of a core", took.as_millis(), cpu.as_millis());
@@ -77,6 +82,29 @@ async fn measure(rules: usize, series: usize) {
     let worst = looks[1..].iter().max_by_key(|(_, cpu)| *cpu).expect("there are some");
     judge("a look with new samples of every series, worst of 5", *worst);
     judge("the first look after a restart, with an hour of samples", restarted);
+    judge("a look in which one group is beyond every threshold", told);
+}
+
+/// One series goes beyond all thresholds: every rule that is about its group has exactly one alert, and no other rule has.
+async fn timed_alert(
+    evaluator: &mut Evaluator,
+    store: &Store,
+    (rules, series): (usize, usize),
+    after: Option<Timestamp>,
+    now: Timestamp,
+) -> (Duration, Duration) {
+    let now = now.plus(Duration::from_secs(15));
+    let value = |number: usize| Point::Level(if number == 7 { 1e13 } else { 1.0 });
+    let points = (0..series).map(|number| (lag(number, series), value(number))).collect();
+    let frame = NewFrame { source: "bus:prod", after, taken_at: now, points, state: None, snapshot: false };
+    assert!(store.add_frame(frame).await.expect("it is written"));
+    let took = timed_look(evaluator, store, now).await;
+    let found: BTreeSet<String> = store.list_living_alerts().await.expect("alerts").into_iter().map(|alert| alert.details.rule).collect();
+    // The group's own name begins other names, where there are a thousand groups and more.
+    let about = |number: &usize| number.is_multiple_of(10) || "group-007".starts_with(&format!("group-{number:03}"));
+    let meant: BTreeSet<String> = (0..rules).filter(about).map(|number| format!("Rule {number}")).collect();
+    assert_eq!(found, meant, "what fires is what is meant to");
+    took
 }
 
 /// A sample of every series.

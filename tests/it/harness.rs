@@ -2,6 +2,7 @@
 
 pub(crate) mod alertmanager;
 pub(crate) mod browser;
+pub(crate) mod chance;
 #[expect(dead_code, reason = "the tests that use the rest follow with the rooms they test")]
 pub(crate) mod kafka;
 pub(crate) mod letters;

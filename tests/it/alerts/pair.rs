@@ -9,6 +9,7 @@ use redrive::model::receiver::ReceiverId;
 use redrive::store::{Store, StoreSettings};
 use serde_json::{Value, json};
 
+use super::super::harness::chance::{Chance, kills};
 use super::super::harness::notify::Receiver;
 use super::super::harness::postgres;
 use super::super::harness::redrive::{PATIENCE, Redrive, Setup, ended_by_signal, http};
@@ -93,6 +94,16 @@ impl Pair {
     /// Ends every alert: their rules are switched off.
     pub(super) async fn end_all(&mut self) {
         for (rule, name) in std::mem::take(&mut self.burning) {
+            self.ledger.ends(&name);
+            assert!(self.store.switch_alert_rule(rule, false, &entry("alert_rules.switch_off")).await.expect("kept"));
+        }
+    }
+
+    /// Ends the first alert whose beginning somebody has heard of.
+    async fn end_one(&mut self) {
+        let heard = self.ledger.to_end(&self.receiver);
+        if let Some(place) = self.burning.iter().position(|(_, name)| heard.contains(name)) {
+            let (rule, name) = self.burning.remove(place);
             self.ledger.ends(&name);
             assert!(self.store.switch_alert_rule(rule, false, &entry("alert_rules.switch_off")).await.expect("kept"));
         }
@@ -186,4 +197,35 @@ async fn who_is_killed_before_the_commit_is_followed_by_another_who_tells_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_killed_after_the_commit_is_followed_by_another_who_tells_it_once() {
     killed("alerts.after_commit=1").await;
+}
+
+/// Longer than whoever looks may be silent before another follows.
+const PAST_THE_LOOKS: Duration = Duration::from_secs(8);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn either_is_killed_or_frozen_at_any_moment_and_each_alert_is_told_once() {
+    let (mut pair, mut chance) = (Pair::begin("nowhere=1").await, Chance::new());
+    pair.instances[0].set_environment("REDRIVE_FAILPOINT", None);
+    for round in 0..kills(2) {
+        pair.cause().await;
+        let victim = usize::try_from(chance.below(2)).expect("one of two");
+        tokio::time::sleep(Duration::from_micros(chance.below(2_500_000))).await;
+        // The first two are one of each.
+        let kill = if round < 2 { round == 0 } else { chance.below(2) == 0 };
+        if kill {
+            assert!(ended_by_signal(pair.instances[victim].kill().await, 9));
+            pair.end_one().await;
+            pair.instances[victim].start().await;
+        } else {
+            pair.instances[victim].signal("STOP");
+            pair.end_one().await;
+            tokio::time::sleep(PAST_THE_LOOKS).await;
+            pair.instances[victim].signal("CONT");
+        }
+    }
+    pair.cause().await;
+    let began = pair.intended();
+    pair.told_once().await;
+    let repeats = pair.finish().await;
+    eprintln!("{began} tellings through kills and freezes of either, and the ends of the others; {repeats} repeated under their ids");
 }

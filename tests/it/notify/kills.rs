@@ -9,6 +9,7 @@ use redrive::model::Timestamp;
 use serde_json::{Value, json};
 
 use super::SECRET;
+use crate::harness::chance::{Chance, kills};
 use crate::harness::kafka::{self, Kafka, Outgoing};
 use crate::harness::notify::{Answer, Receiver};
 use crate::harness::redrive::{PATIENCE, Redrive, Setup, ended_by_signal, http};
@@ -201,27 +202,9 @@ async fn answers_that_last_until_the_deadline_and_a_kill_before_it_is_written_do
     eprintln!("{posted} posts before the kill; {intended} notifications, {repeats} repeated under their own ids");
 }
 
-/// Numbers that look random and come again with the same seed.
-struct Chance(u64);
-
-impl Chance {
-    /// From 0 to below `bound`: `SplitMix64`.
-    const fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_alert_is_told_once_through_kills_at_random_moments_and_a_receiver_in_any_trouble() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let kills = number("REDRIVE_KILLS").map_or(FEW, |kills| usize::try_from(kills).expect("a number of kills"));
-    let seed = number("REDRIVE_SEED").unwrap_or_else(|| Timestamp::now().as_millis().unsigned_abs());
-    eprintln!("{kills} kills; REDRIVE_SEED={seed} draws the same moments and answers");
-    let mut chance = Chance(seed);
+    let (kills, mut chance) = (kills(FEW), Chance::new());
     let mut shop = Shop::open(kills * 2 + 1).await;
     for kill in 0..kills {
         let trouble = (0..chance.below(5)).map(|_| usize::try_from(chance.below(8)).expect("small"));

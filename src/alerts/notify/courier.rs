@@ -49,6 +49,8 @@ pub enum Verdict {
 pub struct Courier {
     guard: Guard,
     deadline: Duration,
+    /// Mails that only some of their addresses have.
+    halves: smtp::Halves,
     /// Clients that dial public addresses and allowed ones, and allowed ones only.
     public: reqwest::Client,
     allowed: reqwest::Client,
@@ -71,7 +73,7 @@ impl Courier {
                 .dns_resolver(Arc::new(Dialler { guard: guard.clone(), only_allowed }))
                 .build()
         };
-        Ok(Self { public: client(false)?, allowed: client(true)?, guard, deadline })
+        Ok(Self { public: client(false)?, allowed: client(true)?, guard, deadline, halves: smtp::Halves::default() })
     }
 
     /// Who decides where it goes.
@@ -83,18 +85,17 @@ impl Courier {
     /// Makes one attempt.
     pub async fn send(&self, parcel: &Parcel) -> Outcome {
         let began = Instant::now();
-        let sent = async {
-            match parcel {
-                Parcel::Post(post) => self.post(post).await,
-                Parcel::Mail(mail) => smtp::send(&self.guard, mail, self.deadline).await,
+        let mut outcome = match parcel {
+            Parcel::Post(post) => {
+                let outcome = tokio::time::timeout(self.deadline, self.post(post)).await;
+                outcome.unwrap_or_else(|_| Outcome::lost(format!("no answer within {} s", self.deadline.as_secs())))
             }
+            Parcel::Mail(mail) => smtp::send(&self.guard, &self.halves, mail, self.deadline).await,
         };
-        let outcome = tokio::time::timeout(self.deadline, sent).await;
-        let mut outcome = outcome.unwrap_or_else(|_| Outcome::lost(format!("no answer within {} s", self.deadline.as_secs())));
         outcome.took = began.elapsed();
         let secrets = secrets(parcel);
-        outcome.answer = outcome.answer.map(|text| hidden(text, &secrets));
-        outcome.error = outcome.error.map(|text| hidden(text, &secrets));
+        outcome.answer = outcome.answer.map(|text| cut(hidden(text, &secrets)));
+        outcome.error = outcome.error.map(|text| cut(hidden(text, &secrets)));
         outcome
     }
 
@@ -218,6 +219,12 @@ fn secrets(parcel: &Parcel) -> Vec<String> {
 fn hidden(text: String, secrets: &[String]) -> String {
     let long = secrets.iter().filter(|secret| secret.len() >= 6);
     long.fold(text, |text, secret| if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text })
+}
+
+/// As much as the log keeps; no letter is torn.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_ANSWER));
+    text
 }
 
 /// The guard's own refusal inside of a client's error.

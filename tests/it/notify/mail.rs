@@ -64,6 +64,8 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, lines: &Mutex<Vec
                 "354 go on"
             }
             (false, "QUIT") => "221 bye",
+            (false, "RCPT") if text.contains("unknown@") => "550 no such mailbox",
+            (false, "RCPT") if text.contains("later@") && !lines.lock().unwrap().contains(&text) => "450 not now",
             (false, _) => "250 ok",
         };
         lines.lock().unwrap().push(text);
@@ -74,6 +76,10 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, lines: &Mutex<Vec
 }
 
 async fn add(scene: &Scene, port: u16, tls: SmtpTls) -> ReceiverId {
+    add_to(scene, port, tls, &["ann@example.com", "bob@example.com"]).await
+}
+
+async fn add_to(scene: &Scene, port: u16, tls: SmtpTls, to: &[&str]) -> ReceiverId {
     let smtp = Smtp {
         host: "localhost".to_owned(),
         port,
@@ -81,7 +87,7 @@ async fn add(scene: &Scene, port: u16, tls: SmtpTls) -> ReceiverId {
         username: None,
         password: None,
         from: "Redrive <redrive@example.com>".to_owned(),
-        to: vec!["ann@example.com".to_owned(), "bob@example.com".to_owned()],
+        to: to.iter().map(|address| (*address).to_owned()).collect(),
     };
     let endpoint = Endpoint { smtp: Some(smtp), ..Endpoint::default() };
     scene.add_terms(ReceiverTerms { name: format!("mail {port}"), kind: ReceiverKind::Email, endpoint, remove: Vec::new() }).await
@@ -115,4 +121,60 @@ async fn without_the_protection_that_was_chosen_nothing_is_sent() {
         scene.deliveries.receivers().remove(id, &super::actor(), redrive::model::Timestamp::now()).await.unwrap();
     }
     assert!(!told.lock().unwrap().iter().any(|line| line.starts_with("MAIL") || line.contains("billing")));
+}
+
+/// How often an address was named to the server.
+fn named(told: &Mutex<Vec<String>>, address: &str) -> usize {
+    let line = format!("RCPT TO:<{address}>");
+    told.lock().unwrap().iter().filter(|text| **text == line).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_refused_takes_the_mail_from_nobody_and_whoever_has_it_gets_no_second_one() {
+    let scene = Scene::new().await;
+    let (port, told) = mail_server("250 taken").await;
+    let id = add_to(&scene, port, SmtpTls::None, &["ann@example.com", "later@example.com"]).await;
+    let ids = scene.tell(&firing(1), &[id]).await;
+    let failed = scene.until(&ids[0], DeliveryState::Failed, Duration::ZERO).await;
+    let error = failed.last_error.clone().expect("an error");
+    assert!(error.contains("refused later@example.com") && error.contains("the other addresses have the mail"), "{error}");
+    assert_eq!((failed.last_status, failed.uncertain), (Some(450), false));
+    let delivered = scene.until(&ids[0], DeliveryState::Delivered, Duration::from_hours(2)).await;
+    assert_eq!(delivered.attempts, 2);
+    assert_eq!((named(&told, "ann@example.com"), named(&told, "later@example.com")), (1, 2));
+
+    let id = add_to(&scene, port, SmtpTls::None, &["unknown@example.com", "cid@example.com"]).await;
+    let ids = scene.tell(&firing(2), &[id]).await;
+    let failed = scene.until(&ids[0], DeliveryState::Failed, Duration::ZERO).await;
+    assert_eq!((failed.last_status, named(&told, "cid@example.com")), (Some(550), 1), "never green while one has not got it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_server_was_handed_has_not_arrived() {
+    let scene = Scene::new().await;
+    // A port that nobody listens on, and a server that says nothing at all.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
+    let closed = {
+        let short = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        port(&short)
+    };
+    for port in [closed, port(&listener)] {
+        let id = add(&scene, port, SmtpTls::None).await;
+        let ids = scene.tell(&firing(1), &[id]).await;
+        let failed = scene.until(&ids[0], DeliveryState::Failed, Duration::ZERO).await;
+        assert!(!failed.uncertain, "it cannot have arrived: {failed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_is_cut() {
+    let scene = Scene::new().await;
+    let long: &'static str = Box::leak(format!("{}250 taken", "250-all is well and the queue is empty\r\n".repeat(300)).into_boxed_str());
+    let (port, _) = mail_server(long).await;
+    let id = add(&scene, port, SmtpTls::None).await;
+    let ids = scene.tell(&firing(1), &[id]).await;
+    let delivered = scene.until(&ids[0], DeliveryState::Delivered, Duration::ZERO).await;
+    let log = scene.world.store.list_attempts(delivered.number).await.unwrap();
+    assert_eq!(log[0].answer.as_deref().map(str::len), Some(redrive::alerts::notify::courier::MAX_ANSWER));
 }

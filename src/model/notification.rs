@@ -85,6 +85,31 @@ pub struct NotifiedAlert {
     pub owner: Option<String>,
 }
 
+impl Notification {
+    /// The same in parts of at most so many alerts and bytes of JSON, in order; one alert larger than that is a part alone.
+    #[must_use]
+    pub fn parts(&self, most: usize, bytes: usize) -> Vec<Self> {
+        let size = |alert: &NotifiedAlert| serde_json::to_string(alert).map_or(0, |text| text.len() + 1);
+        parts_of(&self.alerts, most, bytes, size).into_iter().map(|alerts| Self { alerts: alerts.to_vec(), ..self.clone() }).collect()
+    }
+}
+
+/// Cuts a list into parts of at most so many items and so much of their sizes, in order; there is always one.
+#[must_use]
+pub fn parts_of<T>(items: &[T], most: usize, bytes: usize, size: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut parts, mut first, mut used) = (Vec::new(), 0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let more = size(item);
+        if at > first && (at - first >= most || used + more > bytes) {
+            parts.push(&items[first..at]);
+            (first, used) = (at, 0);
+        }
+        used += more;
+    }
+    parts.push(&items[first..]);
+    parts
+}
+
 impl Reason {
     /// The word of the API and of the store.
     #[must_use]
@@ -115,7 +140,17 @@ impl NotifiedStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotifiedStatus, Reason};
+    use super::{NotifiedStatus, Reason, parts_of};
+
+    #[test]
+    fn what_is_much_is_told_in_parts_by_number_and_by_size() {
+        let sizes =
+            |items: &[usize], most, bytes| parts_of(items, most, bytes, |size| *size).iter().map(|part| part.to_vec()).collect::<Vec<_>>();
+        assert_eq!(sizes(&[], 2, 10), [Vec::<usize>::new()]);
+        assert_eq!(sizes(&[1, 1, 1, 1, 1], 2, 10), [vec![1, 1], vec![1, 1], vec![1]]);
+        assert_eq!(sizes(&[4, 4, 4, 9, 1], 9, 10), [vec![4, 4], vec![4], vec![9, 1]]);
+        assert_eq!(sizes(&[50, 1, 50], 9, 10), [vec![50], vec![1], vec![50]], "one that is too large goes alone");
+    }
 
     #[test]
     fn words_are_those_of_the_json() {

@@ -53,6 +53,13 @@ impl ReceiverKind {
         matches!(self, Self::Webhook | Self::Pagerduty | Self::Alertmanager)
     }
 
+    /// Whether a receiver of this kind can be told that somebody has taken note of an alert: PagerDuty has an event for it, people read
+    /// of it in chats and mails. A generic webhook knows firing and resolved alone.
+    #[must_use]
+    pub const fn knows_acknowledgements(self) -> bool {
+        !matches!(self, Self::Webhook)
+    }
+
     /// Whether every alert of a notification is a delivery of its own.
     #[must_use]
     pub const fn one_per_alert(self) -> bool {

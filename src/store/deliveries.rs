@@ -142,8 +142,28 @@ struct Row<'a> {
 }
 
 /// The state of an alert as a receiver was told it: told once.
-fn told(alert: &NotifiedAlert) -> String {
-    format!("{} {}", alert.status.as_str(), alert.started_at.as_millis())
+fn told(kind: ReceiverKind, alert: &NotifiedAlert) -> String {
+    known(kind, &format!("{} {}", alert.status.as_str(), alert.started_at.as_millis()))
+}
+
+/// A state as a kind of receivers knows it: what somebody has in hand fires for those that know no third state. Rows of before say
+/// otherwise.
+fn known(kind: ReceiverKind, state: &str) -> String {
+    match state.split_once(' ') {
+        Some(("acknowledged", since)) if !kind.knows_acknowledgements() => format!("{} {since}", NotifiedStatus::Firing.as_str()),
+        _ => state.to_owned(),
+    }
+}
+
+/// What one delivery to an Alertmanager holds: alerts, and bytes of them as they stand in the outbox. Proxies refuse bodies above 1 MB.
+pub const MOST_AT_ONCE: usize = 500;
+/// See [`MOST_AT_ONCE`].
+pub const MOST_BYTES: usize = 512 * 1024;
+
+/// Deliveries of one notification: an Alertmanager takes all alerts, many of them in parts, each tried again by itself. Other kinds
+/// show what fits into one message and say how many there are.
+fn parts(kind: ReceiverKind, notification: &Notification) -> Vec<Notification> {
+    if kind == ReceiverKind::Alertmanager { notification.parts(MOST_AT_ONCE, MOST_BYTES) } else { vec![notification.clone()] }
 }
 
 engines! {
@@ -162,12 +182,17 @@ engines! {
                 keep_pushed(tx, *receiver, &notification.alerts).await?;
             }
             if !kind.one_per_alert() {
-                ids.push(add(tx, Row { receiver: to, subject: &notification.group_key, told: None, notification }, now).await?);
+                for part in parts(kind, notification) {
+                    ids.push(add(tx, Row { receiver: to, subject: &part.group_key, told: None, notification: &part }, now).await?);
+                }
+                continue;
+            }
+            if notification.reason == Reason::Acknowledged && !kind.knows_acknowledgements() {
                 continue;
             }
             for alert in &notification.alerts {
-                let state = told(alert);
-                if notification.reason != Reason::Repeat && was_told(tx, *receiver, &alert.fingerprint, &state).await? {
+                let state = told(kind, alert);
+                if notification.reason != Reason::Repeat && was_told(tx, *receiver, &alert.fingerprint, kind, &state).await? {
                     continue;
                 }
                 let single = Notification { alerts: vec![alert.clone()], ..notification.clone() };
@@ -178,9 +203,9 @@ engines! {
         Ok(ids)
     }
 
-    async fn was_told(tx: &mut Connection, receiver: ReceiverId, fingerprint: &str, state: &str) -> Result<bool, StoreError> {
+    async fn was_told(tx: &mut Connection, receiver: ReceiverId, fingerprint: &str, kind: ReceiverKind, state: &str) -> Result<bool, StoreError> {
         let last: Option<(String,)> = sqlx::query_as(LAST_TOLD).bind(receiver.0).bind(clean(fingerprint)).fetch_optional(&mut *tx).await?;
-        Ok(last.is_some_and(|(last,)| last == state))
+        Ok(last.is_some_and(|(last,)| known(kind, &last) == state))
     }
 
     async fn add(tx: &mut Connection, row: Row<'_>, now: Timestamp) -> Result<String, StoreError> {
@@ -225,5 +250,17 @@ engines! {
     pub(super) async fn prune(tx: &mut Connection, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         sqlx::query(PRUNE_ATTEMPTS).bind(before.as_millis()).bind(i64::from(limit)).execute(&mut *tx).await?;
         Ok(sqlx::query(PRUNE).bind(before.as_millis()).bind(i64::from(limit)).execute(&mut *tx).await?.rows_affected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ReceiverKind, known};
+
+    #[test]
+    fn what_a_former_version_told_a_webhook_of_is_not_told_again() {
+        assert_eq!(known(ReceiverKind::Webhook, "acknowledged 17"), "firing 17");
+        assert_eq!(known(ReceiverKind::Pagerduty, "acknowledged 17"), "acknowledged 17");
+        assert_eq!(known(ReceiverKind::Webhook, "resolved 17"), "resolved 17");
     }
 }

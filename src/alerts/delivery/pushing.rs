@@ -4,11 +4,10 @@ use super::super::notify::courier::Verdict;
 use super::super::notify::{Parcel, Post};
 use super::super::receivers::ReceiverError;
 use super::{Deliveries, Timestamp, alertmanager};
+use crate::model::notification::{NotifiedAlert, parts_of};
 use crate::model::receiver::{ReceiverId, ReceiverKind};
 use crate::store::StoreError;
-
-/// Alerts of one request.
-const CHUNK: usize = 500;
+use crate::store::deliveries::{MOST_AT_ONCE, MOST_BYTES};
 
 impl Deliveries {
     /// Pushes what fires, and for five minutes what has ended, to every Alertmanager's API. Once a minute.
@@ -34,16 +33,21 @@ impl Deliveries {
         };
         let headers: Vec<(String, String)> =
             endpoint.headers.iter().map(|header| (header.name.clone(), header.value.expose().to_owned())).collect();
-        for alerts in self.parts.store.list_pushed(id).await?.chunks(CHUNK) {
+        let pushed = self.parts.store.list_pushed(id).await?;
+        let size = |alert: &NotifiedAlert| alertmanager::push(std::iter::once(alert), now).len();
+        let mut all = true;
+        for alerts in parts_of(&pushed, MOST_AT_ONCE, MOST_BYTES, size).into_iter().filter(|alerts| !alerts.is_empty()) {
             let post = Post { url: url.expose().to_owned(), headers: headers.clone(), body: alertmanager::push(alerts.iter(), now) };
             let outcome = self.parts.courier.send(&Parcel::Post(post)).await;
-            let arrived = outcome.verdict == Verdict::Delivered;
-            self.parts.store.note_receiver(id, arrived, Timestamp::now()).await?;
-            if !arrived {
+            if outcome.verdict != Verdict::Delivered {
+                all = false;
                 tracing::debug!(receiver = receiver.name, error = outcome.error, "an Alertmanager did not take what fires");
-                return Ok(());
+                // One that refuses a part may take the others; one that does not answer would be waited for again and again.
+                if outcome.status.is_none() {
+                    break;
+                }
             }
         }
-        Ok(())
+        Ok(self.parts.store.note_receiver(id, all, Timestamp::now()).await?)
     }
 }

@@ -110,6 +110,20 @@ fn discord_messages_stay_within_their_limits() {
 }
 
 #[test]
+fn a_generic_webhook_has_two_types_of_events() {
+    for (status, kind, said) in [
+        (NotifiedStatus::Firing, "alert.firing", "firing"),
+        (NotifiedStatus::Acknowledged, "alert.firing", "firing"),
+        (NotifiedStatus::Resolved, "alert.resolved", "resolved"),
+    ] {
+        let mut told = notification(1, "");
+        told.alerts[0].status = status;
+        let (_, event) = body(ReceiverKind::Webhook, &told);
+        assert_eq!((&event["type"], &event["data"]["status"]), (&kind.into(), &said.into()));
+    }
+}
+
+#[test]
 fn pagerduty_events_stay_within_their_limits() {
     for mut notification in largest() {
         // Labels of a megabyte: details go first.

@@ -66,9 +66,11 @@ pub(super) fn body(shipment: &Shipment<'_>) -> String {
 }
 
 fn whole<'a>(shipment: &Shipment<'a>, alert: &'a NotifiedAlert, labels: usize, chars: usize) -> Body<'a> {
+    // Two types of events there are: what somebody has in hand fires still.
+    let status = if alert.status == NotifiedStatus::Resolved { NotifiedStatus::Resolved } else { NotifiedStatus::Firing };
     let kept = alert.labels.iter().take(labels).map(|(name, value)| (line(name, chars.min(200)), line(value, chars)));
     let data = Data {
-        status: alert.status,
+        status,
         reason: shipment.notification.reason,
         fingerprint: &alert.fingerprint,
         rule: line(&alert.rule, chars.min(500)),
@@ -85,11 +87,7 @@ fn whole<'a>(shipment: &Shipment<'a>, alert: &'a NotifiedAlert, labels: usize, c
         runbook_url: alert.runbook_url.clone().filter(|url| url.len() <= chars * 2),
         owner: alert.owner.as_deref().map(|owner| line(owner, chars.min(200))),
     };
-    let kind = match alert.status {
-        NotifiedStatus::Firing => "alert.firing",
-        NotifiedStatus::Resolved => "alert.resolved",
-        NotifiedStatus::Acknowledged => "alert.acknowledged",
-    };
+    let kind = if status == NotifiedStatus::Resolved { "alert.resolved" } else { "alert.firing" };
     Body { r#type: kind, timestamp: shipment.notification.at, data }
 }
 

@@ -22,11 +22,12 @@ macro_rules! due {
 
 statements! {
     const DUE_RECEIVERS = concat!("select distinct receiver_id from deliveries where ", due!(), " order by receiver_id");
-    /// Of each subject only the oldest: what comes later waits. What was never tried goes before what has failed.
+    /// Of each subject only the oldest: what comes later waits. Parts of one notification to an Alertmanager are of the same moment and do
+    /// not wait for one another. What was never tried goes before what has failed.
     const DUE = delivery_sql!(concat!(
         "where d.receiver_id = $2 and ", due!(),
         " and not exists (select 1 from deliveries e where e.receiver_id = d.receiver_id and e.subject = d.subject and e.ended_at is null \
-         and e.number < d.number) order by attempts, next_at, number limit $3"
+         and e.number < d.number and (e.created_at < d.created_at or d.kind <> 5)) order by attempts, next_at, number limit $3"
     ));
     const CLAIM = "update deliveries set state = 1, epoch = epoch + 1, lease_until = $3, uncertain = $4 where number = $1 and epoch = $2 \
         and ended_at is null";

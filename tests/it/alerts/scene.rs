@@ -26,11 +26,16 @@ pub(super) fn entry(action: &str) -> AuditEntry {
 
 /// A receiver that nobody can reach: what counts here is what lies in the outbox.
 pub(super) async fn receiver(store: &Store, name: &str) -> ReceiverId {
+    receiver_of(store, name, ReceiverKind::Webhook).await
+}
+
+/// The same of a kind.
+pub(super) async fn receiver_of(store: &Store, name: &str, kind: ReceiverKind) -> ReceiverId {
     let key = match store.find_sealing_key().await.expect("the store is readable") {
         Some(key) => key,
         None => store.claim_sealing_key("test").await.expect("a key is claimed"),
     };
-    let sealed = SealedReceiver { name, kind: ReceiverKind::Webhook, host: "192.0.2.1", sealed: b"nothing", key_id: &key };
+    let sealed = SealedReceiver { name, kind, host: "192.0.2.1", sealed: b"nothing", key_id: &key };
     store.add_receiver(sealed, &entry("receivers.add")).await.expect("the receiver is kept").id
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Scene, alert, firing, notification};
 use crate::harness::alertmanager::{Alertmanager, IrcRelay};
-use crate::harness::notify::Receiver;
+use crate::harness::notify::{Answer, Receiver};
 
 /// An alert of these days, on a topic of its own: Alertmanager knows alerts by their labels, and looks at the clock.
 fn today(number: u64, status: NotifiedStatus, now: Timestamp) -> NotifiedAlert {
@@ -232,4 +232,49 @@ async fn a_webhook_in_the_form_of_alertmanager_is_read_by_a_program_that_was_mad
         format!("{}{}", head("resolved"), one(1, "resolved", false)),
     ];
     assert_eq!(relay.until_said(3).await, said);
+}
+
+/// Topics of the alerts of a push.
+fn pushed(body: &str) -> Vec<String> {
+    let alerts: Value = serde_json::from_str(body).expect("JSON");
+    alerts.as_array().expect("a list").iter().map(|alert| alert["labels"]["topic"].as_str().expect("a topic").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_alerts_are_pushed_in_parts_and_a_part_that_is_refused_is_tried_again_by_itself() {
+    let refuse = || Answer::Status(500, "", "no".to_owned());
+    let (scene, receiver) = (Scene::new().await, Receiver::start(vec![refuse()]).await);
+    let id = scene.add("am", ReceiverKind::Alertmanager, &receiver.url("/api/v2/alerts")).await;
+    let now = Timestamp::now();
+    let all = notification(Reason::First, (1..=1_100).map(|number| today(number, NotifiedStatus::Firing, now)).collect());
+    let ids = scene.tell(&all, &[id]).await;
+    assert_eq!(ids.len(), 3, "500, 500 and the rest");
+    // The first part is refused, and the others do not wait for it.
+    for other in &ids[1..] {
+        scene.until(other, DeliveryState::Delivered, Duration::ZERO).await;
+    }
+    // Whoever answers again is told at once what waits.
+    assert_eq!(scene.until(&ids[0], DeliveryState::Delivered, Duration::ZERO).await.attempts, 2);
+    let mut parts: Vec<Vec<String>> = receiver.requests().iter().map(|request| pushed(&request.body)).collect();
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 100, 500]);
+    assert_eq!(parts.remove(0), parts[2], "the same part again");
+    let mut topics: Vec<String> = parts.concat();
+    topics.sort();
+    topics.dedup();
+    assert_eq!(topics.len(), 1_100, "each is in one of them");
+    // Long texts make a part of fewer alerts, and the regular push has the same parts.
+    let mut long = all.clone();
+    long.alerts.truncate(300);
+    long.alerts.iter_mut().for_each(|alert| alert.summary = "x".repeat(4_000));
+    let before = receiver.requests().len();
+    for id in scene.tell(&long, &[id]).await {
+        scene.until(&id, DeliveryState::Delivered, Duration::ZERO).await;
+    }
+    let bodies: Vec<usize> = receiver.requests()[before..].iter().map(|request| request.body.len()).collect();
+    assert!(bodies.len() == 3 && bodies.iter().all(|bytes| *bytes < 700_000), "{bodies:?}");
+    let before = receiver.requests().len();
+    scene.deliveries.push_again(now).await.unwrap();
+    let again: Vec<Vec<String>> = receiver.requests()[before..].iter().map(|request| pushed(&request.body)).collect();
+    assert_eq!(again.concat().len(), 1_100);
+    assert!(again.len() >= 4 && again.iter().all(|part| part.len() <= 500), "{:?}", again.iter().map(Vec::len).collect::<Vec<_>>());
 }

@@ -124,6 +124,23 @@ async fn the_only_instance_of_a_store_needs_not_wait_for_claims_of_its_former_li
     assert_eq!(scene.world.store.claim_deliveries(single, 4, LEASE, now).await.unwrap().len(), 1);
 }
 
+async fn that_somebody_takes_note_is_told_to_those_that_have_a_word_for_it(world: World) {
+    let scene = Scene::on(world).await;
+    let (single, whole) = receivers(&scene).await;
+    let pager = scene.add("pager", ReceiverKind::Pagerduty, "http://127.0.0.1:9/enqueue").await;
+    let all = [single, whole, pager];
+    assert_eq!(scene.tell(&firing(1), &all).await.len(), 3);
+    let taken = || alert(1, NotifiedStatus::Acknowledged);
+    assert_eq!(scene.tell(&notification(Reason::Acknowledged, vec![taken()]), &all).await.len(), 2, "no event of a generic webhook");
+    let more = notification(Reason::NewAlerts, vec![alert(2, NotifiedStatus::Firing), taken()]);
+    assert_eq!(scene.tell(&more, &[single]).await.len(), 1, "it fires still, and was told that");
+    assert_eq!(scene.tell(&notification(Reason::Repeat, vec![alert(1, NotifiedStatus::Firing)]), &[single]).await.len(), 1);
+    assert_eq!(scene.tell(&notification(Reason::AllResolved, vec![alert(1, NotifiedStatus::Resolved)]), &all).await.len(), 3);
+    // Taken before anybody was told: it fires.
+    let early = notification(Reason::First, vec![alert(3, NotifiedStatus::Acknowledged)]);
+    assert_eq!(scene.tell(&early, &[single]).await.len(), 1);
+}
+
 async fn an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end(world: World) {
     let scene = Scene::on(world).await;
     let id = scene.add("am", ReceiverKind::Alertmanager, "http://127.0.0.1:9/api/v2/alerts").await;
@@ -144,4 +161,5 @@ on_both_engines! {
     a_removed_receiver_leaves_its_log_and_nothing_to_send
     the_only_instance_of_a_store_needs_not_wait_for_claims_of_its_former_life
     an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end
+    that_somebody_takes_note_is_told_to_those_that_have_a_word_for_it
 }

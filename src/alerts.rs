@@ -2,7 +2,8 @@
 //!
 //! [`rule`], [`state`], [`grouping`], [`silences`], [`inhibition`] and [`trying`] are pure: what they are to know comes in, time
 //! included. [`evaluation`] looks at the figures and moves the alerts, [`history`] reads what a rule is tried on, [`keeping`] does what
-//! people do with rules, alerts and silences, [`defaults`] are the rules everybody starts with, [`course`] says which values a rule saw.
+//! people do with rules, alerts and silences, [`defaults`] are the rules everybody starts with, [`course`] says which values a rule saw,
+//! [`way`] leads from an alert to the page that explains it (pure, like those).
 //!
 //! [`notify`] builds bodies (pure) and posts them through a filter of addresses; [`receivers`] keeps receivers and their secrets;
 //! [`delivery`] brings every row of the outbox to its receiver, or says that it gave up.
@@ -21,3 +22,4 @@ pub mod rule;
 pub mod silences;
 pub mod state;
 pub mod trying;
+pub mod way;

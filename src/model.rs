@@ -2,6 +2,7 @@
 //! nothing here may name a database, a client library or a web framework.
 
 pub mod access;
+pub mod address;
 pub mod alert;
 pub mod bus;
 pub mod dead_letter;

@@ -20,7 +20,6 @@ use super::silences::Active;
 use super::state::{Observation, end, inactive, step};
 
 mod arriving;
-mod links;
 mod readings;
 mod recalling;
 mod series;

@@ -1,6 +1,5 @@
 //! View models shared by the pages: values on one side, what a page shows on the other. Pure; templates only place what is made here.
 
-pub mod address;
 pub mod alert;
 pub mod axis;
 pub mod bytes;
@@ -33,3 +32,5 @@ pub mod time;
 pub mod timeline;
 pub mod topic;
 pub mod viewer;
+
+pub use crate::model::address;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Round;
-use super::links::address;
 use crate::alerts::grouping::{Member, Telling, group_of};
+use crate::alerts::way::address;
 use crate::model::Timestamp;
 use crate::model::alert::{Alert, AlertState, Group, Severity};
 use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus};
@@ -117,7 +117,7 @@ fn notified(base: &str, alert: &Alert, status: NotifiedStatus, now: Timestamp) -
         summary: details.summary.clone(),
         started_at: alert.standing.started_at.unwrap_or(now),
         ended_at: alert.standing.resolved_at.filter(|_| status == NotifiedStatus::Resolved),
-        url: address(base, details.figure, &alert.labels),
+        url: address(base, alert),
         runbook_url: details.runbook_url.clone(),
         owner: details.owner.clone(),
     }

@@ -120,7 +120,7 @@ async fn an_alert_fires_once_and_ends_once(world: World) {
     assert_eq!(brief, [(Reason::First, NotifiedStatus::Firing), (Reason::AllResolved, NotifiedStatus::Resolved)]);
     let first = &told[0].notification.alerts[0];
     assert_eq!((first.fingerprint.as_str(), first.value), (alert.fingerprint.as_str(), Some(101.0)));
-    assert_eq!(first.url, "https://r.example/buses/prod/consumer-groups/billing");
+    assert_eq!(first.url, "https://r.example/buses/prod/consumer-groups/billing?from=2025-12-31T23%3A45%3A00.000Z");
     let figures = watch.store.alert_figures(alert.standing.started_at.expect("it fired"), watch.now).await.expect("figures");
     assert_eq!((figures[0].fired, figures[0].resolved, figures[0].resolve), (1, 1, Some(Duration::from_secs(30))));
 }

@@ -1,4 +1,4 @@
-//! Addresses of lists. Filters, range and order live in the address, so a link pasted into an incident channel shows the same thing;
+//! Addresses of pages, wherever they are written: on pages, in notifications. Of lists: Filters, range and order live in the address, so a link pasted into an incident channel shows the same thing;
 //! every link on a page is the present address with one thing changed.
 
 use std::fmt::Write as _;

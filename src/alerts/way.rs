@@ -1,12 +1,13 @@
-//! The way from an alert to its cause: the filtered page that explains it, over the time in which it happened.
+//! The way from an alert to its cause: the filtered page that explains it, over the time in which it happened. Pages and notifications
+//! lead to the same.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::Timestamp;
+use crate::model::address::{Address, segment};
 use crate::model::alert::Alert;
 use crate::model::figure::Figure;
-use crate::web::view::address::{Address, segment};
 
 /// A page that explains an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,13 @@ pub fn ways(alert: &Alert) -> Vec<Way> {
     let standing = &alert.standing;
     let from = standing.pending_since.or(standing.started_at).map(|at| at.minus(Duration::from_mins(15)));
     of(alert.details.figure, &alert.labels, from, standing.resolved_at)
+}
+
+/// The address that a notification leads to; `base` is how people reach Redrive.
+#[must_use]
+pub fn address(base: &str, alert: &Alert) -> String {
+    let first = ways(alert).into_iter().next().map_or_else(|| "/".to_owned(), |way| way.href);
+    format!("{}{first}", base.trim_end_matches('/'))
 }
 
 fn of(figure: Figure, labels: &BTreeMap<String, String>, from: Option<Timestamp>, to: Option<Timestamp>) -> Vec<Way> {
@@ -130,10 +138,21 @@ mod tests {
             ),
             (Figure::TopicMessagesPerSecond, &[("bus", "prod"), ("topic", "t")], format!("/buses/prod/topics/t?{from}")),
             (Figure::SpansErrorRatio, &[("service", "s")], format!("/traces?service=s&{from}&outcome=failed")),
+            (Figure::EndToEndDurationSeconds, &[("bus", "prod"), ("topic", "t")], format!("/traces?bus=prod&topic=t&{from}")),
             (Figure::BusReachable, &[("bus", "prod")], "/buses".to_owned()),
             (Figure::StoreUsedRatio, &[], "/#stored".to_owned()),
         ] {
             assert_eq!(first(figure, labels), page);
+        }
+    }
+
+    #[test]
+    fn a_notification_leads_where_the_page_leads() {
+        use crate::alerts::rule::tests::alert;
+        for figure in Figure::ALL {
+            let alert = alert(1, *figure, &[("bus", "prod"), ("consumer_group", "billing")]);
+            let here = ways(&alert).remove(0).href;
+            assert_eq!(address("https://r.example/", &alert), format!("https://r.example{here}"), "{figure}");
         }
     }
 }

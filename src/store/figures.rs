@@ -25,6 +25,7 @@ pub mod recent;
 pub(super) mod rolled;
 pub mod rollup;
 pub mod totals;
+pub mod window;
 
 statements! {
     const FIND_SERIES = "select id from series where figure = $1 and bus = $2 and topic = $3 and consumer_group = $4 and service = $5 \

@@ -86,7 +86,7 @@ struct NamedRow {
 pub(super) type Sums = HashMap<i64, Vec<Option<Bucket>>>;
 
 /// Series, step, and a minute of it.
-type Newest = Vec<(i64, usize, Bucket)>;
+pub(super) type Newest = Vec<(i64, usize, Bucket)>;
 
 impl Store {
     /// Reads series of one figure; those without a sample in the range are left out.
@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// Where minutes and hours end, and the minutes since then with their step; `None` where frames must be read.
-    async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(Rolled, Option<Newest>), StoreError> {
+    pub(super) async fn newest(&self, query: &SeriesQuery, ids: &[i64]) -> Result<(Rolled, Option<Newest>), StoreError> {
         let Some(kept) = self.hot().await? else { return Ok((self.rolled().await?, None)) };
         let mut newest = Vec::new();
         kept.collect(ids, query.from.as_millis().max(kept.rolled.end), query.to.as_millis(), |id, at, bucket| {
@@ -160,7 +160,7 @@ impl Store {
         Ok(named.collect())
     }
 
-    async fn add_frames(&self, query: &SeriesQuery, ids: &[i64], from: i64, to: i64, sums: &mut Sums) -> Result<(), StoreError> {
+    pub(super) async fn add_frames(&self, query: &SeriesQuery, ids: &[i64], from: i64, to: i64, sums: &mut Sums) -> Result<(), StoreError> {
         if from >= to {
             return Ok(());
         }

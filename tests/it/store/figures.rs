@@ -11,6 +11,7 @@ use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::store::Store;
 use redrive::store::figures::NewFrame;
 use redrive::store::figures::read::SeriesQuery;
+use redrive::store::figures::window::Past;
 
 use super::{START, World, on_both_engines};
 
@@ -76,6 +77,8 @@ on_both_engines! {
     only_one_writer_moves_a_source_on
     /// Frames, minutes and hours end each in their time, and no frame before it was rolled up.
     what_is_past_its_time_goes
+    /// A window is the sum of what was written, and hours that were rolled up are read once for it.
+    a_window_reads_what_is_rolled_up_once
     /// What pages remember of a range is no more than what is rolled up of it.
     a_range_that_ends_later_is_read_as_if_nothing_were_remembered
     /// A whole bus in one line, whatever it is read from.
@@ -281,4 +284,45 @@ async fn labels_may_be_anything(world: World) {
     assert_eq!(found.len(), 4, "{found:?}");
     let again = SeriesQuery { labels: topic(&long), ..query };
     assert_eq!(store.read_series(&again).await.expect("it is read").len(), 1);
+}
+
+async fn a_window_reads_what_is_rolled_up_once(world: World) {
+    let store = &world.store;
+    let looks_of = |hours: i64| hours * HOUR / 15_000;
+    write(store, "bus:prod", 0, looks_of(4)).await;
+    roll_up_all(store, at(4 * HOUR + 15 * MINUTE)).await;
+    let figures = [Figure::TopicMessagesPerSecond, Figure::ConsumerGroupLagMessages, Figure::ProcessingDurationSeconds];
+    let mut pasts = [Past::default(), Past::default(), Past::default()];
+    // Of each figure as many series as there are, whatever is asked how often.
+    let expected = [2, 1, 1];
+    for step in 0..40 {
+        let end = looks_of(4) + step;
+        if step > 0 {
+            write(store, "bus:prod", end - 1, end).await;
+        }
+        for (figure, past) in figures.iter().zip(&mut pasts) {
+            let query = SeriesQuery { figure: *figure, labels: Labels::default(), from: at(HOUR), to: at(5 * HOUR), step_ms: 4 * HOUR };
+            let mut found = store.read_window(&query, past).await.expect("it is read");
+            let whole = store.read_series(&query).await.expect("it is read");
+            let mut whole: Vec<(Labels, Bucket)> = whole.into_iter().map(|one| (one.labels.clone(), one.total().expect("a sum"))).collect();
+            found.sort_by(|a, b| a.0.cmp(&b.0));
+            whole.sort_by(|a, b| a.0.cmp(&b.0));
+            assert_eq!(found, whole, "{figure}, step {step}");
+        }
+    }
+    assert_eq!(pasts.each_ref().map(Past::reads), expected, "forty windows, and hours were read once");
+    // Another window, and hours that were rolled up since.
+    let query = |from: i64| SeriesQuery {
+        figure: figures[0],
+        labels: Labels::default(),
+        from: at(from),
+        to: at(from + 4 * HOUR),
+        step_ms: 4 * HOUR,
+    };
+    store.read_window(&query(2 * HOUR), &mut pasts[0]).await.expect("it is read");
+    assert_eq!(pasts[0].reads(), 4);
+    write(store, "bus:prod", looks_of(4) + 39, looks_of(6)).await;
+    roll_up_all(store, at(6 * HOUR + 15 * MINUTE)).await;
+    let found = store.read_window(&query(2 * HOUR), &mut pasts[0]).await.expect("it is read");
+    assert_eq!((pasts[0].reads(), found.iter().map(|(_, bucket)| bucket.count()).fold(0.0, f64::max)), (6, 4.0 * 240.0 * 10.0));
 }

@@ -135,7 +135,7 @@ fn groups() -> Vec<NewRule> {
             Severity::Error,
             &[Bus, Topic, ConsumerGroup],
             "{value} of {topic} ({bus}) were removed before {consumer_group} read them",
-            usual(Figure::RecordsLost, Above, 0.0),
+            Terms { window_ms: 60 * MINUTE_MS, ..usual(Figure::RecordsLost, Above, 0.0) },
         ),
     ]
 }

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::lifecycle::failpoint;
-use crate::model::Timestamp;
 use crate::model::alert::{Alert, AlertRule, AlertState, NoData, Terms};
+use crate::model::{BusId, Timestamp};
 use crate::store::alerts::round::{Guard, Round};
 use crate::store::{Store, StoreError};
 
 use super::inhibition::Explanations;
-use super::rule::{Reading, details, fingerprint, observation, windows};
+use super::rule::{Reading, details, empties, fingerprint, observation, windows};
 use super::silences::Active;
 use super::state::{Observation, end, inactive, step};
 
@@ -57,6 +57,8 @@ pub enum Looked {
 struct After {
     /// Those that are not over, and those that ended now. New ones have the number 0.
     alerts: Vec<Alert>,
+    /// The bus that an alert is about, where that is one, by fingerprint: its labels need not name it.
+    buses: HashMap<String, BusId>,
     /// Which of them stand otherwise than in the store.
     changed: BTreeSet<String>,
     /// Alerts that never fired and are none any more.
@@ -158,20 +160,26 @@ impl Evaluator {
         }
         let sums = together(terms, watch, &self.readings);
         watch.note(&sums);
-        let kept = needs_of(terms).into_iter().next().and_then(|need| self.readings.of(need));
+        let needs = needs_of(terms);
+        let of = |need: Option<&Need>| need.and_then(|need| self.readings.of(*need));
+        // Of two windows the short one tells whether anything is heard.
+        let (kept, newest) = (of(needs.first()), of(needs.last()));
         for (place, instance) in watch.instances.iter().enumerate() {
-            let alive = || kept.is_some_and(|kept| self.readings.is_alive(terms.figure, instance.bus.as_ref(), kept));
+            let reading = sums.get(place).and_then(Option::as_ref);
+            let alive = (reading.is_some() && !empties(terms))
+                || newest.is_some_and(|kept| self.readings.is_alive(terms.figure, &instance.buses, kept));
             let seen = match kept {
                 Some(kept) if kept.failed => Observation::Failed,
-                _ => match sums.get(place).and_then(Option::as_ref) {
-                    Some(reading) => observation(terms, Some(reading), true),
-                    None => observation(terms, None, alive()),
-                },
+                _ => observation(terms, reading, alive),
             };
+            let others = after.alerts.len();
             match standing.remove(&place) {
                 Some(alert) => moved(rule, alert, seen, now, after),
                 None if is_worth_a_look(terms, seen, watch.knows(instance, now)) => began(rule, &instance.labels, seen, now, after),
                 None => {}
+            }
+            if let (Some(bus), 1, Some(alert)) = (instance.buses.first(), instance.buses.len(), after.alerts.get(others)) {
+                after.buses.insert(alert.fingerprint.clone(), bus.clone());
             }
         }
     }
@@ -182,9 +190,9 @@ impl Evaluator {
             return Ok(());
         }
         let silences = Active::new(&store.list_silences(now).await?, now);
-        let explanations = Explanations::new(&after.alerts);
+        let explanations = Explanations::new(&after.alerts, &after.buses);
         for alert in &mut after.alerts {
-            let muted = (silences.covering(alert), explanations.of(alert));
+            let muted = (silences.covering(alert), explanations.of(alert, &after.buses));
             if muted != (alert.silenced_by, alert.inhibited_by) {
                 (alert.silenced_by, alert.inhibited_by) = muted;
                 after.changed.insert(alert.fingerprint.clone());

@@ -1,6 +1,6 @@
 //! Alerts that another one explains: where a bus does not answer, nobody is told that its groups lag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::model::BusId;
 use crate::model::alert::{Alert, AlertState};
@@ -11,13 +11,14 @@ use crate::model::figure::Figure;
 pub struct Explanations(BTreeMap<BusId, i64>);
 
 impl Explanations {
-    /// Those among these alerts.
-    pub fn new<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Self {
+    /// Those among these alerts. `buses`: the one bus that an alert is about, by fingerprint, where its labels do not say so.
+    #[must_use]
+    pub fn new(alerts: &[Alert], buses: &HashMap<String, BusId>) -> Self {
         let mut explanations = BTreeMap::new();
         for alert in alerts {
-            let is_one = alert.details.figure == Figure::BusReachable
+            let is_one = explains(alert.details.figure)
                 && matches!(alert.standing.state, AlertState::Pending | AlertState::Firing | AlertState::Recovering);
-            if is_one && let Some(bus) = alert.bus() {
+            if is_one && let Some(bus) = bus_of(alert, buses) {
                 explanations.entry(bus).or_insert(alert.number);
             }
         }
@@ -26,12 +27,22 @@ impl Explanations {
 
     /// The alert that explains another.
     #[must_use]
-    pub fn of(&self, alert: &Alert) -> Option<i64> {
+    pub fn of(&self, alert: &Alert, buses: &HashMap<String, BusId>) -> Option<i64> {
         if !is_explained(alert.details.figure) {
             return None;
         }
-        self.0.get(&alert.bus()?).copied()
+        self.0.get(&bus_of(alert, buses)?).copied()
     }
+}
+
+fn bus_of(alert: &Alert, buses: &HashMap<String, BusId>) -> Option<BusId> {
+    alert.bus().or_else(|| buses.get(&alert.fingerprint).cloned())
+}
+
+/// Whether alerts of a figure can explain others.
+#[must_use]
+pub const fn explains(figure: Figure) -> bool {
+    matches!(figure, Figure::BusReachable)
 }
 
 /// Figures that mean little while the bus does not answer.
@@ -70,12 +81,28 @@ mod tests {
             (AlertState::Recovering, Some(1)),
             (AlertState::Resolved, None),
         ] {
-            assert_eq!(Explanations::new(&[down(state)]).of(&lag), explained, "{state}");
+            assert_eq!(Explanations::new(&[down(state)], &HashMap::new()).of(&lag, &HashMap::new()), explained, "{state}");
         }
-        let explanations = Explanations::new(&[down(AlertState::Firing)]);
-        assert_eq!(explanations.of(&alert(3, Figure::ConsumerGroupLagMessages, &[("bus", "test")])), None);
-        assert_eq!(explanations.of(&alert(4, Figure::ConsumerGroupLagMessages, &[])), None);
-        assert_eq!(explanations.of(&alert(5, Figure::DeadLettersPerMinute, &[("bus", "prod")])), None);
-        assert_eq!(explanations.of(&down(AlertState::Firing)), None, "nothing explains itself");
+        let none = HashMap::new();
+        let explanations = Explanations::new(&[down(AlertState::Firing)], &none);
+        assert_eq!(explanations.of(&alert(3, Figure::ConsumerGroupLagMessages, &[("bus", "test")]), &none), None);
+        assert_eq!(explanations.of(&alert(4, Figure::ConsumerGroupLagMessages, &[]), &none), None);
+        assert_eq!(explanations.of(&alert(5, Figure::DeadLettersPerMinute, &[("bus", "prod")]), &none), None);
+        assert_eq!(explanations.of(&down(AlertState::Firing), &none), None, "nothing explains itself");
+    }
+
+    #[test]
+    fn neither_needs_to_name_the_bus_that_it_is_about() {
+        let mut down = alert(1, Figure::BusReachable, &[]);
+        down.standing.state = AlertState::Firing;
+        let lag = alert(2, Figure::ConsumerGroupLagSeconds, &[("consumer_group", "billing")]);
+        let about = |down_on: &str, lag_on: &str| {
+            let buses = [(&down, down_on), (&lag, lag_on)];
+            buses.map(|(alert, bus)| (alert.fingerprint.clone(), BusId::from(bus))).into_iter().collect::<HashMap<_, _>>()
+        };
+        assert_ne!(down.fingerprint, lag.fingerprint);
+        for (buses, explained) in [(about("prod", "prod"), Some(1)), (about("prod", "test"), None), (HashMap::new(), None)] {
+            assert_eq!(Explanations::new(std::slice::from_ref(&down), &buses).of(&lag, &buses), explained);
+        }
     }
 }

@@ -17,7 +17,7 @@ mod text;
 pub(crate) mod tests;
 
 pub use check::{PLACEHOLDERS, Problem, check, check_name};
-pub use reading::{OneWindow, Reading, is_sparse, observation, parts_of};
+pub use reading::{OneWindow, Reading, empties, is_sparse, needs_source, observation, parts_of};
 pub use text::summary;
 
 /// The labels that a figure's series have.
@@ -30,7 +30,7 @@ pub const fn labels_of(figure: Figure) -> &'static [Label] {
         | Figure::ConsumerGroupLagSeconds
         | Figure::ConsumerGroupMessagesPerSecond
         | Figure::RecordsLost => &[Bus, Topic, ConsumerGroup],
-        Figure::ConsumerGroupStatusSeconds => &[Bus, ConsumerGroup, Status],
+        Figure::ConsumerGroupStatusSeconds => &[Bus, Topic, ConsumerGroup, Status],
         Figure::DeadLettersPerMinute | Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds => {
             &[Bus, Topic, ConsumerGroup, Fingerprint]
         }
@@ -53,9 +53,8 @@ pub const fn labels_of(figure: Figure) -> &'static [Label] {
 #[must_use]
 pub const fn is_windowed(figure: Figure) -> bool {
     match figure.kind() {
-        FigureKind::Rate => !matches!(figure, Figure::RecordsLost),
         FigureKind::Ratio => !matches!(figure, Figure::StoreUsedRatio),
-        FigureKind::Durations => true,
+        FigureKind::Rate | FigureKind::Durations => true,
         FigureKind::Level => false,
     }
 }

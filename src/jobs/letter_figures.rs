@@ -1,5 +1,5 @@
 //! Samples of dead letters and of Redrive itself: what is open and for how long, what became of replays, how old the samples are, how
-//! far indexing is behind, how full the store is.
+//! far indexing is behind, what was gone before we had read it, how full the store is.
 //!
 //! Arrivals and failure groups that are new or returned are no samples: tables know them exactly.
 
@@ -15,11 +15,12 @@ use crate::model::figure::{Figure, Labels, SeriesKey};
 use crate::model::{BusId, BusState, Timestamp};
 use crate::store::figures::NewFrame;
 use crate::store::figures::letters::{MOST, Outcome};
-use crate::store::{StoreError, StoreUsage};
+use crate::store::{Store, StoreError, StoreUsage};
 
-/// Who writes levels, and who writes what became of replays.
+/// Who writes levels, who writes what became of replays, and who writes what we did not read in time.
 const LEVELS: &str = "letters";
 const OUTCOMES: &str = "outcomes";
+const GAPS: &str = "gaps";
 /// What was open is said to be 0 for so long, so that its line ends on the axis and rules see it.
 const ZERO_FOR: Duration = Duration::from_hours(1);
 /// Changes of status become visible out of order by less than this.
@@ -44,6 +45,7 @@ pub(super) struct Memory {
 pub(super) async fn sample(run: &Run) -> anyhow::Result<()> {
     let now = Timestamp::now();
     outcomes(run, now.minus(SETTLED)).await?;
+    gaps(&run.context.store, now.minus(SETTLED)).await?;
     let mut memory = run.letters.lock().await;
     let store = &run.context.store;
     let buses = store.list_buses().await?;
@@ -160,6 +162,22 @@ async fn outcomes(run: &Run, until: Timestamp) -> Result<(), StoreError> {
             return Ok(());
         }
     }
+}
+
+/// Counts what was gone before we had read it, up to `until`, once each. Whoever counts for the first time begins a minute before: what
+/// the first look of a new installation has noticed belongs to it, and what an older one did not count is long known.
+async fn gaps(store: &Store, until: Timestamp) -> Result<(), StoreError> {
+    let after = store.figure_source(GAPS).await?.map(|(at, _)| at);
+    let from = after.unwrap_or_else(|| until.minus(WINDOW));
+    if from >= until {
+        return Ok(());
+    }
+    let lost = store.sum_gaps(from, until).await?;
+    let point = |(bus, topic, lost)| (key(Figure::RecordsLost, Labels::bus(&bus).topic(&topic)), Point::Count(number(lost)));
+    let points = lost.into_iter().map(point).collect();
+    // Where another instance has counted meanwhile, its count stands.
+    store.add_frame(NewFrame { source: GAPS, after, taken_at: until, points, state: None, snapshot: false }).await?;
+    Ok(())
 }
 
 /// Outcomes by consumer group and fingerprint, and how long it took until they were resolved.

@@ -208,7 +208,9 @@ impl Sampler {
         let offsets = self.read_offsets(&partitions).await?;
         self.still_ours().await?;
         self.lags.look(&self.topics, &offsets, now);
-        self.record(groups, &offsets, now).await.map(drop)
+        self.record(groups, &offsets, now).await?;
+        // A loss is told at once: between two frames nothing but this process knows of it.
+        if self.figures.has_losses() { self.sweep().await } else { Ok(()) }
     }
 
     /// Topic configurations: for new topics at once, for all now and then. Where they cannot be read, names alone decide.
@@ -288,7 +290,7 @@ impl Sampler {
             let judged = self.lags.judge(group, self.work.periods.full * 3, now);
             let behind = judged.seen.offsets.iter().any(|offset| offset.lag_messages() > Some(0));
             self.groups.settle(group, judged.moved, behind);
-            self.figures.judged(&judged);
+            self.figures.judged(&judged, now);
             events.extend(judged.events);
             let name = &group.name;
             wishes.extend(judged.to_count.into_iter().map(|(place, from, to)| counting::Wish { group: name.clone(), place, from, to }));

@@ -31,7 +31,7 @@ words! {
         FailureGroupsReturned = "failure_groups_returned" / 9,
         /// Share of replayed messages that failed again.
         ReplayFailedAgainRatio = "replay_failed_again_ratio" / 10,
-        /// Records removed before they were read.
+        /// Records removed before they were read: by a consumer group, or by us, and then without one.
         RecordsLost = "records_lost" / 11,
         /// Spans.
         SpansPerSecond = "spans_per_second" / 12,
@@ -106,6 +106,12 @@ impl Figure {
             | Self::SampleAgeSeconds
             | Self::IngestDelaySeconds => "seconds",
         }
+    }
+
+    /// Whether so few are counted that a rate says little: shown and compared is how many there were.
+    #[must_use]
+    pub const fn is_few(self) -> bool {
+        matches!(self, Self::RecordsLost | Self::ReplayOutcomes | Self::ReplayFailures)
     }
 
     /// How its samples are added up.

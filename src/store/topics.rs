@@ -38,6 +38,9 @@ statements! {
         from gaps q join partitions p on p.id = q.partition_id join topic_generations g on g.id = p.generation_id \
         join buses b on b.id = g.bus_id where q.id < $1 and (cast($2 as text) is null or b.bus = $2) \
         and (cast($3 as text) is null or g.topic = $3) order by q.id desc limit $4";
+    const LOST = "select b.bus, g.topic, cast(sum(q.to_offset - q.from_offset) as bigint) \
+        from gaps q join partitions p on p.id = q.partition_id join topic_generations g on g.id = p.generation_id \
+        join buses b on b.id = g.bus_id where q.noticed_at > $1 and q.noticed_at <= $2 group by b.bus, g.topic order by b.bus, g.topic";
 }
 
 /// A topic as the sampler saw it.
@@ -172,6 +175,13 @@ impl Store {
             .collect();
         let next_cursor = items.last().filter(|_| more).map(|gap| Cursor { key: gap.at.as_millis(), id: gap.id });
         Ok(Page { items, next_cursor })
+    }
+
+    /// Offsets that were gone before we had read them, noticed after `after` and until `until`, by bus and topic.
+    pub async fn sum_gaps(&self, after: Timestamp, until: Timestamp) -> Result<Vec<(BusId, TopicName, u64)>, StoreError> {
+        let rows: Vec<(String, String, i64)> =
+            read!(self, |pool| sqlx::query_as(LOST).bind(after.as_millis()).bind(until.as_millis()).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().map(|(bus, topic, lost)| (BusId::new(bus), TopicName::new(topic), lost.max(0).unsigned_abs())).collect())
     }
 
     async fn summarise(&self, bus: &BusId, generations: Vec<TopicGeneration>) -> Result<Vec<TopicSummary>, StoreError> {

@@ -11,7 +11,6 @@ use super::WebState;
 use super::error::Error;
 use super::extract::Viewer;
 use crate::model::Timestamp;
-use crate::model::figure::Figure;
 use crate::telemetry::figures;
 use crate::telemetry::metrics::CONTENT_TYPE;
 
@@ -59,7 +58,7 @@ pub(super) async fn metrics(State(state): State<WebState>, mut parts: Parts) -> 
     if state.config().http.bus_figures {
         let now = Timestamp::now();
         let mut samples = state.store().newest_samples(now.minus(NEWEST)).await?;
-        samples.retain(|(key, _)| !matches!(key.figure, Figure::ReplayOutcomes | Figure::ReplayFailures));
+        samples.retain(|(key, _)| !key.figure.is_few());
         samples.extend(state.store().recent_samples(now).await?);
         text.push_str(&figures::encode(samples));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::arriving;
 use super::series::Registry;
-use crate::alerts::rule::{Reading, is_windowed, parts_of};
+use crate::alerts::rule::{Reading, is_windowed, needs_source, parts_of};
 use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, Timestamp};
@@ -13,6 +13,7 @@ use crate::store::arrivals::Buckets;
 use crate::store::failure_group_events::FailureGroupEvent;
 use crate::store::figures::newest::NewestFrame;
 use crate::store::figures::read::SeriesQuery;
+use crate::store::figures::window::Past;
 use crate::store::{Store, StoreError};
 
 const MINUTE_MS: i64 = 60_000;
@@ -49,6 +50,8 @@ pub(super) struct Readings {
     kept: HashMap<Need, Kept>,
     looks: BTreeMap<String, Look>,
     buses: BTreeSet<BusId>,
+    /// What of each window lies in rolled up hours: read once an hour, or when the window has moved on.
+    pasts: HashMap<Need, Past>,
 }
 
 impl Readings {
@@ -61,6 +64,8 @@ impl Readings {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.kept.retain(|need, _| needs.contains(need));
+        let read: BTreeSet<Need> = needs.iter().flat_map(|need| sources_of(*need)).collect();
+        self.pasts.retain(|need, _| read.contains(need));
         let levels_changed = self.look(store, now).await?;
         for need in needs {
             let (figure, window) = *need;
@@ -92,29 +97,31 @@ impl Readings {
         self.kept.get(&need)
     }
 
-    /// Whether the source of a figure is heard of, for an alert of this bus, or of any.
-    pub(super) fn is_alive(&self, figure: Figure, bus: Option<&BusId>, kept: &Kept) -> bool {
+    /// Whether the source of a figure is heard of, for an alert about these buses; about none that is known: about all. Of a bus that is
+    /// configured no more nothing is left to be heard.
+    pub(super) fn is_alive(&self, figure: Figure, buses: &BTreeSet<BusId>, kept: &Kept) -> bool {
+        let all = |hears: &dyn Fn(&BusId) -> bool| {
+            let about = if buses.is_empty() { &self.buses } else { buses };
+            about.iter().filter(|bus| self.buses.contains(*bus)).all(hears)
+        };
         match figure {
             Figure::TopicMessagesPerSecond
             | Figure::BusMessagesPerSecond
             | Figure::ConsumerGroupLagMessages
             | Figure::ConsumerGroupLagSeconds
-            | Figure::ConsumerGroupMessagesPerSecond
-            | Figure::ConsumerGroupStatusSeconds
-            | Figure::RecordsLost => match bus {
-                Some(bus) => self.looks.contains_key(&format!("bus:{bus}")),
-                None => self.looks.keys().any(|source| source.starts_with("bus:")),
-            },
-            Figure::BusReachable => bus.is_none_or(|bus| self.buses.contains(bus)) && !kept.values.is_empty(),
+            | Figure::ConsumerGroupMessagesPerSecond => all(&|bus| self.looks.contains_key(&bus_source(bus))),
+            _ if needs_source(figure) => all(&|bus| self.answers(bus)),
+            Figure::BusReachable => all(&|bus| self.looks.contains_key(&bus_source(bus)) || self.looks.contains_key(&reach_source(bus))),
             Figure::SampleAgeSeconds | Figure::IngestDelaySeconds | Figure::StoreUsedRatio => self.looks.contains_key("letters"),
-            Figure::DeadLettersPerMinute
-            | Figure::DeadLettersOpen
-            | Figure::DeadLettersOldestOpenSeconds
-            | Figure::FailureGroupsNew
-            | Figure::FailureGroupsReturned
-            | Figure::DeliveriesFailing => true,
+            Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds | Figure::DeliveriesFailing => true,
             _ => kept.values.iter().any(Option::is_some),
         }
+    }
+
+    /// Whether a bus was looked at not long ago, and has not failed to answer since.
+    fn answers(&self, bus: &BusId) -> bool {
+        let taken_at = |source: &str| self.looks.get(source).map(|look| look.frame.taken_at);
+        taken_at(&bus_source(bus)).is_some_and(|looked| taken_at(&reach_source(bus)).is_none_or(|failed| failed < looked))
     }
 
     /// Takes in new looks of samplers; whether there were any, or some are silent now.
@@ -136,7 +143,8 @@ impl Readings {
     }
 
     async fn read_one(&mut self, store: &Store, (figure, window): Need, now: Timestamp) -> Result<Vec<Option<Reading>>, StoreError> {
-        let registry = self.registries.entry(figure).or_default();
+        let Self { registries, pasts, .. } = self;
+        let registry = registries.entry(figure).or_default();
         let window = window.unwrap_or(0);
         match figure {
             Figure::DeadLettersPerMinute => Ok(placed(registry, arriving::arrivals(store, window, now).await?)),
@@ -149,9 +157,10 @@ impl Readings {
                 let failing = number(store.count_failing_receivers().await?);
                 Ok(placed(registry, vec![(Labels::default(), Reading::Number(failing))]))
             }
-            _ if parts_of(figure).is_some() => Ok(placed(registry, shares(store, figure, window, now).await?)),
+            _ if parts_of(figure).is_some() => Ok(placed(registry, shares(store, figure, window, pasts, now).await?)),
             _ if is_windowed(figure) => {
-                Ok(placed(registry, buckets(store, figure, window, now, |bucket| Reading::of(figure, bucket)).await?))
+                let read = buckets(store, (figure, Some(window)), pasts, now, |bucket| Reading::of(figure, bucket)).await?;
+                Ok(placed(registry, read))
             }
             _ => {
                 registry.learn(&store.series_of(figure).await?);
@@ -159,6 +168,15 @@ impl Readings {
             }
         }
     }
+}
+
+fn bus_source(bus: &BusId) -> String {
+    format!("bus:{bus}")
+}
+
+/// Who says that a bus did not answer.
+fn reach_source(bus: &BusId) -> String {
+    format!("reach:{bus}")
 }
 
 enum Source {
@@ -228,10 +246,23 @@ fn levels(registry: &Registry, looks: &BTreeMap<String, Look>) -> Vec<Option<Rea
     values
 }
 
-/// The window that ends with this minute, or this hour for long ones: one step.
+/// What is read of the store for a need.
+fn sources_of((figure, window): Need) -> Vec<Need> {
+    match parts_of(figure) {
+        Some((all, failed)) => vec![(all, window), (failed, window)],
+        None => vec![(figure, window)],
+    }
+}
+
+/// The window that ends with this minute, or these five or this hour for long ones: one step. While it stays, what is rolled up of it
+/// stays as well.
 fn query(figure: Figure, window_ms: u64, now: Timestamp) -> SeriesQuery {
     let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
-    let unit = if window >= 6 * HOUR_MS { HOUR_MS } else { MINUTE_MS };
+    let unit = match window {
+        _ if window >= 6 * HOUR_MS => HOUR_MS,
+        _ if window > 2 * HOUR_MS => 5 * MINUTE_MS,
+        _ => MINUTE_MS,
+    };
     let step_ms = (window + unit - 1).div_euclid(unit).max(1) * unit;
     let to = (now.as_millis().div_euclid(unit) + 1) * unit;
     SeriesQuery { figure, labels: Labels::default(), from: Timestamp::from_millis(to - step_ms), to: Timestamp::from_millis(to), step_ms }
@@ -239,20 +270,27 @@ fn query(figure: Figure, window_ms: u64, now: Timestamp) -> SeriesQuery {
 
 async fn buckets<T>(
     store: &Store,
-    figure: Figure,
-    window_ms: u64,
+    need: Need,
+    pasts: &mut HashMap<Need, Past>,
     now: Timestamp,
     read: impl Fn(&Bucket) -> Option<T>,
 ) -> Result<Vec<(Labels, T)>, StoreError> {
-    let series = store.read_series(&query(figure, window_ms, now)).await?;
-    Ok(series.into_iter().filter_map(|one| Some((read(&one.total()?)?, one.labels))).map(|(value, labels)| (labels, value)).collect())
+    let query = query(need.0, need.1.unwrap_or(0), now);
+    let series = store.read_window(&query, pasts.entry(need).or_default()).await?;
+    Ok(series.into_iter().filter_map(|(labels, bucket)| Some((labels, read(&bucket)?))).collect())
 }
 
-async fn shares(store: &Store, figure: Figure, window_ms: u64, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {
+async fn shares(
+    store: &Store,
+    figure: Figure,
+    window_ms: u64,
+    pasts: &mut HashMap<Need, Past>,
+    now: Timestamp,
+) -> Result<Vec<(Labels, Reading)>, StoreError> {
     let Some((all, failed)) = parts_of(figure) else { return Ok(Vec::new()) };
     let count = |bucket: &Bucket| Some(bucket.count());
-    let all = buckets(store, all, window_ms, now, count).await?;
-    let failed: HashMap<Labels, f64> = buckets(store, failed, window_ms, now, count).await?.into_iter().collect();
+    let all = buckets(store, (all, Some(window_ms)), pasts, now, count).await?;
+    let failed: HashMap<Labels, f64> = buckets(store, (failed, Some(window_ms)), pasts, now, count).await?.into_iter().collect();
     let share = |(labels, whole): (Labels, f64)| {
         let part = failed.get(&labels).copied().unwrap_or(0.0);
         (labels, Reading::Share { part, whole })

@@ -1,6 +1,6 @@
 //! Series by figure, and which of them make one alert. What was found out about a series is kept: a round only adds up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::recalling::SETTLED;
 use crate::alerts::rule::{Patterns, Reading, alert_labels};
@@ -66,7 +66,8 @@ pub(super) type WatchKey = (Figure, Filter, Vec<Label>);
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) labels: BTreeMap<String, String>,
-    pub(super) bus: Option<BusId>,
+    /// The buses that it is about, as far as its labels, the filter or its series tell.
+    pub(super) buses: BTreeSet<BusId>,
     /// It had something to say since this process looks: what was gone before is no news.
     seen: bool,
     /// It had something to say not long before that.
@@ -78,6 +79,8 @@ pub(super) struct Instance {
 pub(super) struct Watch {
     patterns: Option<Patterns>,
     by: Vec<Label>,
+    /// The only bus that the filter lets through.
+    only: Option<BusId>,
     seen: usize,
     life: u64,
     /// Number of a series and place of its instance.
@@ -93,6 +96,7 @@ impl Watch {
         let mut watch = Self {
             patterns: Patterns::new(filter),
             by: by.clone(),
+            only: only_bus(filter),
             seen: 0,
             life: 0,
             pairs: Vec::new(),
@@ -115,11 +119,22 @@ impl Watch {
         if let Some(place) = self.places.get(&labels) {
             return *place;
         }
-        let bus = labels.get("bus").map(|bus| BusId::new(bus.as_str()));
+        let bus = labels.get("bus").map(|bus| BusId::new(bus.as_str())).or_else(|| self.only.clone());
         self.places.insert(labels.clone(), self.instances.len());
         let seen = labels.is_empty();
-        self.instances.push(Instance { labels, bus, seen, remembered: false });
+        self.instances.push(Instance { labels, buses: bus.into_iter().collect(), seen, remembered: false });
         self.instances.len() - 1
+    }
+
+    /// The same for a series, whose bus the alert is about.
+    fn place_for(&mut self, labels: &Labels) -> usize {
+        let place = self.place(alert_labels(&self.by, labels));
+        if let Some(bus) = &labels.bus
+            && !self.instances[place].buses.contains(bus)
+        {
+            self.instances[place].buses.insert(bus.clone());
+        }
+        place
     }
 
     /// Takes in series that were not there before.
@@ -135,7 +150,7 @@ impl Watch {
         let Some(patterns) = self.patterns.clone() else { return };
         for (number, labels) in registry.labels.iter().enumerate().skip(self.seen) {
             if patterns.fit(labels) {
-                let place = self.place(alert_labels(&self.by, labels));
+                let place = self.place_for(labels);
                 self.pairs.push((number, place));
             }
         }
@@ -162,7 +177,7 @@ impl Watch {
     pub(super) fn recall(&mut self, known: &[Labels], horizon_ms: u64, now: Timestamp) {
         if let Some(patterns) = self.patterns.clone() {
             for labels in known.iter().filter(|labels| patterns.fit(labels)) {
-                let place = self.place(alert_labels(&self.by, labels));
+                let place = self.place_for(labels);
                 self.instances[place].remembered = true;
             }
         }
@@ -195,6 +210,12 @@ impl Watch {
     }
 }
 
+/// The bus that a filter names, where it names one and no pattern.
+fn only_bus(filter: &Filter) -> Option<BusId> {
+    let name = filter.get(&Label::Bus)?;
+    (!name.is_empty() && !name.contains(['*', '?', '{', '}'])).then(|| BusId::new(name.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +223,26 @@ mod tests {
 
     fn group(name: &str, topic: &str) -> Labels {
         Labels::bus(&"prod".into()).topic(&topic.into()).consumer_group(&name.into())
+    }
+
+    #[test]
+    fn an_alert_is_about_the_buses_of_its_labels_its_filter_or_its_series() {
+        let terms = terms();
+        let of = |bus: &str| Labels::bus(&bus.into()).topic(&"x".into()).consumer_group(&"a".into());
+        let buses = |filter: Filter, by: &[Label], series: &[Labels]| {
+            let mut registry = Registry::default();
+            registry.learn(&series.iter().cloned().zip(1..).map(|(labels, id)| (id, labels)).collect::<Vec<_>>());
+            let mut watch = Watch::new(&(terms.figure, filter, by.to_vec()));
+            watch.learn(&registry);
+            watch.instances.iter().map(|one| one.buses.iter().map(BusId::to_string).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        };
+        let only = |pattern: &str| Filter::from([(Label::Bus, pattern.to_owned())]);
+        assert_eq!(buses(Filter::new(), &[Label::Bus, Label::ConsumerGroup], &[of("prod"), of("test")]), ["prod", "test"]);
+        assert_eq!(buses(Filter::new(), &[Label::ConsumerGroup], &[of("prod")]), ["prod"]);
+        assert_eq!(buses(Filter::new(), &[Label::ConsumerGroup], &[of("prod"), of("test")]), ["prod test"]);
+        assert_eq!(buses(only("prod"), &[], &[]), ["prod"], "the filter names it");
+        assert_eq!(buses(only("p*"), &[], &[]), [""]);
+        assert_eq!(buses(only("p*"), &[], &[of("prod"), of("test")]), ["prod"]);
     }
 
     #[test]

@@ -93,10 +93,12 @@ const fn is_additive(figure: Figure) -> bool {
     )
 }
 
-/// What a look shows that read this, or nothing. `alive`: others of the source were read.
+/// What a look shows that read this, or nothing. `alive`: the source is heard of, and what happens there would be known.
 #[must_use]
 pub fn observation(terms: &Terms, reading: Option<&Reading>, alive: bool) -> Observation {
     match reading.map(|reading| reading.value(terms)) {
+        // A window empties while nobody looks. What is known is at least what happened: too much of it is too much, and all else is unknown.
+        Some(Some(value)) if !alive && empties(terms) && !is_too_much(terms, value) => Observation::Missing,
         Some(Some(value)) => Observation::Value(value),
         Some(None) | None if is_sparse(terms.figure) && (alive || !needs_source(terms.figure)) => Observation::Value(0.0),
         None if alive => Observation::Gone,
@@ -104,19 +106,41 @@ pub fn observation(terms: &Terms, reading: Option<&Reading>, alive: bool) -> Obs
     }
 }
 
-/// Whether nothing can be told of a sparse figure while nobody looks at its bus; the others stand in our own tables.
-const fn needs_source(figure: Figure) -> bool {
-    matches!(figure, Figure::RecordsLost | Figure::ConsumerGroupStatusSeconds)
+fn is_too_much(terms: &Terms, value: f64) -> bool {
+    terms.comparison.is_upwards() && terms.comparison.holds(value, terms.threshold)
+}
+
+/// Whether nothing can be told of a sparse figure while its bus does not answer; the others stand in our own tables.
+#[must_use]
+pub const fn needs_source(figure: Figure) -> bool {
+    matches!(
+        figure,
+        Figure::RecordsLost
+            | Figure::ConsumerGroupStatusSeconds
+            | Figure::DeadLettersPerMinute
+            | Figure::FailureGroupsNew
+            | Figure::FailureGroupsReturned
+            | Figure::ReplayFailedAgainRatio
+            | Figure::ReplayOutcomes
+            | Figure::ReplayFailures
+    )
+}
+
+/// Whether a rule counts what happens in a window, so that silence looks like calm. Rates are taken over the time that was looked at.
+#[must_use]
+pub const fn empties(terms: &Terms) -> bool {
+    terms.burn_rate.is_some() || (needs_source(terms.figure) && !matches!(terms.figure, Figure::ConsumerGroupStatusSeconds))
 }
 
 impl Reading {
-    /// What a bucket of a series has to say; `None` for a rate of no time.
+    /// What a bucket of a series has to say; `None` for a rate of no time, and for levels of what is counted: an older version, which may
+    /// still run beside this one, told lost records so.
     #[must_use]
     pub fn of(figure: Figure, bucket: &Bucket) -> Option<Self> {
         Some(match bucket {
+            Bucket::Level { .. } if figure.is_few() => return None,
             Bucket::Level { last, .. } => Self::Number(*last),
-            // Outcomes of replays are few: how many.
-            Bucket::Count { total, .. } if matches!(figure, Figure::ReplayOutcomes | Figure::ReplayFailures) => Self::Number(*total),
+            Bucket::Count { total, .. } if figure.is_few() => Self::Number(*total),
             Bucket::Count { .. } => Self::Number(bucket.value(0.5)?),
             Bucket::Durations(histogram) => Self::Durations(Box::new(histogram.clone())),
         })
@@ -179,7 +203,50 @@ fn share(part: f64, whole: f64) -> Option<f64> {
 mod tests {
     use super::super::tests::terms;
     use super::*;
-    use crate::model::alert::Comparison;
+    use crate::model::alert::{BurnRate, Comparison};
+
+    #[test]
+    fn what_empties_while_nobody_looks_is_no_calm() {
+        let rule = |figure, comparison| Terms { figure, comparison, threshold: 10.0, ..terms() };
+        let number = Reading::Number;
+        for figure in [Figure::DeadLettersPerMinute, Figure::FailureGroupsNew, Figure::FailureGroupsReturned, Figure::RecordsLost] {
+            let above = rule(figure, Comparison::Above);
+            for (reading, alive, seen) in [
+                (Some(number(11.0)), false, Observation::Value(11.0)),
+                (Some(number(9.0)), false, Observation::Missing),
+                (None, false, Observation::Missing),
+                (Some(number(9.0)), true, Observation::Value(9.0)),
+                (None, true, Observation::Value(0.0)),
+            ] {
+                assert_eq!(observation(&above, reading.as_ref(), alive), seen, "{figure}, alive: {alive}");
+            }
+            let below = rule(figure, Comparison::Below);
+            assert_eq!(observation(&below, Some(&number(9.0)), false), Observation::Missing, "{figure}: more may have come");
+        }
+        // What lies in our own tables is known whoever answers, and levels and rates are what they are.
+        let open = rule(Figure::DeadLettersOpen, Comparison::Above);
+        assert_eq!(observation(&open, None, false), Observation::Value(0.0));
+        let rate = rule(Figure::TopicMessagesPerSecond, Comparison::Above);
+        assert_eq!(observation(&rate, Some(&number(9.0)), false), Observation::Value(9.0));
+        assert_eq!(observation(&rate, None, false), Observation::Missing);
+    }
+
+    #[test]
+    fn what_is_counted_is_no_level() {
+        use crate::metrics::bucket::Point;
+        let of = |point| Reading::of(Figure::RecordsLost, &Bucket::of(point, 15_000));
+        assert_eq!((of(Point::Level(30.0)), of(Point::Count(30.0))), (None, Some(Reading::Number(30.0))));
+    }
+
+    #[test]
+    fn a_budget_of_which_nothing_is_heard_is_not_saved() {
+        let burn = BurnRate { objective: 0.9, long_ms: 3_600_000, short_ms: 300_000, factor: 2.0, minimum_count: 1 };
+        let terms =
+            Terms { figure: Figure::SpansErrorRatio, burn_rate: Some(burn), threshold: 2.0, comparison: Comparison::Above, ..terms() };
+        let silent = Reading::Burn { long: (50.0, 100.0), short: (0.0, 0.0) };
+        assert_eq!(observation(&terms, Some(&silent), true), Observation::Value(0.0));
+        assert_eq!(observation(&terms, Some(&silent), false), Observation::Missing);
+    }
 
     #[test]
     fn of_several_windows_the_worst_that_is_news_counts_for_all_series_together() {

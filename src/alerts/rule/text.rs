@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::alert::{Label, Terms};
+use crate::model::figure::Figure;
 use crate::model::quantity::{duration, number_in_words};
 
 /// A piece of a text.
@@ -72,6 +73,10 @@ fn filled(placeholder: &str, name: &str, terms: &Terms, labels: &BTreeMap<String
         "for" => duration(terms.for_ms),
         label => match labels.get(label).or_else(|| terms.labels.get(label)) {
             Some(value) => value.clone(),
+            // Of what we have lost ourselves the series names no group.
+            None if terms.figure == Figure::RecordsLost && label == "consumer_group" && terms.by.contains(&Label::ConsumerGroup) => {
+                "Redrive".to_owned()
+            }
             None if label.parse::<Label>().is_ok() => format!("any {}", label.replace('_', " ")),
             None => String::new(),
         },

@@ -8,6 +8,7 @@ use super::lag::{Judged, Lags};
 use crate::bus::PartitionOffsets;
 use crate::metrics::bucket::Point;
 use crate::metrics::ends;
+use crate::metrics::group::{self, Before};
 use crate::model::figure::{Figure, Labels, SeriesKey};
 use crate::model::lag::{GroupOffset, GroupStatus};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
@@ -21,6 +22,18 @@ const SNAPSHOT: Duration = Duration::from_mins(1);
 /// So far back lag in time can be read.
 const HISTORY: Duration = Duration::from_hours(48);
 
+/// By topic.
+type Statuses = BTreeMap<TopicName, Stood>;
+
+/// How a group stands on a topic.
+#[derive(Debug, Clone, Copy)]
+struct Stood {
+    status: GroupStatus,
+    since: Timestamp,
+    /// What it was before nothing could be said: it goes on where it is the same afterwards.
+    before: Option<(GroupStatus, Timestamp)>,
+}
+
 /// What the frames of one bus go on from.
 pub(super) struct Figures {
     bus: BusId,
@@ -33,6 +46,10 @@ pub(super) struct Figures {
     groups: HashMap<GroupName, SeenGroup>,
     /// Committed since the last frame.
     committed: BTreeMap<(GroupName, TopicName), i64>,
+    /// Removed unread since the last frame.
+    lost: BTreeMap<(GroupName, TopicName), i64>,
+    /// The status of each group on each of its topics, and since when.
+    statuses: HashMap<GroupName, Statuses>,
 }
 
 impl Figures {
@@ -45,6 +62,8 @@ impl Figures {
             snapshot_at: None,
             groups: HashMap::new(),
             committed: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            statuses: HashMap::new(),
         }
     }
 
@@ -71,18 +90,53 @@ impl Figures {
     }
 
     /// Remembers what a look at groups came to, until the next frame.
-    pub(super) fn judged(&mut self, judged: &Judged) {
+    pub(super) fn judged(&mut self, judged: &Judged, now: Timestamp) {
         let name = &judged.seen.name;
         for (topic, offsets) in &judged.committed {
             *self.committed.entry((name.clone(), topic.clone())).or_default() += offsets;
         }
+        // What an abandoned group does not read is nobody's loss.
+        for (topic, offsets) in judged.lost.iter().filter(|_| !judged.seen.standing.parked) {
+            *self.lost.entry((name.clone(), topic.clone())).or_default() += offsets;
+        }
+        self.stand(&judged.seen, now);
         self.groups.insert(name.clone(), judged.seen.clone());
+    }
+
+    /// Whether records were lost of which no frame tells yet.
+    pub(super) fn has_losses(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Takes in how a group stands on each of its topics. Where that was not watched before, its standing as a whole goes on.
+    fn stand(&mut self, seen: &SeenGroup, now: Timestamp) {
+        let mut topics: BTreeMap<&TopicName, Vec<GroupOffset>> = BTreeMap::new();
+        for offset in &seen.offsets {
+            topics.entry(&offset.topic).or_default().push(offset.clone());
+        }
+        let (members, known) = (seen.members.as_ref().map(Vec::len), self.statuses.remove(&seen.name).unwrap_or_default());
+        let stand = |(topic, offsets): (&TopicName, Vec<GroupOffset>)| {
+            let known = known.get(topic);
+            let told = |status: GroupStatus| status != GroupStatus::Unknown;
+            let own = known.and_then(|stood| if told(stood.status) { Some((stood.status, stood.since)) } else { stood.before });
+            let before = own.or(seen.standing.since.filter(|_| told(seen.standing.status)).map(|since| (seen.standing.status, since)));
+            let (status, since) = before.map_or((GroupStatus::Unknown, None), |(status, since)| (status, Some(since)));
+            let of_topic = group::standing(&offsets, members, Before { first_seen_at: now, status, since }, now);
+            let since = match known {
+                Some(stood) if !told(of_topic.status) && !told(stood.status) => stood.since,
+                _ => of_topic.since.unwrap_or(now),
+            };
+            (topic.clone(), Stood { status: of_topic.status, since, before: before.filter(|_| !told(of_topic.status)) })
+        };
+        let statuses = topics.into_iter().map(stand).collect();
+        self.statuses.insert(seen.name.clone(), statuses);
     }
 
     /// Forgets groups that are gone.
     pub(super) fn keep(&mut self, alive: &[GroupName]) {
         let alive: std::collections::HashSet<&GroupName> = alive.iter().collect();
         self.groups.retain(|name, _| alive.contains(name));
+        self.statuses.retain(|name, _| alive.contains(name));
     }
 
     /// Writes a sweep's samples.
@@ -111,6 +165,7 @@ impl Figures {
         if context.store.add_frame(frame).await? {
             self.last = Some((now, ends));
             self.committed.clear();
+            self.lost.clear();
             if snapshot {
                 self.snapshot_at = Some(now);
             }
@@ -147,16 +202,15 @@ impl Figures {
     fn group_points(&self, points: &mut Vec<(SeriesKey, Point)>, now: Timestamp) {
         for (name, group) in &self.groups {
             let labels = || Labels::bus(&self.bus).consumer_group(name);
-            let mut topics: BTreeMap<&TopicName, (Option<i64>, Option<i64>, i64)> = BTreeMap::new();
+            let mut topics: BTreeMap<&TopicName, (Option<i64>, Option<i64>)> = BTreeMap::new();
             for offset in &group.offsets {
                 let sums = topics.entry(&offset.topic).or_default();
                 if let Some(lag) = offset.lag_messages() {
                     sums.0 = Some(sums.0.unwrap_or(0) + lag);
                 }
                 sums.1 = sums.1.max(lag_millis(offset));
-                sums.2 += offset.deleted_messages().unwrap_or(0);
             }
-            for (topic, (lag, millis, deleted)) in topics {
+            for (topic, (lag, millis)) in topics {
                 let of_topic = || labels().topic(topic);
                 if let Some(lag) = lag {
                     points.push((key(Figure::ConsumerGroupLagMessages, of_topic()), level(lag)));
@@ -168,25 +222,35 @@ impl Figures {
                     #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
                     points.push((key(Figure::ConsumerGroupLagSeconds, of_topic()), Point::Level(millis as f64 / 1e3)));
                 }
-                // What an abandoned group does not read is nobody's loss.
-                if deleted > 0 && !group.standing.parked {
-                    points.push((key(Figure::RecordsLost, of_topic()), level(deleted)));
+                if let Some(stood) = self.statuses.get(name).and_then(|statuses| statuses.get(topic))
+                    && !group.standing.parked
+                {
+                    points.extend(status_point(of_topic(), stood.status, stood.since, now));
                 }
                 if self.last.is_some() {
                     let read = self.committed.get(&(name.clone(), topic.clone())).copied().unwrap_or(0);
                     points.push((key(Figure::ConsumerGroupMessagesPerSecond, of_topic()), count(read)));
                 }
             }
-            if group.standing.status != GroupStatus::CaughtUp
+            // Without a position there is no topic to name.
+            if group.offsets.is_empty()
                 && !group.standing.parked
                 && let Some(since) = group.standing.since
             {
-                let seconds = since.age_at(now).as_secs_f64();
-                let labels = labels().status(group.standing.status.as_str());
-                points.push((key(Figure::ConsumerGroupStatusSeconds, labels), Point::Level(seconds)));
+                points.extend(status_point(labels(), group.standing.status, since, now));
             }
         }
+        for ((group, topic), lost) in &self.lost {
+            points.push((key(Figure::RecordsLost, Labels::bus(&self.bus).topic(topic).consumer_group(group)), count(*lost)));
+        }
     }
+}
+
+/// For how long a status lasts; to be up to date is none that anybody waits for to end.
+fn status_point(labels: Labels, status: GroupStatus, since: Timestamp, now: Timestamp) -> Option<(SeriesKey, Point)> {
+    let labels = labels.status(status.as_str());
+    let told = (key(Figure::ConsumerGroupStatusSeconds, labels), Point::Level(since.age_at(now).as_secs_f64()));
+    (status != GroupStatus::CaughtUp).then_some(told)
 }
 
 const fn key(figure: Figure, labels: Labels) -> SeriesKey {
@@ -220,32 +284,81 @@ fn level(messages: i64) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::lag::{Standing, TimeLagMillis};
+    use crate::model::lag::{Standing, TimeLagMillis, Verdict};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+    fn seen(offsets: Vec<GroupOffset>, status: GroupStatus, since: Option<Timestamp>, parked: bool) -> SeenGroup {
+        SeenGroup {
+            name: "billing".into(),
+            kind: "classic".to_owned(),
+            state: "Stable".to_owned(),
+            members: None,
+            offsets,
+            standing: Standing { status, since, evidence: String::new(), parked },
+        }
+    }
+
+    fn offset(topic: &str, status: GroupStatus) -> GroupOffset {
+        let verdict = Verdict { status, since: None, evidence: String::new(), looks: None };
+        GroupOffset { log_start: Some(70), end: Some(100), verdict, ..GroupOffset::new(topic.into(), 0, Some(40)) }
+    }
+
+    fn judged(seen: SeenGroup, lost: i64) -> Judged {
+        let lost = BTreeMap::from([("orders".into(), lost)]);
+        Judged { changed: None, seen, events: Vec::new(), committed: BTreeMap::new(), lost, to_count: Vec::new(), moved: false }
+    }
+
+    fn points(figures: &Figures, figure: Figure, now: Timestamp) -> Vec<(Labels, Point)> {
+        let mut points = Vec::new();
+        figures.group_points(&mut points, now);
+        points.into_iter().filter(|(key, _)| key.figure == figure).map(|(key, point)| (key.labels, point)).collect()
+    }
 
     #[test]
     fn what_a_parked_group_did_not_read_is_lost_to_nobody() {
-        let now = Timestamp::from_millis(1_767_225_600_000);
         let lost = |parked| {
-            let time_lag = Some(TimeLagMillis { min: 7_200_000, max: None, estimate: None, looked_up: true });
-            let offset = GroupOffset { log_start: Some(70), end: Some(100), time_lag, ..GroupOffset::new("orders".into(), 0, Some(40)) };
-            let standing = Standing { status: GroupStatus::Stopped, since: Some(now), evidence: String::new(), parked };
-            let group = SeenGroup {
-                name: "billing".into(),
-                kind: "classic".to_owned(),
-                state: "Empty".to_owned(),
-                members: None,
-                offsets: vec![offset],
-                standing,
-            };
             let mut figures = Figures::new(&"prod".into());
-            figures.groups.insert(group.name.clone(), group);
-            let mut points = Vec::new();
-            figures.group_points(&mut points, now);
-            let of = |figure| points.iter().find(|(key, _)| key.figure == figure).map(|(_, point)| point.clone());
-            [Figure::RecordsLost, Figure::ConsumerGroupLagSeconds, Figure::ConsumerGroupLagMessages].map(of)
+            let time_lag = Some(TimeLagMillis { min: 7_200_000, max: None, estimate: None, looked_up: true });
+            let offset = || GroupOffset { time_lag, ..offset("orders", GroupStatus::Stopped) };
+            let group = || seen(vec![offset()], GroupStatus::Stopped, Some(NOW), parked);
+            figures.judged(&judged(group(), 30), NOW);
+            figures.judged(&judged(group(), 12), NOW);
+            let of = |figure| points(&figures, figure, NOW).pop().map(|(_, point)| point);
+            let told = [Figure::RecordsLost, Figure::ConsumerGroupLagSeconds, Figure::ConsumerGroupLagMessages].map(of);
+            (told, figures.has_losses())
         };
         let level = |value| Some(Point::Level(value));
-        assert_eq!(lost(false), [level(30.0), level(7_200.0), level(30.0)]);
-        assert_eq!(lost(true), [None, None, level(30.0)], "what it has to read is told all the same");
+        assert_eq!(lost(false), ([Some(Point::Count(42.0)), level(7_200.0), level(30.0)], true), "since the last frame, added up");
+        assert_eq!(lost(true), ([None, None, level(30.0)], false), "what it has to read is told all the same");
+    }
+
+    #[test]
+    fn a_status_is_told_by_topic_and_goes_on_over_restarts() {
+        let mut figures = Figures::new(&"prod".into());
+        let group = |orders, returns| {
+            let offsets = vec![offset("orders", orders), offset("returns", returns)];
+            seen(offsets, GroupStatus::Stalled, Some(NOW.minus(Duration::from_secs(600))), false)
+        };
+        // What a former life knew of the group as a whole goes on where a topic stands the same.
+        figures.judged(&judged(group(GroupStatus::Stalled, GroupStatus::CaughtUp), 0), NOW);
+        let later = NOW.plus(Duration::from_secs(60));
+        figures.judged(&judged(group(GroupStatus::Stalled, GroupStatus::FallingBehind), 0), later);
+        let of =
+            |topic: &str, status: &str| Labels::bus(&"prod".into()).topic(&topic.into()).consumer_group(&"billing".into()).status(status);
+        let told = points(&figures, Figure::ConsumerGroupStatusSeconds, later.plus(Duration::from_secs(5)));
+        let expected = [(of("orders", "stalled"), Point::Level(665.0)), (of("returns", "falling_behind"), Point::Level(5.0))];
+        assert_eq!(told, expected);
+        // What can be said of nothing for a moment begins nothing anew.
+        let unknown = later.plus(Duration::from_secs(60));
+        figures.judged(&judged(group(GroupStatus::Unknown, GroupStatus::Unknown), 0), unknown);
+        let told = points(&figures, Figure::ConsumerGroupStatusSeconds, unknown.plus(Duration::from_secs(5)));
+        assert_eq!(told, [(of("orders", "unknown"), Point::Level(5.0)), (of("returns", "unknown"), Point::Level(5.0))]);
+        figures.judged(&judged(group(GroupStatus::Stalled, GroupStatus::CaughtUp), 0), unknown.plus(Duration::from_secs(15)));
+        let told = points(&figures, Figure::ConsumerGroupStatusSeconds, unknown.plus(Duration::from_secs(15)));
+        assert_eq!(told, [(of("orders", "stalled"), Point::Level(735.0))]);
+        figures.judged(&judged(seen(Vec::new(), GroupStatus::NoCommit, Some(NOW), false), 0), later);
+        let labels = Labels::bus(&"prod".into()).consumer_group(&"billing".into()).status("no_commit");
+        assert_eq!(points(&figures, Figure::ConsumerGroupStatusSeconds, later), [(labels, Point::Level(60.0))], "no position, no topic");
     }
 }

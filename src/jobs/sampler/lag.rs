@@ -40,11 +40,19 @@ struct GroupWatch {
     before: Before,
     watches: HashMap<TopicPartition, Watch>,
     /// Positions as an earlier watch knew them.
-    known: HashMap<TopicPartition, (i64, Option<Timestamp>)>,
+    known: HashMap<TopicPartition, Known>,
     /// Since when a held partition has no commit.
     uncommitted: HashMap<TopicPartition, Timestamp>,
     members: Option<Members>,
     stored: Option<SeenGroup>,
+}
+
+/// A position as an earlier watch knew it.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    committed: i64,
+    moved_at: Option<Timestamp>,
+    log_start: Option<i64>,
 }
 
 /// Who held what.
@@ -58,6 +66,8 @@ pub(super) struct Judged {
     pub(super) events: Vec<GroupEvent>,
     /// Offsets committed since the look before, by topic.
     pub(super) committed: BTreeMap<TopicName, i64>,
+    /// Offsets removed since the look before that the group had not read, by topic.
+    pub(super) lost: BTreeMap<TopicName, i64>,
     /// Ranges of offsets worth reading once.
     pub(super) to_count: Vec<(TopicPartition, i64, i64)>,
     /// Whether its positions or members moved.
@@ -70,7 +80,7 @@ impl Lags {
         for group in groups {
             let known = group.offsets.into_iter().filter_map(|offset| {
                 let place = TopicPartition { topic: offset.topic, partition: offset.partition };
-                Some((place, (offset.committed?, offset.moved_at)))
+                Some((place, Known { committed: offset.committed?, moved_at: offset.moved_at, log_start: offset.log_start }))
             });
             let before = Before { first_seen_at: group.first_seen_at, status: group.status.0, since: group.status.1 };
             self.groups.insert(group.name, GroupWatch { known: known.collect(), ..GroupWatch::new(before) });
@@ -155,13 +165,14 @@ impl Lags {
     pub(super) fn judge(&mut self, looked: &LookedGroup, stale: Duration, now: Timestamp) -> Judged {
         let first = Before { first_seen_at: now, status: GroupStatus::Unknown, since: None };
         let mut group = self.groups.remove(&looked.name).unwrap_or_else(|| GroupWatch::new(first));
-        let mut judged = Judging { lags: self, looked, now, stale, events: Vec::new(), committed: BTreeMap::new(), moved: false };
+        let (committed, lost) = (BTreeMap::new(), BTreeMap::new());
+        let mut judged = Judging { lags: self, looked, now, stale, events: Vec::new(), committed, lost, moved: false };
         let (offsets, to_count) = judged.offsets(&mut group);
         judged.rebalance(&mut group);
         let members = looked.members.as_ref().map(Vec::len);
         let standing = group::standing(&offsets, members, group.before, now);
         judged.status_event(&group.before, &standing);
-        let Judging { events, committed, moved, .. } = judged;
+        let Judging { events, committed, lost, moved, .. } = judged;
         // What is watched too shortly to say anything is no change: the status of before goes on until the next one is known.
         if standing.status != GroupStatus::Unknown || group.before.since.is_none() {
             group.before.status = standing.status;
@@ -177,7 +188,7 @@ impl Lags {
         };
         let changed = (group.stored.as_ref() != Some(&seen)).then(|| seen.clone());
         self.groups.insert(looked.name.clone(), group);
-        Judged { changed, seen, events, committed, to_count, moved }
+        Judged { changed, seen, events, committed, lost, to_count, moved }
     }
 
     /// The store has this now.

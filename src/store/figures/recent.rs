@@ -17,8 +17,8 @@ const MINUTE_MS: i64 = 60_000;
 const OUTCOMES: Duration = Duration::from_mins(15);
 
 impl Store {
-    /// Arrivals per minute, failure groups that were new or returned (how many) in the last five minutes, and the share of replayed
-    /// messages that failed again in the last quarter of an hour.
+    /// Arrivals per minute, failure groups that were new or returned (how many) in the last five minutes, and of the last quarter of an
+    /// hour the share of replayed messages that failed again, and records that were lost (how many).
     pub async fn recent_samples(&self, now: Timestamp) -> Result<Vec<(SeriesKey, f64)>, StoreError> {
         let to = Timestamp::from_millis(now.as_millis().div_euclid(MINUTE_MS) * MINUTE_MS);
         let minutes = Buckets { from: to.minus(Duration::from_millis((MINUTES * MINUTE_MS).unsigned_abs())), to, count: 1 };
@@ -40,6 +40,8 @@ impl Store {
             let failed = failed.iter().find(|(other, _)| *other == labels).map_or(0.0, |(_, failed)| *failed);
             samples.push((SeriesKey { figure: Figure::ReplayFailedAgainRatio, labels }, failed / all));
         }
+        let lost = self.totals(Figure::RecordsLost, now).await?;
+        samples.extend(lost.into_iter().map(|(labels, lost)| (SeriesKey { figure: Figure::RecordsLost, labels }, lost)));
         Ok(samples)
     }
 

@@ -117,8 +117,8 @@ struct SeriesAnswer {
 struct OneSeries {
     /// What it is about.
     labels: BTreeMap<&'static str, String>,
-    /// When a step begins, and its number; null where there was no sample. Levels show their highest, counts their rate; failure groups
-    /// and outcomes of replays are few: how many.
+    /// When a step begins, and its number; null where there was no sample. Levels show their highest, counts their rate; failure
+    /// groups, outcomes of replays and lost records are few: how many.
     #[schema(value_type = Vec<(String, Option<f64>)>)]
     points: Vec<(Timestamp, Option<f64>)>,
 }

@@ -23,18 +23,24 @@ use super::super::{Error, Layout, Section, WebState, cookies, filters};
 use super::alerts::rows::{OverRow, condition, value, who};
 use super::alerts::told::Told;
 use super::problem::{Problem, problem_of};
+use crate::alerts::inhibition::explains;
 use crate::alerts::keeping::AlertError;
 use crate::model::alert::{Alert, AlertRule, AlertState};
 use crate::model::{Role, Timestamp};
+use crate::store::{Store, StoreError};
 
 mod before;
 mod chart;
+mod unknown;
 
 use before::Before;
+use unknown::Unknown;
 
 /// Earlier alerts and deliveries shown.
 const EARLIER: u32 = 8;
 const DELIVERIES: usize = 10;
+/// Muted alerts shown.
+const MUTED: usize = 50;
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/alerts/{id}", show).post("/alerts/{id}/acknowledge", acknowledge).post("/alerts/{id}/take-back", take_back)
@@ -58,7 +64,10 @@ struct AlertPage {
     looked_at: Timestamp,
     taken: Option<Taken>,
     silenced_by: Option<i64>,
-    inhibited_by: Option<i64>,
+    inhibited_by: Option<Other>,
+    unknown: Option<Unknown>,
+    /// Alerts that are told to nobody because of this one.
+    mutes: Vec<Other>,
     ways: Vec<Way>,
     chart: LineChart,
     marks: Marks,
@@ -75,6 +84,19 @@ struct AlertPage {
     problem: Problem,
     is_over: bool,
     may_act: bool,
+}
+
+/// Another alert.
+struct Other {
+    number: i64,
+    name: String,
+    about: String,
+}
+
+impl Other {
+    fn new(alert: &Alert) -> Self {
+        Self { number: alert.number, name: short(&alert.details.rule, 100), about: words::about(&alert.labels, true) }
+    }
 }
 
 /// Who has it.
@@ -155,6 +177,12 @@ async fn answer(
     let before = before::load(store, &alert, now).await?;
     let show_bus = layout.buses.len() > 1;
     let earlier = store.list_earlier_alerts(&alert, EARLIER).await?;
+    let inhibited_by = match alert.inhibited_by.filter(|number| *number > 0) {
+        Some(number) => store.find_alert(number).await?.as_ref().map(Other::new),
+        None => None,
+    };
+    let mutes = if explains(alert.details.figure) { muted_by(store, alert.number).await? } else { Vec::new() };
+    let unknown = Unknown::new(&alert, rule.as_ref(), &store.list_buses().await?, now);
     let name = short(&alert.details.rule, 100);
     let page = AlertPage {
         number: alert.number,
@@ -170,7 +198,9 @@ async fn answer(
         looked_at: alert.standing.last_eval,
         taken: taken(&alert, now),
         silenced_by: alert.silenced_by,
-        inhibited_by: alert.inhibited_by,
+        inhibited_by,
+        unknown,
+        mutes,
         ways: ways(&alert),
         chart,
         marks,
@@ -191,6 +221,12 @@ async fn answer(
         name,
     };
     render_with(status, &page, partial)
+}
+
+/// Alerts that another one explains, so that nobody is told of them.
+async fn muted_by(store: &Store, number: i64) -> Result<Vec<Other>, StoreError> {
+    let living = store.list_living_alerts().await?;
+    Ok(living.iter().filter(|alert| alert.inhibited_by == Some(number)).take(MUTED).map(Other::new).collect())
 }
 
 const NOTHING_ON_BUS: &str =

@@ -9,6 +9,7 @@ use redrive::model::alert::{
 };
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::notification::{NotifiedStatus, Reason};
+use redrive::model::receiver::ReceiverKind;
 use redrive::model::{BusKind, Timestamp};
 use redrive::store::Store;
 use redrive::store::alerts::round::Guard;
@@ -16,7 +17,7 @@ use redrive::store::alerts::silences::NewSilence;
 use redrive::store::figures::NewFrame;
 
 use super::super::store::{World, on_both_engines};
-use super::scene::{add_rule, alerts_of, entry, outbox, receiver, states_of, terms};
+use super::scene::{add_rule, alerts_of, entry, outbox, receiver, receiver_of, states_of, terms};
 
 /// A store, somebody who looks, and a clock.
 struct Watch {
@@ -178,7 +179,7 @@ async fn what_is_muted_is_not_told(world: World) {
 }
 
 async fn taking_note_is_told_and_expires(world: World) {
-    let (mut watch, to) = (Watch::new(&world.store).await, receiver(&world.store, "Pager").await);
+    let (mut watch, to) = (Watch::new(&world.store).await, receiver_of(&world.store, "Pager", ReceiverKind::Pagerduty).await);
     let rule = add_rule(&watch.store, "Lag", Terms { repeat_interval_ms: 60_000, ..lag(&[to]) }).await;
     watch.later(0, &[("billing", 101.0)]).await;
     let number = alerts_of(&watch.store, rule).await[0].number;

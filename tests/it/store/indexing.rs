@@ -65,6 +65,10 @@ async fn a_position_moves_alone_and_a_gap_is_said(world: World) {
     assert_eq!((gaps.len(), gaps[0].from_offset, gaps[0].to_offset, gaps[0].offsets(), gaps[0].at), (1, 0, 42, 42, START));
     let other = "payments.DLT".into();
     assert!(world.store.list_gaps(None, Some(&other), &PageRequest::first(10)).await.expect("gaps").items.is_empty());
+    let before = Timestamp::from_millis(START.as_millis() - 1);
+    let sums = world.store.sum_gaps(before, START).await.expect("sums");
+    assert_eq!(sums, [("prod".into(), topic, 42)]);
+    assert_eq!(world.store.sum_gaps(START, START.plus(std::time::Duration::from_secs(60))).await.expect("sums"), [], "it was counted");
 }
 
 async fn a_dead_letter_without_its_advance_is_refused(world: World) {

@@ -26,6 +26,7 @@ pub(super) struct Judging<'a> {
     pub(super) stale: Duration,
     pub(super) events: Vec<GroupEvent>,
     pub(super) committed: BTreeMap<TopicName, i64>,
+    pub(super) lost: BTreeMap<TopicName, i64>,
     pub(super) moved: bool,
 }
 
@@ -80,21 +81,25 @@ impl Judging<'_> {
         found: Found,
         jumps: &mut BTreeMap<TopicName, Vec<Jump>>,
     ) -> &'g mut Watch {
-        let before = if let Some(watch) = group.watches.get_mut(place) {
-            let before = watch.newest().committed;
+        let (before, log_start) = if let Some(watch) = group.watches.get_mut(place) {
+            let before = (Some(watch.newest().committed), Some(watch.newest().log_start));
             if let Some(jump) = watch.look(found) {
                 jumps.entry(place.topic.clone()).or_default().push(jump);
             }
-            Some(before)
+            before
         } else {
             let known = group.known.remove(place);
-            let moved_at = known.and_then(|(before, moved_at)| if before == found.committed { moved_at } else { Some(found.at) });
+            let moved_at = known.and_then(|known| if known.committed == found.committed { known.moved_at } else { Some(found.at) });
             group.watches.insert(place.clone(), Watch::new(found, moved_at));
-            known.map(|(before, _)| before)
+            (known.map(|known| known.committed), known.and_then(|known| known.log_start))
         };
         self.moved |= before != Some(found.committed);
         let read = found.committed - before.unwrap_or(found.committed);
         *self.committed.entry(place.topic.clone()).or_default() += read.max(0);
+        let lost = newly_lost(found.committed, found.log_start, log_start);
+        if lost > 0 {
+            *self.lost.entry(place.topic.clone()).or_default() += lost;
+        }
         group.watches.get_mut(place).expect("was there or was inserted")
     }
 
@@ -208,6 +213,12 @@ fn held(member: &GroupMember) -> impl Iterator<Item = TopicPartition> {
     member.assignment.iter().flat_map(places).collect::<Vec<_>>().into_iter()
 }
 
+/// Offsets removed since the look before that were not read. What was gone when nobody had looked yet is nobody's news, and neither is
+/// what a group that was set back had read before.
+fn newly_lost(committed: i64, log_start: i64, before: Option<i64>) -> i64 {
+    before.map_or(0, |before| (log_start - committed.max(before)).max(0))
+}
+
 /// The next offset that can be read.
 fn found_next(watch: &Watch) -> i64 {
     let found = watch.newest();
@@ -250,5 +261,27 @@ fn offset(
         }),
         moved_at: watch.moved_at(),
         verdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newly_lost;
+
+    #[test]
+    fn what_is_removed_between_two_looks_and_was_not_read_is_lost_once() {
+        for (committed, log_start, before, lost) in [
+            (40, 100, Some(0), 60),
+            (40, 100, Some(100), 0),
+            (40, 130, Some(100), 30),
+            (100, 100, Some(0), 0),
+            (40, 100, None, 0),
+            // Set back below what is gone: it had been read.
+            (10, 100, Some(100), 0),
+            // A new life of the topic.
+            (40, 0, Some(1_000), 0),
+        ] {
+            assert_eq!(newly_lost(committed, log_start, before), lost, "{committed} {log_start} {before:?}");
+        }
     }
 }

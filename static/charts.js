@@ -134,6 +134,15 @@
         context.globalAlpha = 1;
         context.fillRect(begin, top, wide, 2 * devicePixelRatio);
       }
+      // The rule as saved, at the foot.
+      context.fillStyle = colour.text;
+      for (const [from, to] of data.beside ?? []) {
+        const begin = Math.max(left, u.valToPos(from, "x", true));
+        const end = Math.min(left + width, u.valToPos(to, "x", true));
+        if (begin > left + width || end < left) continue;
+        const high = 6 * devicePixelRatio;
+        context.fillRect(begin, top + height - high, Math.max(2 * devicePixelRatio, end - begin), high);
+      }
       context.restore();
     };
     const limit = (u) => {

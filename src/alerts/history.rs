@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::rule::{Patterns, Reading, is_windowed, parts_of, windows};
-use super::trying::{Recorded, Trial, run};
+use super::rule::{Patterns, Reading, is_windowed, needs_source, parts_of, windows};
+use super::trying::{Heard, Recorded, Trial, run};
 use crate::metrics::bucket::Bucket;
 use crate::model::alert::Terms;
 use crate::model::figure::{Figure, Labels};
+use crate::model::quantity::duration;
 use crate::model::{DeadLetterFilter, Timestamp};
 use crate::store::arrivals::Buckets;
 use crate::store::failure_group_events::FailureGroupEvent;
@@ -37,9 +38,66 @@ impl Range {
     }
 }
 
+/// Looks of a trial when nobody says how many: one a minute of a day.
+const USUAL_LOOKS: i64 = 1_440;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// Time between two looks over a time of this length, both in milliseconds: a minute for a day, and hours beyond ten days, since
+/// minutes are not kept for so long.
+#[must_use]
+pub const fn usual_step(length_ms: i64) -> i64 {
+    let minutes = length_ms / USUAL_LOOKS / MINUTE_MS;
+    match minutes {
+        ..=1 => MINUTE_MS,
+        2..15 => minutes * MINUTE_MS,
+        _ => (length_ms / USUAL_LOOKS + HOUR_MS - 1) / HOUR_MS * HOUR_MS,
+    }
+}
+
+/// How far a trial with so long between two looks differs from what a rule sees that looks all the time; `None` when it does not.
+#[must_use]
+pub fn coarse(terms: &Terms, step_ms: i64) -> Option<String> {
+    let step = step_ms.unsigned_abs();
+    if step_ms <= MINUTE_MS {
+        return None;
+    }
+    let said = duration(step);
+    let shortest = windows(terms).into_iter().min();
+    let how = match shortest {
+        None => "each look has the worst value of that time, so what was short seems longer".to_owned(),
+        Some(window) if window < step => {
+            format!("its window of {} is {said} here, so short peaks are flattened and may be missed", duration(window))
+        }
+        Some(_) => "what lasted shorter than that may be missed".to_owned(),
+    };
+    let waits = terms.for_ms > 0 && terms.for_ms < step;
+    let wait = if waits { format!("; its wait of {} takes one look more", duration(terms.for_ms)) } else { String::new() };
+    Some(format!("Looked at coarsely, every {said}: {how}{wait}. The rule itself looks all the time."))
+}
+
 /// Says what a rule would have done. Levels show the worst of each step.
 pub async fn try_rule(store: &Store, terms: &Terms, range: Range) -> Result<Trial, StoreError> {
-    Ok(run(terms, &range.looks(), &recorded(store, terms, range).await?))
+    Ok(run(terms, &range.looks(), &recorded(store, terms, range).await?, &heard(store, terms, range).await?))
+}
+
+/// When buses answered, for figures of which silence would look like calm.
+pub async fn heard(store: &Store, terms: &Terms, range: Range) -> Result<Heard, StoreError> {
+    if !needs_source(terms.figure) {
+        return Ok(Heard::default());
+    }
+    let mut heard = Heard::default();
+    for one in store.read_series(&query(Figure::BusReachable, range, 1)).await? {
+        let Some(bus) = one.labels.bus else { continue };
+        // A look may fall between two samples: the step before speaks for it.
+        let answered = one.buckets.windows(2).map(|two| two[1].as_ref().or(two[0].as_ref()).is_some_and(answers));
+        heard.0.insert(bus, answered.collect());
+    }
+    Ok(heard)
+}
+
+fn answers(bucket: &Bucket) -> bool {
+    matches!(bucket, Bucket::Level { last, .. } if *last > 0.5)
 }
 
 /// What a rule would have read: of each series that its filter lets through one reading per look.
@@ -185,6 +243,24 @@ const fn number(value: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::metrics::bucket::Point;
+
+    #[test]
+    fn coarse_looks_say_so() {
+        use crate::alerts::defaults::usual;
+        use crate::model::alert::Comparison;
+        let day = 24 * HOUR_MS;
+        for (days, step) in [(1, MINUTE_MS), (7, 7 * MINUTE_MS), (14, 14 * MINUTE_MS), (30, HOUR_MS), (90, 2 * HOUR_MS)] {
+            assert_eq!(usual_step(days * day), step, "{days} days");
+        }
+        assert_eq!(usual_step(0), MINUTE_MS);
+        let terms = |figure| usual(figure, Comparison::Above, 1.0);
+        assert_eq!(coarse(&terms(Figure::DeadLettersPerMinute), MINUTE_MS), None, "as a rule looks");
+        let said = |figure, step| coarse(&terms(figure), step).expect("it is coarse");
+        assert!(said(Figure::ConsumerGroupLagMessages, HOUR_MS).contains("every 1h: each look has the worst value"));
+        assert!(said(Figure::DeadLettersPerMinute, HOUR_MS).contains("its window of 5m is 1h here"));
+        let waiting = Terms { for_ms: 120_000, ..terms(Figure::ConsumerGroupLagMessages) };
+        assert!(coarse(&waiting, 7 * MINUTE_MS).expect("it is coarse").contains("its wait of 2m takes one look more"));
+    }
 
     #[test]
     fn a_look_sees_its_window_and_a_range_has_its_looks() {

@@ -1,13 +1,13 @@
 //! What a rule would have done: the same steps as when it is evaluated, over what was recorded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::rule::{Reading, alert_labels, observation};
+use super::rule::{Reading, alert_labels, needs_source, observation};
 use super::state::{PATIENCE, inactive, step_with};
-use crate::model::Timestamp;
 use crate::model::alert::{AlertState, Standing, Terms};
 use crate::model::figure::Labels;
+use crate::model::{BusId, Timestamp};
 
 /// One alert that there would have been.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,20 @@ pub struct Trial {
 /// Readings of one series, one per look.
 pub type Recorded = (Labels, Vec<Option<Reading>>);
 
+/// Whether buses answered, look by look; a bus that is not in it was never asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard(pub BTreeMap<BusId, Vec<bool>>);
+
+impl Heard {
+    /// Whether all of these buses answered at a look; `None` where nothing was recorded of that. Of no bus in particular: whether all did.
+    fn all(&self, buses: &BTreeSet<BusId>, at: usize) -> Option<bool> {
+        let answered = self.0.iter().filter(|(bus, _)| buses.is_empty() || buses.contains(*bus));
+        answered.map(|(_, looks)| looks.get(at).copied().unwrap_or(false)).reduce(|one, other| one && other)
+    }
+}
+
 struct Watched {
+    buses: BTreeSet<BusId>,
     readings: Vec<Option<Reading>>,
     standing: Standing,
     open: Option<Episode>,
@@ -48,7 +61,7 @@ struct Watched {
 
 /// Runs a rule over readings of the series that its filter lets through, one per look; `looks` are in the order of time.
 #[must_use]
-pub fn run(terms: &Terms, looks: &[Timestamp], series: &[Recorded]) -> Trial {
+pub fn run(terms: &Terms, looks: &[Timestamp], series: &[Recorded], heard: &Heard) -> Trial {
     let (Some(first), Some(last)) = (looks.first(), looks.last()) else { return Trial::default() };
     let mut watched: BTreeMap<BTreeMap<String, String>, Watched> = BTreeMap::new();
     if terms.by.is_empty() {
@@ -56,6 +69,7 @@ pub fn run(terms: &Terms, looks: &[Timestamp], series: &[Recorded]) -> Trial {
     }
     for (labels, readings) in series {
         let of = watched.entry(alert_labels(&terms.by, labels)).or_insert_with(|| fresh(looks.len(), *first));
+        of.buses.extend(labels.bus.clone());
         for (sum, reading) in of.readings.iter_mut().zip(readings) {
             match (sum.as_mut(), reading) {
                 (Some(sum), Some(reading)) => sum.add(reading, terms),
@@ -68,9 +82,10 @@ pub fn run(terms: &Terms, looks: &[Timestamp], series: &[Recorded]) -> Trial {
     let mut episodes = Vec::new();
     let count = watched.len();
     for (at, now) in looks.iter().enumerate() {
-        let alive = watched.values().any(|of| of.readings[at].is_some());
+        let any = watched.values().any(|of| of.readings[at].is_some());
         for (labels, of) in &mut watched {
-            let seen = observation(terms, of.readings[at].as_ref(), alive);
+            let answered = if needs_source(terms.figure) { heard.all(&of.buses, at) } else { None };
+            let seen = observation(terms, of.readings[at].as_ref(), answered.unwrap_or(any));
             let (after, _) = step_with(&of.standing, terms, seen, *now, patience);
             of.standing = after;
             note(terms, labels, of, &mut episodes, *now);
@@ -84,7 +99,7 @@ pub fn run(terms: &Terms, looks: &[Timestamp], series: &[Recorded]) -> Trial {
 }
 
 fn fresh(looks: usize, now: Timestamp) -> Watched {
-    Watched { readings: vec![None; looks], standing: inactive(now), open: None }
+    Watched { buses: BTreeSet::new(), readings: vec![None; looks], standing: inactive(now), open: None }
 }
 
 /// Recorded history has fewer looks than there were.
@@ -122,6 +137,7 @@ mod tests {
     use super::super::rule::tests::terms;
     use super::*;
     use crate::model::alert::{Label, NoData};
+    use crate::model::figure::Figure;
 
     fn at(minute: usize) -> Timestamp {
         Timestamp::from_millis(1_700_000_000_000 + i64::try_from(minute).unwrap() * 60_000)
@@ -140,7 +156,8 @@ mod tests {
             group("billing", &[0.0, 11.0, 12.0, 13.0, 99.0, 5.0, 5.0, 0.0, 0.0, 0.0]),
             group("shipping", &[0.0, 11.0, 12.0, 0.0, 0.0, 0.0, 0.0, 20.0, 21.0, 22.0]),
         ];
-        let trial = run(&terms, &looks, &series);
+        let none = Heard::default();
+        let trial = run(&terms, &looks, &series, &none);
         let brief: Vec<_> = trial
             .episodes
             .iter()
@@ -148,16 +165,16 @@ mod tests {
             .collect();
         assert_eq!(brief, [("billing", at(1), at(3), Some(at(6)), Some(99.0)), ("shipping", at(7), at(9), None, Some(22.0)),]);
         assert_eq!((trial.watched, trial.firing, trial.longest), (2, Duration::from_mins(3), Duration::from_mins(3)));
-        let none = run(&Terms { threshold: 1_000.0, ..terms.clone() }, &looks, &series);
-        assert_eq!((none.episodes.len(), none.watched), (0, 2));
-        assert_eq!(run(&terms, &[], &series), Trial::default());
+        let quiet = run(&Terms { threshold: 1_000.0, ..terms.clone() }, &looks, &series, &none);
+        assert_eq!((quiet.episodes.len(), quiet.watched), (0, 2));
+        assert_eq!(run(&terms, &[], &series, &none), Trial::default());
     }
 
     #[test]
     fn steps_of_an_hour_do_not_stop_the_waiting() {
         let terms = Terms { for_ms: 3 * 3_600_000, threshold: 10.0, by: Vec::new(), ..terms() };
         let looks: Vec<Timestamp> = (0..6).map(|hour| at(hour * 60)).collect();
-        let trial = run(&terms, &looks, &[group("a", &[11.0; 6])]);
+        let trial = run(&terms, &looks, &[group("a", &[11.0; 6])], &Heard::default());
         assert_eq!(trial.episodes.iter().map(|e| e.started_at).collect::<Vec<_>>(), [at(180)]);
     }
 
@@ -167,8 +184,23 @@ mod tests {
         let looks: Vec<Timestamp> = (0..6).map(at).collect();
         let fired = |no_data| {
             let terms = Terms { threshold: 10.0, by: Vec::new(), no_data, no_data_after_ms: 60_000, ..terms() };
-            run(&terms, &looks, &[group("a", &gap)]).episodes.len()
+            run(&terms, &looks, &[group("a", &gap)], &Heard::default()).episodes.len()
         };
         assert_eq!([fired(NoData::Keep), fired(NoData::Ok), fired(NoData::Alert)], [1, 2, 1]);
+    }
+
+    #[test]
+    fn a_window_that_empties_while_the_bus_does_not_answer_ends_nothing() {
+        let figure = Figure::DeadLettersPerMinute;
+        let terms = Terms { figure, threshold: 10.0, by: vec![Label::Bus], no_data: NoData::Keep, no_data_after_ms: 60_000, ..terms() };
+        let looks: Vec<Timestamp> = (0..8).map(at).collect();
+        let series = [group("a", &[0.0, 11.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0])];
+        let ended = |answered: [bool; 8]| {
+            let heard = Heard(BTreeMap::from([("prod".into(), answered.to_vec())]));
+            run(&terms, &looks, &series, &heard).episodes.iter().map(|episode| episode.ended_at).collect::<Vec<_>>()
+        };
+        assert_eq!(ended([true; 8]), [Some(at(2))]);
+        assert_eq!(ended([true, false, false, false, false, true, true, true]), [Some(at(5))], "as soon as somebody knows");
+        assert_eq!(ended([true, false, false, false, false, false, false, false]), [None]);
     }
 }

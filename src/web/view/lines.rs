@@ -106,6 +106,8 @@ pub struct Watch {
     pub words: String,
     /// When it fires, from and to.
     pub fires: Vec<(Timestamp, Timestamp)>,
+    /// When another one fires, to compare with.
+    pub beside: Vec<(Timestamp, Timestamp)>,
 }
 
 /// A line across a drawing.
@@ -142,6 +144,8 @@ pub struct LineChart {
     pub limit: Option<Limit>,
     /// When it fires: left edge and width in percent.
     pub fires: Vec<(f64, f64)>,
+    /// The same of the rule to compare with.
+    pub beside: Vec<(f64, f64)>,
     /// The table: newest first, a number in words per line.
     pub rows: Vec<(Timestamp, Vec<String>)>,
     /// The same for the script, as JSON.
@@ -175,13 +179,13 @@ impl Named {
     }
 }
 
-/// What a bucket of a figure is shown as: the rate (outcomes of replays are few: how many), the highest level (for whether a bus
+/// What a bucket of a figure is shown as: the rate (outcomes of replays and lost records are few: how many), the highest level (for whether a bus
 /// answers: the lowest), or a quantile.
 #[must_use]
 pub fn shown(figure: Figure, bucket: &Bucket, quantile: f64) -> Option<f64> {
     match bucket {
         Bucket::Level { min, .. } if figure == Figure::BusReachable => Some(*min),
-        Bucket::Count { total, .. } if matches!(figure, Figure::ReplayOutcomes | Figure::ReplayFailures) => Some(*total),
+        Bucket::Count { total, .. } if figure.is_few() => Some(*total),
         _ => bucket.value(quantile),
     }
 }
@@ -248,7 +252,8 @@ impl LineChart {
             "zoom": watch.threshold.is_none(),
             "limit": watch.threshold,
             "limit_words": watch.words,
-            "fires": watch.fires.iter().map(|(from, to)| [from.as_millis() / 1000, to.as_millis() / 1000]).collect::<Vec<_>>(),
+            "fires": in_seconds(&watch.fires),
+            "beside": in_seconds(&watch.beside),
         });
         Self {
             id: id.to_owned(),
@@ -261,6 +266,7 @@ impl LineChart {
             marks: marks(buckets, happened),
             limit: watch.threshold.map(|threshold| limit(threshold, top, &watch.words)),
             fires: fires(buckets, &watch.fires),
+            beside: fires(buckets, &watch.beside),
             is_empty: series.iter().all(|series| series.values.iter().all(Option::is_none)),
             rows: rows.collect(),
             data: data.to_string(),
@@ -364,6 +370,10 @@ fn fires(buckets: Buckets, fires: &[(Timestamp, Timestamp)]) -> Vec<(f64, f64)> 
         (round(x(*begin).min(100.0 - width)), round(width))
     };
     fires.iter().filter(|(begin, end)| *end >= buckets.from && *begin < buckets.to).map(band).collect()
+}
+
+fn in_seconds(times: &[(Timestamp, Timestamp)]) -> Vec<[i64; 2]> {
+    times.iter().map(|(from, to)| [from.as_millis() / 1000, to.as_millis() / 1000]).collect()
 }
 
 fn step_seconds(buckets: Buckets) -> i64 {

@@ -11,7 +11,7 @@ use super::super::super::error::{Error, Problem};
 use super::super::super::extract::{Json as Body, TimeParam, Viewer};
 use super::super::replays::duration;
 use super::{RuleBody, parse_id};
-use crate::alerts::history::{MOST_LOOKS, Range, try_rule as try_it};
+use crate::alerts::history::{MOST_LOOKS, Range, coarse, try_rule as try_it, usual_step};
 use crate::alerts::rule::check;
 use crate::alerts::trying::Trial;
 use crate::config::values::parse_duration;
@@ -19,8 +19,6 @@ use crate::model::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
-/// Looks when no step is asked for, about.
-const USUAL_LOOKS: i64 = 1_440;
 /// Alerts that are listed one by one.
 const LISTED: usize = 1_000;
 
@@ -38,7 +36,7 @@ pub(super) struct TryBody {
     /// End, exclusive; now unless told.
     #[schema(value_type = Option<String>)]
     to: Option<TimeParam>,
-    /// Time between two looks, a minute or more; about 1,440 looks unless told.
+    /// Time between two looks, a minute or more; about 1,440 looks unless told, and whole hours beyond ten days.
     step: Option<String>,
 }
 
@@ -51,6 +49,8 @@ pub(super) struct TryAnswer {
     to: Timestamp,
     /// Time between two looks.
     step: String,
+    /// How far that differs from a rule that looks all the time, in words; null when it does not.
+    coarse: Option<String>,
     tried: TrialShape,
     /// The saved rule, when one was named.
     saved: Option<TrialShape>,
@@ -105,7 +105,8 @@ pub(super) async fn try_rule(viewer: Viewer, State(state): State<WebState>, Body
         None => None,
     };
     let step = duration(range.step_ms.unsigned_abs());
-    Ok(Json(TryAnswer { from: range.from, to: range.to, step, tried, saved }))
+    let coarse = coarse(&rule.terms, range.step_ms);
+    Ok(Json(TryAnswer { from: range.from, to: range.to, step, coarse, tried, saved }))
 }
 
 fn range(from: Option<TimeParam>, to: Option<TimeParam>, step: Option<&str>, now: Timestamp) -> Result<Range, Error> {
@@ -116,7 +117,7 @@ fn range(from: Option<TimeParam>, to: Option<TimeParam>, step: Option<&str>, now
         return Err(Error::field("from", "from lies before to"));
     }
     let step_ms = match step {
-        None => (length / USUAL_LOOKS).max(MINUTE_MS),
+        None => usual_step(length),
         Some(text) => {
             let millis = parse_duration(text).and_then(|step| i64::try_from(step.as_millis()).ok());
             let wrong = || Error::field("step", "step is a length of time of 1m or more");

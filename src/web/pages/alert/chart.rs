@@ -54,6 +54,7 @@ pub(super) async fn load(store: &Store, alert: &Alert, rule: Option<&AlertRule>,
         threshold: Some(terms.threshold),
         words: format!("{} {}", words::comparison(terms.comparison), words::value(terms.threshold, &alert.details.unit)),
         fires: fires.into_iter().collect(),
+        beside: Vec::new(),
     };
     let title = words::figure(alert.details.figure);
     let named = vec![Named::new(words::about(&alert.labels, false), values)];

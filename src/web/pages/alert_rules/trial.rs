@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::alerts::course::{coarser, courses, worst};
-use crate::alerts::history::{Range as Looks, recorded, try_rule};
+use crate::alerts::history::{Range as Looks, coarse, heard, recorded, try_rule, usual_step};
 use crate::alerts::trying::{Episode, Trial, run};
 use crate::model::Timestamp;
 use crate::model::alert::Terms;
@@ -15,8 +15,6 @@ use crate::web::view::number::counted;
 use crate::web::view::time::duration_words;
 
 const MINUTE_MS: i64 = 60_000;
-/// Looks of a trial: one a minute of a day.
-const LOOKS: i64 = 1_440;
 /// Steps of the drawing at most.
 const STEPS: usize = 360;
 /// Alerts that are listed one by one.
@@ -40,6 +38,10 @@ pub(in crate::web::pages) struct TrialView {
     pub(in crate::web::pages) strong: String,
     /// How long, and what the saved rule would have done.
     pub(in crate::web::pages) rest: String,
+    /// How far the trial differs from what a rule sees that looks all the time.
+    pub(in crate::web::pages) coarse: Option<String>,
+    /// Whether the drawing shows the saved rule as well.
+    pub(in crate::web::pages) is_beside: bool,
     pub(in crate::web::pages) chart: LineChart,
     pub(in crate::web::pages) rows: Vec<EpisodeRow>,
     /// Alerts that are not listed.
@@ -68,7 +70,7 @@ impl TrialView {
         let looks = looks(time, now);
         let times = looks.looks();
         let series = recorded(store, terms, looks).await?;
-        let trial = run(terms, &times, &series);
+        let trial = run(terms, &times, &series, &heard(store, terms, looks).await?);
         let other = match saved {
             Some(saved) if saved != terms => Some(try_rule(store, saved, looks).await?),
             _ => None,
@@ -78,7 +80,9 @@ impl TrialView {
             length,
             strong: strong(&trial),
             rest: rest(&trial, other.as_ref()),
-            chart: chart(terms, looks, &trial, &values),
+            coarse: coarse(terms, looks.step_ms),
+            is_beside: other.is_some(),
+            chart: chart(terms, looks, (&trial, other.as_ref()), &values),
             rows: trial.episodes.iter().rev().take(LISTED).map(|episode| EpisodeRow::new(terms, episode, now)).collect(),
             left_out: trial.episodes.len().saturating_sub(LISTED),
         })
@@ -100,7 +104,7 @@ impl EpisodeRow {
 /// Whole minutes up to now.
 fn looks(time: Duration, now: Timestamp) -> Looks {
     let length = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    let step_ms = (length / LOOKS / MINUTE_MS).max(1) * MINUTE_MS;
+    let step_ms = usual_step(length);
     let to = now.as_millis().div_euclid(MINUTE_MS) * MINUTE_MS + MINUTE_MS;
     let from = (to - length).div_euclid(step_ms) * step_ms;
     let to = from + (to - from + step_ms - 1) / step_ms * step_ms;
@@ -131,7 +135,7 @@ fn rest(trial: &Trial, saved: Option<&Trial>) -> String {
     own + &saved.unwrap_or_default()
 }
 
-fn chart(terms: &Terms, looks: Looks, trial: &Trial, values: &[Option<f64>]) -> LineChart {
+fn chart(terms: &Terms, looks: Looks, (trial, saved): (&Trial, Option<&Trial>), values: &[Option<f64>]) -> LineChart {
     let together = values.len().div_ceil(STEPS).max(1);
     let mut coarse = coarser(terms, values, together);
     let count = looks.looks().len().div_ceil(together).max(1);
@@ -144,6 +148,7 @@ fn chart(terms: &Terms, looks: Looks, trial: &Trial, values: &[Option<f64>]) -> 
         threshold: Some(terms.burn_rate.map_or(terms.threshold, |burn| burn.factor)),
         words: format!("fires {}", words::condition(terms)),
         fires: bands(&trial.episodes, looks.to),
+        beside: saved.map(|saved| bands(&saved.episodes, looks.to)).unwrap_or_default(),
     };
     let name = if terms.by.is_empty() { "value" } else { "the worst of all" };
     LineChart::watched(
@@ -176,6 +181,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::alert::Comparison;
+    use crate::model::figure::Figure;
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_millis(minute * MINUTE_MS)
@@ -186,13 +193,26 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_looked_at_every_minute_and_a_month_every_half_hour() {
+    fn a_day_is_looked_at_every_minute_and_a_month_every_hour() {
         let now = Timestamp::from_millis(1_700_000_012_345);
-        for (time, step_minutes) in [(24, 1), (7 * 24, 7), (30 * 24, 30)] {
+        for (time, step_minutes, count) in [(24, 1, 1_440), (7 * 24, 7, 1_440), (30 * 24, 60, 720)] {
             let looks = looks(Duration::from_hours(time), now);
             assert_eq!(looks.step_ms, step_minutes * MINUTE_MS);
-            assert!(looks.to >= now && looks.looks().len() >= 1_440 && looks.looks().len() <= 1_442, "{}", looks.looks().len());
+            assert!(looks.to >= now && (count..=count + 2).contains(&looks.looks().len()), "{}", looks.looks().len());
         }
+    }
+
+    #[test]
+    fn the_saved_rule_is_drawn_beside_the_edited_one() {
+        let terms = crate::alerts::defaults::usual(Figure::ConsumerGroupLagMessages, Comparison::Above, 10.0);
+        let range = Looks { from: at(0), to: at(100), step_ms: MINUTE_MS };
+        let (trial, saved) = (Trial { episodes: vec![episode(10, Some(20))], ..Trial::default() }, Trial::default());
+        let alone = chart(&terms, range, (&trial, None), &[Some(1.0); 100]);
+        assert_eq!((alone.fires, alone.beside), (vec![(10.0, 10.0)], Vec::new()));
+        let saved = Trial { episodes: vec![episode(50, None)], ..saved };
+        let both = chart(&terms, range, (&trial, Some(&saved)), &[Some(1.0); 100]);
+        assert_eq!((both.fires, both.beside), (vec![(10.0, 10.0)], vec![(50.0, 50.0)]));
+        assert!(both.data.contains("\"beside\":[[3000,6000]]"), "{}", both.data);
     }
 
     #[test]

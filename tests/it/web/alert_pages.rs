@@ -11,6 +11,7 @@ use redrive::model::group_event::{GroupEvent, GroupEventKind};
 use redrive::model::{Actor, AuditEntry, BusKind, Role, Timestamp};
 use redrive::store::alerts::history::{AlertCounts, OverFilter};
 use redrive::store::alerts::rules::NewRule;
+use redrive::store::buses::SweepResult;
 use redrive::store::figures::NewFrame;
 
 use super::site::{Answer, Site};
@@ -298,6 +299,10 @@ async fn a_rule_is_tried_before_it_is_saved_beside_the_saved_one() {
     assert!(said.contains("Edited, not saved. Nothing changes for 1 alert that fires until you save."), "{said}");
     assert!(tried.text.contains("name=\"threshold\" aria-label=\"Threshold\" autocomplete=\"off\" value=\"50\""), "what was typed stays");
     assert!(tried.text.contains("fires above 50 messages for 1 min"), "the drawing names the threshold");
+    assert!(tried.text.contains("class=\"fire-beside\"") && said.contains("The rule as saved would have."), "both are drawn");
+    assert!(!said.contains("Looked at coarsely"), "every minute of a day is looked at");
+    let month = scene.site.post(&path).by(&scene.admin).form(&form(&[("act", "try"), ("range", "30d")])).send().await;
+    assert!(text(&month.text).contains("Looked at coarsely, every 1h"), "{}", text(&month.text));
     let rule = scene.site.store.find_alert_rule(scene.rule).await.expect("readable").expect("is there");
     assert!((rule.terms.threshold - 100.0).abs() < f64::EPSILON, "nothing was saved");
     let quiet = scene.site.post(&path).by(&scene.admin).form(&form(&[("act", "try"), ("threshold", "5000")])).send().await;
@@ -412,4 +417,35 @@ async fn counts_know_the_bus_and_times_of_rules_are_on_the_managers_page() {
     assert_eq!(fired.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), [scene.rule]);
     let changes = store.list_alert_rule_changes(scene.rule, 10).await.expect("readable");
     assert_eq!(changes.len(), 1, "{changes:?}");
+}
+
+#[tokio::test]
+async fn a_bus_that_does_not_answer_explains_its_alerts_and_what_nobody_knows() {
+    let mut scene = Scene::new().await;
+    let lag = scene.fire().await;
+    let down = redrive::alerts::defaults::usual(Figure::BusReachable, Comparison::Below, 1.0);
+    let rule = NewRule { name: "Bus down".to_owned(), enabled: true, terms: Terms { by: vec![Label::Bus], ..down } };
+    let store = scene.site.store.clone();
+    store.add_alert_rule(&rule, &entry(scene.now)).await.expect("added");
+    let failed = SweepResult::Failed("no broker answers".to_owned());
+    store.record_sweep(&"prod".into(), &failed, scene.now).await.expect("recorded");
+    let reach = SeriesKey { figure: Figure::BusReachable, labels: Labels::bus(&"prod".into()) };
+    let at = scene.now.plus(Duration::from_secs(1));
+    let points = vec![(reach, Point::Level(0.0))];
+    let frame = NewFrame { source: "reach:prod", after: None, taken_at: at, points, state: None, snapshot: false };
+    assert!(store.add_frame(frame).await.expect("it is written"));
+    for seconds in [1, 2] {
+        scene.evaluator.look(&store, None, true, scene.now.plus(Duration::from_secs(seconds))).await.expect("a look");
+    }
+    let living = store.list_living_alerts().await.expect("readable");
+    let down = living.iter().find(|alert| alert.details.figure == Figure::BusReachable).expect("it fires").number;
+    let page = text(&scene.page(&format!("/alerts/{}", lag.number)).await);
+    assert!(page.contains("Nobody is told: Bus down explains it."), "{page}");
+    assert!(!page.contains("No data since"), "{page}");
+    let page = text(&scene.page(&format!("/alerts/{down}")).await);
+    assert!(page.contains("It mutes") && page.contains("Group lags prod, billing"), "{page}");
+    scene.evaluator.look(&store, None, true, scene.now.plus(MINUTE * 2)).await.expect("a look");
+    let page = text(&scene.page(&format!("/alerts/{}", lag.number)).await);
+    assert!(page.contains("No data since") && page.contains("prod has not answered since"), "{page}");
+    assert!(page.contains("(no broker answers)") && page.contains("The alert stays as it is until somebody knows better"), "{page}");
 }

@@ -166,10 +166,9 @@ impl Sampler {
         let groups = self.groups.sweep(&self.context, &work).await?;
         let asked_at = Timestamp::now();
         let offsets = self.read_offsets(&self.all_partitions()).await?;
-        let started = starts::record(&self.context, work.id(), &self.topics, &offsets, asked_at).await?;
-        // When the ends were read.
         let looked_at = Timestamp::now();
-        self.lags.look(&self.topics, &offsets, looked_at);
+        let started = starts::record(&self.context, work.id(), &self.topics, &offsets, asked_at).await?;
+        self.lags.look(&self.topics, &offsets, asked_at, looked_at);
         self.lookups.ask(&self.context, &work, &mut self.lags, &groups.groups, looked_at).await?;
         let to_count = self.record(groups, &offsets, looked_at).await?;
         self.figures.write(&self.context, &self.topics, &offsets, looked_at).await?;
@@ -196,7 +195,6 @@ impl Sampler {
 
     /// Only what must be fresh: dead-letter topics and the consumer groups at work.
     async fn glance(&mut self) -> Result<(), Trouble> {
-        let now = Timestamp::now();
         let work = Arc::clone(&self.work);
         let groups = self.groups.glance(&work).await?;
         let mut partitions: Vec<(i64, TopicPartition)> = self.all_partitions();
@@ -205,10 +203,12 @@ impl Sampler {
         let dead_letter: std::collections::HashSet<i64> =
             dead_letter_partitions(&self.topics).into_iter().map(|(_, partition)| partition).collect();
         partitions.retain(|(id, partition)| dead_letter.contains(id) || committed.contains(partition));
+        let asked_at = Timestamp::now();
         let offsets = self.read_offsets(&partitions).await?;
+        let looked_at = Timestamp::now();
         self.still_ours().await?;
-        self.lags.look(&self.topics, &offsets, now);
-        self.record(groups, &offsets, now).await?;
+        self.lags.look(&self.topics, &offsets, asked_at, looked_at);
+        self.record(groups, &offsets, looked_at).await?;
         // A loss is told at once: between two frames nothing but this process knows of it.
         if self.figures.has_losses() { self.sweep().await } else { Ok(()) }
     }

@@ -25,6 +25,9 @@ pub struct EndHistory {
 /// Where the log ended when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Point {
+    /// Before this moment, what lies beyond the end was not there.
+    asked: Timestamp,
+    /// At this moment everything before the end was there.
     at: Timestamp,
     end: i64,
     /// The bus was asked for that time; else somebody looked then.
@@ -57,8 +60,14 @@ impl TimeLag {
 }
 
 impl EndHistory {
-    /// Adds a look. A log that shrank (another generation, an unclean election) begins anew; looks from the past are left out.
+    /// Adds a look that took no time.
     pub fn add(&mut self, at: Timestamp, end: i64) {
+        self.add_read(at, at, end);
+    }
+
+    /// Adds a look: the bus was asked at the first moment and had answered at the second, and the log may have grown in between. A log
+    /// that shrank (another generation, an unclean election) begins anew; looks from the past are left out.
+    pub fn add_read(&mut self, asked: Timestamp, at: Timestamp, end: i64) {
         if let Some(last) = self.points.back().copied() {
             if end < last.end {
                 self.points.clear();
@@ -66,7 +75,7 @@ impl EndHistory {
                 return;
             }
         }
-        self.points.push_back(Point { at, end, looked_up: false });
+        self.points.push_back(Point { asked: asked.min(at), at, end, looked_up: false });
         self.thin(at);
     }
 
@@ -86,7 +95,7 @@ impl EndHistory {
         let just_before = Timestamp::from_millis(at.as_millis().saturating_sub(1));
         // Written by then, and not yet at the moment after it: a lag of exactly the threshold is not more than it.
         for at in [at, just_before] {
-            self.points.insert(place, Point { at, end, looked_up: true });
+            self.points.insert(place, Point { asked: at, at, end, looked_up: true });
         }
     }
 
@@ -104,7 +113,7 @@ impl EndHistory {
         let Some(before) = place.checked_sub(1).map(|before| self.points[before]) else {
             return Some(TimeLag { min, max: None, estimate: None, looked_up: seen.looked_up });
         };
-        let max = before.at.age_at(newest.at);
+        let max = before.asked.age_at(newest.at);
         #[expect(clippy::cast_precision_loss, reason = "a share of a distance")]
         let share = (seen.end - next) as f64 / (seen.end - before.end).max(1) as f64;
         let mut estimate = min + max.saturating_sub(min).mul_f64(share.clamp(0.0, 1.0));
@@ -261,6 +270,29 @@ mod tests {
             let lag = history.time_lag(next).expect("there are looks");
             prop_assert!(lag.min.as_millis() as i64 <= age);
             prop_assert!(lag.max.is_none_or(|max| age <= max.as_millis() as i64));
+        }
+
+        /// A look takes its time, and the log grows meanwhile: the bound holds all the same, for every record that is left.
+        #[test]
+        fn the_truth_lies_inside_of_the_bound_of_looks_that_take_long(
+            looks in prop::collection::vec((0_i64..4_000, 0_i64..4_000), 2..120),
+            gaps in prop::collection::vec(0_i64..9_000, 1..400),
+        ) {
+            // Written one after the other, with pauses.
+            let written: Vec<i64> = gaps.iter().scan(0, |time, gap| { *time += gap; Some(*time) }).collect();
+            let (mut history, mut time) = (EndHistory::default(), 0);
+            for (before, after) in looks {
+                let (asked, read, answered) = (time, time + before, time + before + after);
+                let end = written.partition_point(|at| *at <= read) as i64;
+                history.add_read(Timestamp::from_millis(asked), Timestamp::from_millis(answered), end);
+                for (next, at) in written.iter().enumerate().take(usize::try_from(end).expect("not negative")) {
+                    let lag = history.time_lag(next as i64).expect("there are looks");
+                    let age = answered - at;
+                    prop_assert!(lag.min.as_millis() as i64 <= age, "{next}: {age} in {lag:?}");
+                    prop_assert!(lag.max.is_none_or(|max| age <= max.as_millis() as i64), "{next}: {age} in {lag:?}");
+                }
+                time = answered + 5_000;
+            }
         }
 
         /// Whoever begins to look late, and asks the bus for some thresholds now and then, knows of each on which side of it the lag is;

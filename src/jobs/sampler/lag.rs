@@ -19,6 +19,9 @@ mod judging;
 
 use judging::Judging;
 
+/// Ends of an earlier sampler were asked for at most so long before they were there: the deadline of a request.
+const ASKED: Duration = Duration::from_secs(10);
+
 /// Everything watched on one bus.
 #[derive(Default)]
 pub(super) struct Lags {
@@ -87,15 +90,15 @@ impl Lags {
         }
     }
 
-    /// Takes ends of an earlier time.
+    /// Takes ends of an earlier time. When these were asked for is not kept.
     pub(super) fn remember(&mut self, at: Timestamp, ends: &[(i64, i64)]) {
         for (partition, end) in ends {
-            self.ends.entry(*partition).or_default().add(at, *end);
+            self.ends.entry(*partition).or_default().add_read(at.minus(ASKED), at, *end);
         }
     }
 
-    /// Takes the ends of a look.
-    pub(super) fn look(&mut self, topics: &[StoredTopic], offsets: &HashMap<i64, PartitionOffsets>, now: Timestamp) {
+    /// Takes the ends of a look, asked for at the first moment and read at the second.
+    pub(super) fn look(&mut self, topics: &[StoredTopic], offsets: &HashMap<i64, PartitionOffsets>, asked: Timestamp, now: Timestamp) {
         let mut living = HashSet::new();
         for topic in topics {
             let name = &topic.generation.topic;
@@ -105,7 +108,7 @@ impl Lags {
             for partition in &topic.partitions {
                 living.insert(partition.id);
                 let Some(found) = offsets.get(&partition.id) else { continue };
-                self.ends.entry(partition.id).or_default().add(now, found.end);
+                self.ends.entry(partition.id).or_default().add_read(asked, now, found.end);
                 let place = TopicPartition { topic: name.clone(), partition: partition.partition };
                 self.places.insert(place, Place { id: partition.id, offsets: *found, at: now });
                 if found.last_stable.is_some_and(|stable| stable < found.end) {

@@ -36,7 +36,7 @@ pub enum Holder {
     NoMembers,
     /// One of its members.
     Member,
-    /// None of its members, though they hold others.
+    /// None of its members.
     Nobody,
 }
 

@@ -24,7 +24,7 @@ words! {
         FallingBehind = "falling_behind" / 5,
         /// An open transaction holds back what comes next.
         TransactionBlocked = "transaction_blocked" / 6,
-        /// Others of the group's members hold partitions, and nobody this one.
+        /// The group has members, none of them holds the partition, and there is something to read.
         Unassigned = "unassigned" / 7,
         /// Nobody reads, and there is something to read.
         Stopped = "stopped" / 8,

@@ -46,7 +46,7 @@ pub fn status(status: GroupStatus, parked: bool) -> GroupState {
         GroupStatus::Rewound => ("Rewound", "rewind", "warn", "The committed offset went back"),
         GroupStatus::NoCommit => ("No commit", "circle-dashed", "idle", "Held by members, and nothing was ever committed"),
         GroupStatus::DataLoss => ("Data loss", "triangle-alert", "bad", "Records were deleted before they were read"),
-        GroupStatus::Unassigned => ("Unassigned", "user-x", "bad", "No member holds it, though others hold partitions"),
+        GroupStatus::Unassigned => ("Unassigned", "user-x", "bad", "The group has members, and none of them holds it"),
         GroupStatus::TransactionBlocked => ("Blocked", "lock", "warn", "An open transaction holds back what comes next"),
         GroupStatus::Unknown => ("Unknown", "circle-question-mark", "idle", "What is known is too old or too little"),
     };

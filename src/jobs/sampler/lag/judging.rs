@@ -177,31 +177,23 @@ impl Judging<'_> {
 
 /// Who holds which partition.
 struct Holders {
-    known: bool,
-    members: usize,
+    /// How many there are; `None` where nobody knows.
+    members: Option<usize>,
     held: HashSet<TopicPartition>,
-    topics: HashSet<TopicName>,
 }
 
 impl Holders {
     fn new(members: Option<&[GroupMember]>) -> Self {
-        let held: HashSet<TopicPartition> = members.unwrap_or_default().iter().flat_map(held).collect();
-        let topics = held.iter().map(|place| place.topic.clone()).collect();
-        Self { known: members.is_some(), members: members.map_or(0, <[_]>::len), held, topics }
+        Self { members: members.map(<[_]>::len), held: members.unwrap_or_default().iter().flat_map(held).collect() }
     }
 
     fn of(&self, place: &TopicPartition) -> Holder {
-        if !self.known {
-            Holder::Unknown
-        } else if self.members == 0 {
-            Holder::NoMembers
-        } else if self.held.contains(place) {
-            Holder::Member
-        } else if self.topics.contains(&place.topic) {
-            Holder::Nobody
-        } else {
-            // Members that read other topics: nobody is there for this one.
-            Holder::NoMembers
+        match self.members {
+            None => Holder::Unknown,
+            Some(0) => Holder::NoMembers,
+            Some(_) if self.held.contains(place) => Holder::Member,
+            // While a group rebalances, none of its members holds anything.
+            Some(_) => Holder::Nobody,
         }
     }
 }

@@ -375,7 +375,7 @@ pub(super) async fn show(
     let period = asked.read(&address(&bus.id, &name), layout.now)?;
     let mut read: Vec<&str> = group.offsets.iter().map(|offset| offset.topic.as_str()).collect();
     read.dedup();
-    let history = History::load(state.store(), &bus.id, &name, &read, &period).await?;
+    let history = History::load(state.store(), &bus.id, &name, &read, &period, layout.now).await?;
     let summary = listed.iter().find(|summary| summary.name == name);
     render(&GroupPage::new(layout, &bus, group, summary, period, history, &query.order), &partial)
 }

@@ -1,5 +1,7 @@
 //! What a group did over time: lag, lag in time, speed, and what happened to it.
 
+use std::time::Duration;
+
 use crate::model::figure::{Figure, FigureKind, Labels};
 use crate::model::group_event::{GroupEvent, GroupEventKind};
 use crate::model::{BusId, GroupName, Timestamp};
@@ -13,6 +15,8 @@ use crate::web::view::period::Period;
 
 /// Events shown at once.
 const EVENTS: u32 = 30;
+/// How fast a group reads is told by so long before now, whatever time is drawn.
+const LATELY: Duration = Duration::from_mins(5);
 
 /// Drawings and events of a group.
 #[derive(Debug)]
@@ -53,22 +57,23 @@ pub(in crate::web::pages) fn query(figure: Figure, labels: Labels, buckets: Buck
 }
 
 impl History {
-    pub(super) async fn load(store: &Store, bus: &BusId, group: &GroupName, topics: &[&str], period: &Period) -> Result<Self, StoreError> {
+    pub(super) async fn load(
+        store: &Store,
+        bus: &BusId,
+        group: &GroupName,
+        topics: &[&str],
+        period: &Period,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
         let (buckets, labels) = (period.buckets, Labels::bus(bus).consumer_group(group));
         let events = store.list_group_events(bus, Some(group), buckets.from, buckets.to, EVENTS + 1).await?;
         let lag = series(store, Figure::ConsumerGroupLagMessages, labels.clone(), buckets).await?;
-        let time = series(store, Figure::ConsumerGroupLagSeconds, labels.clone(), buckets).await?;
-        let read = series(store, Figure::ConsumerGroupMessagesPerSecond, labels, buckets).await?;
-        let mut written = Vec::new();
-        for topic in topics.iter().take(MOST * 4) {
-            let labels = Labels::bus(bus).topic(&(*topic).into());
-            written.extend(series(store, Figure::TopicMessagesPerSecond, labels, buckets).await?);
-        }
+        let time = series(store, Figure::ConsumerGroupLagSeconds, labels, buckets).await?;
+        let (read, written) = rates(store, bus, group, topics, buckets).await?;
+        let lately = rates(store, bus, group, topics, Buckets { from: now.minus(LATELY), to: now, count: 1 }).await?;
+        let speeds = lately.0[0].zip(lately.1[0]);
         let happened = store.list_happenings(bus, About::Group(group, topics), buckets.from, buckets.to).await?;
         let marks = Marks::of(&happened, buckets);
-        let read = sum(Figure::ConsumerGroupMessagesPerSecond, &read, buckets);
-        let written = sum(Figure::TopicMessagesPerSecond, &written, buckets);
-        let speeds = newest(&read).zip(newest(&written));
         let rates = vec![Named::new("read", read), Named::new("written", written).dashed()];
         let charts = vec![
             LineChart::new("lag", "Lag", Unit::Messages, buckets, by_topic(Figure::ConsumerGroupLagMessages, &lag), &marks.shown),
@@ -86,6 +91,24 @@ impl History {
         let events = events.into_iter().take(EVENTS as usize).map(Into::into).collect();
         Ok(Self { charts, marks, events, more_events, speeds })
     }
+}
+
+/// What a group reads and what is written to its topics, each second, step by step.
+async fn rates(
+    store: &Store,
+    bus: &BusId,
+    group: &GroupName,
+    topics: &[&str],
+    buckets: Buckets,
+) -> Result<(Vec<Option<f64>>, Vec<Option<f64>>), StoreError> {
+    let read = series(store, Figure::ConsumerGroupMessagesPerSecond, Labels::bus(bus).consumer_group(group), buckets).await?;
+    let mut written = Vec::new();
+    for topic in topics.iter().take(MOST * 4) {
+        let labels = Labels::bus(bus).topic(&(*topic).into());
+        written.extend(series(store, Figure::TopicMessagesPerSecond, labels, buckets).await?);
+    }
+    let read = sum(Figure::ConsumerGroupMessagesPerSecond, &read, buckets);
+    Ok((read, sum(Figure::TopicMessagesPerSecond, &written, buckets)))
 }
 
 /// The topics with the most, and what the others come to together.
@@ -106,14 +129,6 @@ fn by_topic(figure: Figure, series: &[SeriesBuckets]) -> Vec<Named> {
 fn sum(figure: Figure, series: &[SeriesBuckets], buckets: Buckets) -> Vec<Option<f64>> {
     let all: Vec<Vec<Option<f64>>> = series.iter().map(|series| numbers(figure, series, 0.5)).collect();
     added_up(&all, buckets.count as usize)
-}
-
-/// The mean of the newest few steps that hold anything.
-fn newest(values: &[Option<f64>]) -> Option<f64> {
-    let newest: Vec<f64> = values.iter().rev().flatten().copied().take(5).collect();
-    #[expect(clippy::cast_precision_loss, reason = "at most five")]
-    let count = newest.len() as f64;
-    (!newest.is_empty()).then(|| newest.iter().sum::<f64>() / count)
 }
 
 impl From<GroupEvent> for EventRow {

@@ -7,33 +7,9 @@ use std::time::{Duration, Instant};
 use redrive::model::Timestamp;
 use serde_json::Value;
 
-use crate::harness::kafka::{Kafka, Member, OpenTransaction, Options, Outgoing};
+use super::scene::{PATIENCE, group, records, until_status};
+use crate::harness::kafka::{Kafka, Member, OpenTransaction, Options};
 use crate::harness::redrive::{Redrive, Setup};
-
-/// A minute of patience, five minutes of trend, and slow machines.
-const PATIENCE: Duration = Duration::from_secs(240);
-
-fn records(topic: &str, count: usize) -> Vec<Outgoing> {
-    (0..count).map(|n| Outgoing::to(topic).partition(0).value(format!("v{n}"))).collect()
-}
-
-async fn group(client: &reqwest::Client, redrive: &Redrive, name: &str) -> Value {
-    let url = redrive.url(&format!("/api/v1/buses/prod/consumer-groups/{name}"));
-    let answer = client.get(url).send().await.expect("an answer");
-    if answer.status() == 200 { answer.json().await.expect("JSON") } else { Value::Null }
-}
-
-async fn until_status(client: &reqwest::Client, redrive: &Redrive, name: &str, status: &str) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let found = group(client, redrive, name).await;
-        if found["status"] == status {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{name} should be {status}: {found:#}");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
 
 /// When each offset of a topic was written, as its producer knows it: written between these two moments.
 type Written = Arc<Mutex<BTreeMap<i64, (i64, i64)>>>;
@@ -47,7 +23,7 @@ fn fall_behind(kafka: &Arc<Kafka>, topic: &'static str, group: &'static str) -> 
         let mut end = 0;
         for round in 1.. {
             let before = Timestamp::now().as_millis();
-            kafka.produce(&records(topic, 100)).await;
+            kafka.produce(&records(topic, 0, 100)).await;
             let after = Timestamp::now().as_millis();
             ledger.lock().expect("not poisoned").extend((end..end + 100).map(|offset| (offset, (before, after))));
             end += 100;
@@ -67,7 +43,7 @@ async fn stage(kafka: &Kafka) -> Staged {
         kafka.create_topic(topic, 1, &[]).await;
     }
     for topic in ["idle", "stopped", "stalled", "uncommitted", "lost", "reset"] {
-        kafka.produce(&records(topic, 100)).await;
+        kafka.produce(&records(topic, 0, 100)).await;
     }
     kafka.commit("caught-up", &[("idle", 0, 100)]).await;
     kafka.commit("left", &[("stopped", 0, 10)]).await;
@@ -77,10 +53,10 @@ async fn stage(kafka: &Kafka) -> Staged {
     kafka.commit("overtaken", &[("lost", 0, 5)]).await;
     kafka.delete_records("lost", 0, 40).await;
     kafka.commit("set-back", &[("reset", 0, 80)]).await;
-    kafka.produce_committed(&records("markers", 10)).await;
+    kafka.produce_committed(&records("markers", 0, 10)).await;
     kafka.commit("at-the-marker", &[("markers", 0, 10)]).await;
-    kafka.produce(&records("open", 20)).await;
-    let open = kafka.begin_transaction("never-ends", &records("open", 5)).await;
+    kafka.produce(&records("open", 0, 20)).await;
+    let open = kafka.begin_transaction("never-ends", &records("open", 0, 5)).await;
     kafka.commit("held-up", &[("open", 0, 20)]).await;
     (stuck, fresh, open)
 }
@@ -179,7 +155,7 @@ async fn every_condition_of_a_group_is_told_with_its_evidence_and_raw_lag_is_tha
     until_status(&client, &redrive, "set-back", "unknown").await;
     kafka.consumer_groups_tool(&["--group", "set-back", "--topic", "reset", "--reset-offsets", "--to-offset", "20", "--execute"]).await;
     // The log goes on below the one that holds its partition and does not move.
-    kafka.produce(&records("stalled", 50)).await;
+    kafka.produce(&records("stalled", 0, 50)).await;
 
     let lost = until_status(&client, &redrive, "overtaken", "data_loss").await;
     let partition = &lost["partitions"][0];

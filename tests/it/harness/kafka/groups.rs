@@ -14,8 +14,27 @@ use super::{Kafka, PATIENCE};
 
 /// A running member of a consumer group; leaves when dropped.
 pub(crate) struct Member {
+    consumer: Arc<BaseConsumer>,
     stop: Arc<AtomicBool>,
+    hang: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Member {
+    /// Commits offsets as the member that it is.
+    pub(crate) async fn commit(&self, offsets: &[(&str, i32, i64)]) {
+        let (consumer, list) = (Arc::clone(&self.consumer), positions(offsets));
+        blocking(move || consumer.commit(&list, CommitMode::Sync).expect("the member's offsets are committed")).await;
+    }
+
+    /// Sends heartbeats from now on, and does nothing else: it gives no partition back.
+    pub(crate) fn hang(&self) {
+        self.hang.store(true, Ordering::Relaxed);
+    }
+
+    fn holds_something(&self) -> bool {
+        self.consumer.assignment().expect("an assignment").count() > 0
+    }
 }
 
 impl Drop for Member {
@@ -31,10 +50,7 @@ impl Kafka {
     /// Commits offsets for a group without members.
     pub(crate) async fn commit(&self, group: &str, offsets: &[(&str, i32, i64)]) {
         let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
-        let mut list = TopicPartitionList::new();
-        for (topic, partition, offset) in offsets {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("a valid offset");
-        }
+        let list = positions(offsets);
         blocking(move || {
             let deadline = Instant::now() + PATIENCE;
             loop {
@@ -52,29 +68,43 @@ impl Kafka {
 
     /// Joins a group (`protocol` is `classic` or `consumer`) with one member and waits until it has partitions.
     pub(crate) async fn member(&self, group: &str, protocol: &str, topics: &[&str], client_id: &str) -> Member {
+        let member = self.joining(group, protocol, topics, client_id);
+        let deadline = Instant::now() + PATIENCE;
+        while !member.holds_something() {
+            assert!(Instant::now() < deadline, "the group did not assign partitions");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        member
+    }
+
+    /// The same without waiting.
+    pub(crate) fn joining(&self, group: &str, protocol: &str, topics: &[&str], client_id: &str) -> Member {
         let mut config = self.client();
         config.set("group.id", group).set("group.protocol", protocol).set("client.id", client_id);
         config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let consumer: Arc<BaseConsumer> = Arc::new(config.create().expect("a consumer"));
         consumer.subscribe(topics).expect("a subscription");
-        let consumer = blocking(move || {
-            let deadline = Instant::now() + PATIENCE;
-            while consumer.assignment().expect("an assignment").count() == 0 {
-                assert!(Instant::now() < deadline, "the group did not assign partitions");
-                let _ = consumer.poll(Duration::from_millis(50));
-            }
-            consumer
-        })
-        .await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stop, hang) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (polling, stopped, hangs) = (Arc::clone(&consumer), Arc::clone(&stop), Arc::clone(&hang));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let _ = consumer.poll(Duration::from_millis(50));
+                if hangs.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(50));
+                } else {
+                    let _ = polling.poll(Duration::from_millis(50));
+                }
             }
         });
-        Member { stop, thread: Some(thread) }
+        Member { consumer, stop, hang, thread: Some(thread) }
     }
+}
+
+fn positions(offsets: &[(&str, i32, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset) in offsets {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("a valid offset");
+    }
+    list
 }
 
 /// A line of `kafka-consumer-groups.sh --describe`: group, topic, partition, committed, end, lag.
@@ -105,7 +135,17 @@ impl Kafka {
 
     /// What the tool says of every group.
     pub(crate) async fn lag_by_the_tool(&self) -> Vec<ToolLag> {
-        let text = self.consumer_groups_tool(&["--describe", "--all-groups"]).await;
+        self.described_by_the_tool(&["--all-groups"]).await
+    }
+
+    /// What the tool says of these groups.
+    pub(crate) async fn lag_of_groups_by_the_tool(&self, groups: &[&str]) -> Vec<ToolLag> {
+        let named: Vec<&str> = groups.iter().flat_map(|group| ["--group", group]).collect();
+        self.described_by_the_tool(&named).await
+    }
+
+    async fn described_by_the_tool(&self, groups: &[&str]) -> Vec<ToolLag> {
+        let text = self.consumer_groups_tool(&[&["--describe"], groups].concat()).await;
         let number = |word: &str| word.parse::<i64>().ok();
         let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let lines = lines.filter(|words| words.len() >= 6 && words[0] != "GROUP" && words[2].parse::<i32>().is_ok());

@@ -177,7 +177,8 @@ impl Sampler {
         }
         self.problems.look(&self.context, &work, &self.topics, &offsets, now).await?;
         let brokers = u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX);
-        let reached = SweepResult::Reached { cluster_id: metadata.cluster_id, brokers, capabilities: work.bus.capabilities() };
+        let (cluster_id, addresses) = (metadata.cluster_id, metadata.brokers);
+        let reached = SweepResult::Reached { cluster_id, brokers, addresses, capabilities: work.bus.capabilities() };
         self.context.store.record_sweep(work.id(), &reached, now).await?;
         let (metrics, label) = (&self.context.metrics, [work.id().as_str()]);
         metrics.sampler_last_sweep_timestamp_seconds.with_label_values(&label).set(now.as_millis() / 1000);

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::{Context, Run};
 use crate::model::Timestamp;
 use crate::model::span::TraceId;
-use crate::model::trace::KeepReasons;
+use crate::model::trace::{KeepReasons, NotedSpan};
 use crate::store::StoreError;
 use crate::store::figures::NewFrame;
 use crate::store::spans::SpanChunk;
 use crate::store::spans::hot::Producer;
-use crate::traces::bearings::Bearings;
+use crate::traces::bearings::{Bearings, Home};
 use crate::traces::derive::{Delivery, Derivation};
 
 /// Source of the frames.
@@ -167,8 +167,10 @@ impl Deriver {
         let processed = self.derivation.take_processed();
         // Only what was replayed lately can be among them.
         let replayed = !processed.is_empty() && store.any_watched_replay(now).await?;
-        for (trace, (topic, partition, offset)) in processed.into_iter().filter(|_| replayed) {
-            if store.is_replayed_record(&topic, partition, offset).await? {
+        for (trace, place) in processed.into_iter().filter(|_| replayed) {
+            if let Some(bus) = place.home.as_ref().and_then(Home::bus)
+                && store.is_replayed_record(bus, &place.topic, place.partition, place.offset).await?
+            {
                 keeps.push((trace, KeepReasons::REPLAYED));
             }
         }
@@ -207,7 +209,9 @@ impl Deriver {
         self.unknown.extend(due.split_off(LOOK_UPS.min(due.len())));
         let wanted: Vec<Producer<'_>> =
             due.iter().map(|delivery| Producer { span: delivery.producer(), record: delivery.place() }).collect();
-        let found = context.store.find_producers(&wanted, self.derivation.forgotten_to()).await?;
+        let derivation = &self.derivation;
+        let is_on_bus = |index: usize, span: &NotedSpan| due.get(index).is_some_and(|delivery| derivation.is_at_home(delivery, span));
+        let found = context.store.find_producers(&wanted, derivation.forgotten_to(), is_on_bus).await?;
         for (delivery, producer) in due.iter().zip(&found) {
             if let Some(producer) = producer {
                 self.derivation.pair_with(delivery, producer);
@@ -224,11 +228,16 @@ impl Deriver {
         }
         let letters = store.list_traced_letters(self.letter, now.minus(LETTER_DELAY), LETTERS).await?;
         let Some(last) = letters.last().map(|letter| letter.id) else { return Ok(()) };
+        if self.bearings_at.is_none() {
+            self.take_bearings(context, now).await?;
+        }
         let mut keeps: Vec<(TraceId, KeepReasons)> = Vec::new();
         for letter in letters {
             let mut traces: Vec<TraceId> = letter.trace.into_iter().collect();
             if let Some((topic, partition, offset)) = &letter.origin {
-                traces.extend(store.list_noted_at(topic, *partition, *offset).await?.into_iter().map(|span| span.trace_id));
+                let named = store.list_noted_at(topic, *partition, *offset).await?;
+                let there = named.iter().filter(|span| self.derivation.is_on(&letter.bus, span));
+                traces.extend(there.map(|span| span.trace_id));
             }
             traces.sort_unstable();
             traces.dedup();
@@ -252,12 +261,13 @@ impl Deriver {
             return Ok(true);
         }
         self.look_up(context, now).await?;
+        let points = self.derivation.take_points();
         let counts = self.derivation.take_counts();
         let frame = NewFrame {
             source: SOURCE,
             after: self.framed_at,
             taken_at: now,
-            points: self.derivation.take_points(),
+            points,
             state: Some(self.cursor.to_le_bytes().to_vec()),
             snapshot: false,
         };
@@ -292,10 +302,10 @@ impl Deriver {
         let store = &context.store;
         let mut bearings = Bearings::default();
         for bus in store.list_buses().await? {
-            let cluster = bus.cluster_id.as_deref();
-            bearings.add_bus(&bus.id, cluster);
+            bearings.add_bus(&bus.id, bus.cluster_id.as_deref());
+            bus.addresses.iter().for_each(|address| bearings.add_address(&bus.id, address));
             for topic in store.list_stored_topics(&bus.id).await? {
-                bearings.add_topic(&bus.id, &topic.generation.topic);
+                bearings.add_topic(&bus.id, &topic.generation.topic, Some(topic.partitions.len()));
             }
             let groups = store.list_consumer_groups(&bus.id, None, None).await?;
             let mut readers: HashMap<&str, usize> = HashMap::new();

@@ -72,6 +72,8 @@ pub struct BusState {
     pub brokers: u32,
     /// What it cannot do and why.
     pub capabilities: Capabilities,
+    /// Addresses of those brokers, each with its port.
+    pub addresses: Vec<String>,
 }
 
 /// Whether a topic is treated as a dead-letter topic.

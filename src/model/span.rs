@@ -154,7 +154,7 @@ impl Span {
         self.events = Vec::new();
         self.links.iter_mut().for_each(|link| link.attributes = Vec::new());
         if let Some(messaging) = &mut self.messaging {
-            (messaging.message_id, messaging.conversation_id, messaging.broker) = (None, None, None);
+            (messaging.message_id, messaging.conversation_id) = (None, None);
         }
     }
 

@@ -121,6 +121,10 @@ pub struct NotedSpan {
     pub offset: Option<i64>,
     /// Consumer group, where the instrumentation knows it.
     pub consumer_group: Option<String>,
+    /// The cluster's id, where the instrumentation knows it.
+    pub cluster_id: Option<String>,
+    /// The broker, as the client names it.
+    pub broker: Option<String>,
 }
 
 impl NotedSpan {
@@ -152,6 +156,8 @@ impl NotedSpan {
             partition: messaging.and_then(|messaging| messaging.partition),
             offset: messaging.and_then(|messaging| messaging.offset),
             consumer_group: messaging.and_then(|messaging| messaging.consumer_group.as_deref()).map(cut),
+            cluster_id: messaging.and_then(|messaging| messaging.cluster_id.as_deref()).map(cut),
+            broker: messaging.and_then(|messaging| messaging.broker.as_deref()).map(cut),
         })
     }
 }

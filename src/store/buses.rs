@@ -12,13 +12,13 @@ statements! {
     const ADD = "insert into buses (bus, kind, configured, brokers, capabilities) values ($1, $2, true, 0, '{}') \
         on conflict (bus) do update set kind = excluded.kind, configured = true";
     const UNCONFIGURE = "update buses set configured = false where configured and bus not in (select value from json_each(cast($1 as text)))";
-    const LIST = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities \
+    const LIST = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities, addresses \
         from buses where configured order by bus";
-    const FIND = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities from buses where bus = $1";
+    const FIND = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities, addresses from buses where bus = $1";
     const CLAIM = "update buses set cluster_id = $2 where bus = $1 and cluster_id is null";
     const CLAIMED = "select cluster_id from buses where bus = $1";
     const REACHED = "update buses set sampled_at = $2, error = null, failing_since = null, brokers = $3, capabilities = $4, \
-        cluster_id = coalesce(cluster_id, $5) where bus = $1";
+        cluster_id = coalesce(cluster_id, $5), addresses = $6 where bus = $1";
     const FAILED = "update buses set error = $2, failing_since = coalesce(failing_since, $3) where bus = $1";
 }
 
@@ -31,6 +31,8 @@ pub enum SweepResult {
         cluster_id: Option<String>,
         /// Brokers seen.
         brokers: u32,
+        /// Their addresses.
+        addresses: Vec<String>,
         /// What it cannot do.
         capabilities: Capabilities,
     },
@@ -76,8 +78,9 @@ impl Store {
     pub async fn record_sweep(&self, bus: &BusId, result: &SweepResult, now: Timestamp) -> Result<(), StoreError> {
         let now = now.as_millis();
         match result {
-            SweepResult::Reached { cluster_id, brokers, capabilities } => {
+            SweepResult::Reached { cluster_id, brokers, addresses, capabilities } => {
                 let capabilities = capabilities_to_json(capabilities);
+                let addresses = text_list(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
                 let (brokers, cluster_id) = (i32::try_from(*brokers).unwrap_or(i32::MAX), cluster_id.as_deref().map(clean));
                 write_one!(self, |pool| sqlx::query(REACHED)
                     .bind(bus.as_str())
@@ -85,6 +88,7 @@ impl Store {
                     .bind(brokers)
                     .bind(&capabilities)
                     .bind(cluster_id)
+                    .bind(&addresses)
                     .execute(pool)
                     .await
                     .map(|_| ()))?;
@@ -113,6 +117,7 @@ struct BusRow {
     failing_since: Option<i64>,
     brokers: i32,
     capabilities: String,
+    addresses: String,
 }
 
 impl BusRow {
@@ -127,6 +132,7 @@ impl BusRow {
             failing_since: self.failing_since.map(Timestamp::from_millis),
             brokers: self.brokers.unsigned_abs(),
             capabilities: capabilities_from_json(&self.capabilities)?,
+            addresses: serde_json::from_str(&self.addresses).map_err(|error| contradiction(format!("addresses of brokers: {error}")))?,
         })
     }
 }

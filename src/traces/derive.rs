@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::BuildHasher as _;
 
-use super::bearings::Bearings;
+use super::bearings::{Bearings, Home};
 use super::seen::Seen;
 use super::tally::{Tags, Tally};
 pub use super::window::Place;
@@ -16,6 +16,7 @@ use super::window::{Known, Role, Window};
 use foldhash::quality::RandomState;
 
 use crate::metrics::bucket::Point;
+use crate::model::BusId;
 use crate::model::Timestamp;
 use crate::model::figure::SeriesKey;
 use crate::model::span::{Messaging, Operation, Span, TraceId};
@@ -73,6 +74,10 @@ pub struct Counts {
     pub paired: u64,
     /// Pairs in which the message seems to have been taken before it was sent.
     pub skewed: u64,
+    /// Spans of which nobody knows on which of several buses they were.
+    pub unplaced: u64,
+    /// Spans that were counted without topic and consumer group, as there were too many sets of labels.
+    pub crowded: u64,
 }
 
 impl Default for Derivation {
@@ -126,7 +131,7 @@ impl Derivation {
         // Those that were waited for.
         for span in fresh.iter().filter(|span| role_of(span) == Role::Sent) {
             let key = (span.trace_id, span.span_id);
-            let place = span.messaging.as_deref().and_then(place_of);
+            let place = span.messaging.as_deref().and_then(|messaging| place_of(messaging, self.bearings.home(messaging)));
             for delivery in self.waiting.take(key, place.as_ref()) {
                 if let Some(sent) = self.window.get(key).copied() {
                     self.pair_in_window(&delivery, sent);
@@ -138,9 +143,9 @@ impl Derivation {
     fn remember(&mut self, span: &Span, chunk: i64, at: Timestamp) {
         let role = role_of(span);
         let messaging = span.messaging.as_deref();
-        let place =
-            messaging.filter(|_| role == Role::Sent).and_then(|sent| Some((sent.destination.as_deref()?, sent.partition?, sent.offset?)));
-        self.window.add(span, role, place, chunk, at);
+        let sent = messaging.filter(|sent| role == Role::Sent && sent.offset.is_some());
+        let place = sent.and_then(|sent| place_of(sent, self.bearings.home(sent)));
+        self.window.add(span, role, place.as_ref(), chunk, at);
         if let Some(messaging) = messaging.filter(|messaging| messaging.operation == Operation::Process)
             && self.processors.len() < MOST_PROCESSORS
         {
@@ -154,7 +159,8 @@ impl Derivation {
             self.keep(span, self.keeping.of_other(span));
             return count_span(&mut self.tally, tags, span);
         };
-        let bus = self.bearings.bus(messaging);
+        let home = self.bearings.home(messaging);
+        let bus = home.as_ref().and_then(Home::bus);
         let topic = messaging.destination.as_deref();
         let consumes = matches!(messaging.operation, Operation::Receive | Operation::Process | Operation::Settle);
         let known = messaging.consumer_group.as_deref();
@@ -162,6 +168,7 @@ impl Derivation {
         let group = if consumes { known.or_else(inferred) } else { None };
         let read = || bus.zip(topic).is_some_and(|(bus, topic)| self.bearings.has_reader(bus, topic));
         self.lost |= self.bearings.may_be_on(messaging) && (bus.is_none() || (consumes && group.is_none() && !read()));
+        self.counts.unplaced += u64::from(home.is_none());
         let tags =
             Tags { bus: bus.map(crate::model::BusId::as_str), topic, group, service: &span.service, operation: Some(messaging.operation) };
         count_span(&mut self.tally, tags, span);
@@ -173,12 +180,13 @@ impl Derivation {
         }
         if messaging.operation == Operation::Process
             && self.processed.len() < MOST_PROCESSED
-            && let Some(place) = place_of(messaging)
+            && let Some(place) = place_of(messaging, home.clone())
         {
             self.processed.push((span.trace_id, place));
         }
-        let reasons = self.keeping.of_message(span, messaging, group, at);
-        let deliveries = if self.is_delivery(span, messaging) { Delivery::all_of(span, messaging, tags, at) } else { Vec::new() };
+        let reasons = self.keeping.of_message(span, messaging, tags, at);
+        let place = place_of(messaging, home.clone());
+        let deliveries = if self.is_delivery(span, messaging) { Delivery::all_of(span, messaging, place, tags, at) } else { Vec::new() };
         self.keep(span, reasons);
         for delivery in deliveries {
             self.deliver(delivery);
@@ -271,6 +279,18 @@ impl Derivation {
         self.pair(delivery, start.saturating_add(producer.duration_us.saturating_mul(1_000)), start);
     }
 
+    /// Whether a noted span is about a record of this bus, as far as it tells its coordinates.
+    #[must_use]
+    pub fn is_on(&self, bus: &BusId, span: &NotedSpan) -> bool {
+        self.bearings.bus(span) == Some(bus)
+    }
+
+    /// Whether a noted span, which names the coordinates of a delivery's record, was on the same bus.
+    #[must_use]
+    pub fn is_at_home(&self, delivery: &Delivery, span: &NotedSpan) -> bool {
+        delivery.place.as_ref().is_some_and(|place| self.bearings.home(span) == place.home)
+    }
+
     /// Samples since the last time.
     pub fn take_points(&mut self) -> Vec<(SeriesKey, Point)> {
         self.tally.take()
@@ -288,7 +308,8 @@ impl Derivation {
 
     /// What happened since the last time.
     pub fn take_counts(&mut self) -> Counts {
-        std::mem::take(&mut self.counts)
+        let crowded = self.tally.take_crowded();
+        Counts { crowded, ..std::mem::take(&mut self.counts) }
     }
 
     /// How far back repeated spans are known: ten minutes, or less where there are too many.
@@ -312,8 +333,9 @@ fn role_of(span: &Span) -> Role {
     }
 }
 
-fn place_of(messaging: &Messaging) -> Option<Place> {
-    Some((messaging.destination.clone()?, messaging.partition?, messaging.offset?))
+/// Where the record of a span lies, when there is no doubt on which bus.
+fn place_of(messaging: &Messaging, home: Option<Home>) -> Option<Place> {
+    home.and_then(|home| Place::of(messaging, Some(home)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a span's life")]

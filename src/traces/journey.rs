@@ -6,10 +6,10 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use super::window::{Place, SpanKey};
-use crate::model::Timestamp;
 use crate::model::dead_letter::{UnknownWord, words};
-use crate::model::span::{Messaging, Operation, Span, SpanId, TraceId};
-use crate::traces::bearings::Bearings;
+use crate::model::span::{Operation, Span, SpanId, TraceId};
+use crate::model::{BusId, Timestamp};
+use crate::traces::bearings::{Bearings, Home, may_be_one};
 
 mod joining;
 mod steps;
@@ -47,6 +47,8 @@ pub struct Step {
     pub service: Option<String>,
     /// The consumer group.
     pub consumer_group: Option<String>,
+    /// The bus, where it is known and watched.
+    pub bus: Option<BusId>,
     /// Topic.
     pub topic: Option<String>,
     /// Partition.
@@ -82,7 +84,7 @@ pub struct Letter {
     pub consumer_group: Option<String>,
     /// The failure in a few words.
     pub failure: String,
-    /// Where the message came from: topic, partition and offset, and the record's timestamp.
+    /// Where the message came from, on the same bus, and the record's timestamp.
     pub origin: Option<Place>,
     /// See `origin`.
     pub origin_at: Option<Timestamp>,
@@ -118,12 +120,21 @@ pub struct Material {
     pub replays: Vec<SentAgain>,
     /// Spans of every trace that may have to do with it.
     pub spans: Vec<Span>,
-    /// What the buses tell of consumer groups.
+    /// Spans of other traces that name the coordinates of one of its records, but not on which of several buses that was.
+    pub doubtful: Vec<(Place, SpanKey)>,
+    /// What the buses tell of topics and consumer groups.
     pub bearings: Bearings,
     /// The record or span that was asked for.
     pub place: Option<Place>,
     /// See `place`.
     pub trace: Option<TraceId>,
+}
+
+impl Material {
+    /// Whether one of the dead letters lies on a topic of this name, on a bus that may be this one.
+    fn is_letter_topic(&self, topic: &str, home: Option<&Home>) -> bool {
+        self.letters.iter().any(|letter| letter.place.topic == topic && may_be_one(letter.place.home.as_ref(), home))
+    }
 }
 
 /// The way of one message, in the order of time.
@@ -146,11 +157,6 @@ pub fn traceparent(text: &[u8]) -> Option<SpanKey> {
     Some((TraceId::from_str(trace).ok()?, SpanId::from_str(span).ok()?))
 }
 
-/// Where the record of a span lies.
-fn place_of(messaging: &Messaging) -> Option<Place> {
-    Some((messaging.destination.clone()?, messaging.partition?, messaging.offset?))
-}
-
 const fn key(span: &Span) -> SpanKey {
     (span.trace_id, span.span_id)
 }
@@ -166,6 +172,36 @@ struct Joined<'a> {
     taken: BTreeMap<SpanKey, BTreeSet<SpanKey>>,
     /// Where it lay, and what speaks for that.
     places: HashMap<Place, &'static str>,
+    /// On which bus the spans were that touched a message, where it is known.
+    homes: HashMap<SpanKey, Home>,
+    /// Spans that name the coordinates of one of its records and may have been on another bus.
+    doubtful: BTreeMap<Place, BTreeSet<SpanKey>>,
+}
+
+impl Joined<'_> {
+    /// Where the record of a span lies, as far as the span tells.
+    fn told_place(&self, span: &Span) -> Option<Place> {
+        Place::of(span.messaging.as_deref()?, self.homes.get(&key(span)).cloned())
+    }
+
+    /// The same of a span that is known to be about the message: where only its bus is not told, it is that of the message's record of
+    /// these coordinates.
+    fn place(&self, span: &Span) -> Option<Place> {
+        let told = self.told_place(span)?;
+        if told.home.is_some() {
+            return Some(told);
+        }
+        let mut there = self.places.keys().filter(|place| place.home.is_some() && place.is_named_like(&told));
+        match (there.next(), there.next()) {
+            (Some(only), None) => Some(only.clone()),
+            _ => Some(told),
+        }
+    }
+
+    /// Whether a record that is known to be the message's lies where the span says.
+    fn is_there(&self, place: Option<&Place>) -> bool {
+        place.is_some_and(|place| place.home.is_some() && self.places.contains_key(place))
+    }
 }
 
 /// Names a topic may have when it holds what is to be tried again later.

@@ -55,6 +55,8 @@ pub(super) struct Counts {
 pub(super) struct Tally {
     hasher: RandomState,
     counts: HashMap<u64, Counts, foldhash::fast::RandomState>,
+    /// Spans that were added up as others.
+    crowded: u64,
 }
 
 impl Tally {
@@ -76,10 +78,18 @@ impl Tally {
         })
     }
 
+    /// Spans since the last time that were added up as service `(other)`.
+    pub(super) fn take_crowded(&mut self) -> u64 {
+        std::mem::take(&mut self.crowded)
+    }
+
     /// Everything counted since the last time, as samples.
     pub(super) fn take(&mut self) -> Vec<(SeriesKey, Point)> {
         let mut points = Vec::with_capacity(self.counts.len() * 3);
         for (_, counts) in self.counts.drain() {
+            if counts.labels.service.as_deref() == Some(OTHER) {
+                self.crowded += counts.spans;
+            }
             let key = |figure| SeriesKey { figure, labels: counts.labels.clone() };
             if counts.spans > 0 {
                 points.push((key(Figure::SpansPerSecond), count(counts.spans)));

@@ -7,15 +7,39 @@ use std::hash::{BuildHasher as _, Hash};
 use foldhash::quality::RandomState;
 
 use crate::model::Timestamp;
-use crate::model::span::{Span, SpanId, TraceId};
+use crate::model::span::{Messaging, Span, SpanId, TraceId};
 
+use super::bearings::Home;
 use super::seen::REMEMBERED;
 
 /// Ids of a span.
 pub type SpanKey = (TraceId, SpanId);
 
-/// Where a record lies: topic, partition, offset.
-pub type Place = (String, i32, i64);
+/// Where a record lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The bus of the topic; `None`: one of several that have a topic of this name, and nobody knows which. Two such are not one place.
+    pub home: Option<Home>,
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
+impl Place {
+    /// Where the record of a span lies, when it tells.
+    pub(super) fn of(messaging: &Messaging, home: Option<Home>) -> Option<Self> {
+        let (topic, partition, offset) = (messaging.destination.clone()?, messaging.partition?, messaging.offset?);
+        Some(Self { home, topic, partition, offset })
+    }
+
+    /// Whether it has the same name as another one, be it on another bus.
+    pub(super) fn is_named_like(&self, other: &Self) -> bool {
+        (&self.topic, self.partition, self.offset) == (&other.topic, other.partition, other.offset)
+    }
+}
 
 /// What a span did with messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +98,7 @@ impl Window {
     }
 
     /// Remembers a span of a chunk that came at `at`; `place` is where the record of a producer lies.
-    pub(super) fn add(&mut self, span: &Span, role: Role, place: Option<(&str, i32, i64)>, chunk: i64, at: Timestamp) {
+    pub(super) fn add(&mut self, span: &Span, role: Role, place: Option<&Place>, chunk: i64, at: Timestamp) {
         let hash = self.hash((span.trace_id, span.span_id));
         let parent = span.parent.map(|parent| self.hash((span.trace_id, parent)));
         self.spans.insert(hash, Known { parent, start: span.start, end: span.end, role, origin: None });
@@ -93,8 +117,8 @@ impl Window {
     }
 
     /// The producer of a record.
-    pub(super) fn at(&self, (topic, partition, offset): &Place) -> Option<&Known> {
-        self.places.get(&self.hash((topic.as_str(), *partition, *offset))).and_then(|span| self.spans.get(span))
+    pub(super) fn at(&self, place: &Place) -> Option<&Known> {
+        self.places.get(&self.hash(place)).and_then(|span| self.spans.get(span))
     }
 
     /// Notes when the message that a span took was first sent.
@@ -150,5 +174,25 @@ impl Window {
                 self.places.remove(&place);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::BusId;
+    use crate::traces::samples::{SECOND, span};
+
+    #[test]
+    fn a_record_of_another_bus_has_another_producer() {
+        let place = |bus: &str| Place { home: Some(Home::Bus(BusId::from(bus))), topic: "orders".to_owned(), partition: 3, offset: 7 };
+        let mut window = Window::new(2);
+        let at = Timestamp::from_millis(1);
+        window.add(&span(1, 1, None, 10), Role::Sent, Some(&place("prod")), 1, at);
+        window.add(&span(2, 1, None, 20), Role::Sent, Some(&place("test")), 1, at);
+        let start = |window: &Window, bus: &str| window.at(&place(bus)).map(|known| known.start / SECOND);
+        assert_eq!((start(&window, "prod"), start(&window, "test"), start(&window, "dev")), (Some(10), Some(20), None));
+        window.add(&span(3, 1, None, 30), Role::None, None, 2, at);
+        assert_eq!((start(&window, "prod"), start(&window, "test")), (None, Some(20)), "the oldest is forgotten, and no other");
     }
 }

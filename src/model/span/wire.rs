@@ -33,8 +33,8 @@ pub fn decode(bytes: &[u8]) -> Result<Spans, DamagedSpans> {
     decode_with(read::Reader::new(bytes))
 }
 
-/// The same without what nobody counts or searches by, which is most of the work: attributes of spans, processes and links, events, ids of
-/// messages and conversations, and the broker.
+/// The same without what nobody counts or searches by, which is most of the work: attributes of spans, processes and links, events, and
+/// ids of messages and conversations.
 pub fn decode_outline(bytes: &[u8]) -> Result<Spans, DamagedSpans> {
     decode_with(read::Reader::of_outline(bytes))
 }

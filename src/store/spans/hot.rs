@@ -121,8 +121,14 @@ impl Store {
     }
 
     /// Spans of producers, each by its ids or else by its record, in hot chunks up to `last` and among kept traces; when `last` is 0 no chunk
-    /// ever came that the asker does not know. Looks into a bounded number of chunks and rows.
-    pub async fn find_producers(&self, producers: &[Producer<'_>], last: i64) -> Result<Vec<Option<NotedSpan>>, StoreError> {
+    /// ever came that the asker does not know. `is_on_bus` tells of one of the producers, by its place in the question, whether a span that
+    /// names the record's coordinates was on the record's bus. Looks into a bounded number of chunks and rows.
+    pub async fn find_producers(
+        &self,
+        producers: &[Producer<'_>],
+        last: i64,
+        is_on_bus: impl Fn(usize, &NotedSpan) -> bool + Sync,
+    ) -> Result<Vec<Option<NotedSpan>>, StoreError> {
         let mut search = ProducerSearch::of(producers);
         if last <= 0 || producers.is_empty() {
             return Ok(search.found);
@@ -133,9 +139,9 @@ impl Store {
         let ids = self.span_chunks_up_to(last, &wanted, PRODUCER_CHUNKS).await?;
         // A few at a time: all of them would take tens of megabytes.
         for some in ids.chunks(AT_A_TIME) {
-            self.hot_chunks(some).await?.iter().flat_map(|(_, chunk)| &chunk.spans).for_each(|span| search.take(span));
+            self.hot_chunks(some).await?.iter().flat_map(|(_, chunk)| &chunk.spans).for_each(|span| search.take(span, &is_on_bus));
         }
-        self.list_kept_senders(&search.missing(producers)).await?.iter().for_each(|span| search.take(span));
+        self.list_kept_senders(&search.missing(producers)).await?.iter().for_each(|span| search.take(span, &is_on_bus));
         Ok(search.found)
     }
 }
@@ -161,12 +167,12 @@ impl ProducerSearch {
         search
     }
 
-    fn take(&mut self, span: &NotedSpan) {
-        let of_span = self.by_span.get(&(span.trace_id, span.span_id));
+    fn take(&mut self, span: &NotedSpan, is_on_bus: impl Fn(usize, &NotedSpan) -> bool) {
+        let of_span = self.by_span.get(&(span.trace_id, span.span_id)).into_iter().flatten();
         let sent = Some(span).filter(|span| span.operation == Operation::Send);
         let record = sent.and_then(|sent| Some((sent.topic.clone()?, sent.partition?, sent.offset?)));
-        let of_record = record.and_then(|record| self.by_record.get(&record));
-        for index in of_span.into_iter().chain(of_record).flatten() {
+        let of_record = record.and_then(|record| self.by_record.get(&record)).into_iter().flatten();
+        for index in of_span.chain(of_record.filter(|index| is_on_bus(**index, span))) {
             self.found[*index] = Some(span.clone());
         }
     }

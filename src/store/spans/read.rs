@@ -18,17 +18,17 @@ statements! {
     const LINKS = "select from_trace, from_span, to_trace, to_span from span_links where from_trace = $1 \
         union select from_trace, from_span, to_trace, to_span from span_links where to_trace = $1 limit 2000";
     const NOTED_OF_TRACE = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
-        record_offset, consumer_group from noted_spans where trace_id = $1 order by started_at limit $2";
+        record_offset, consumer_group, cluster_id, broker from noted_spans where trace_id = $1 order by started_at limit $2";
     const NOTED = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
-        record_offset, consumer_group from noted_spans where trace_id = $1 and span_id = $2";
+        record_offset, consumer_group, cluster_id, broker from noted_spans where trace_id = $1 and span_id = $2";
     const NOTED_AT = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
-        record_offset, consumer_group from noted_spans where topic = $1 and partition = $2 and record_offset = $3 \
+        record_offset, consumer_group, cluster_id, broker from noted_spans where topic = $1 and partition = $2 and record_offset = $3 \
         order by started_at limit $4";
     /// Senders among kept spans: by trace, or by topic and offset (of any partition).
     const SENDERS = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
-        record_offset, consumer_group from noted_spans where operation = 1 and trace_id in (select unhex(value) from json_each(cast($1 as text))) \
+        record_offset, consumer_group, cluster_id, broker from noted_spans where operation = 1 and trace_id in (select unhex(value) from json_each(cast($1 as text))) \
         union select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
-        record_offset, consumer_group from noted_spans where operation = 1 and topic in (select value from json_each(cast($2 as text))) \
+        record_offset, consumer_group, cluster_id, broker from noted_spans where operation = 1 and topic in (select value from json_each(cast($2 as text))) \
         and record_offset in (select cast(value as bigint) from json_each(cast($3 as text))) limit 20000";
 }
 
@@ -65,6 +65,8 @@ pub(super) struct NotedRow {
     partition: Option<i32>,
     record_offset: Option<i64>,
     consumer_group: String,
+    cluster_id: String,
+    broker: String,
 }
 
 impl NotedRow {
@@ -84,6 +86,8 @@ impl NotedRow {
             partition: self.partition,
             offset: self.record_offset,
             consumer_group: some(self.consumer_group),
+            cluster_id: some(self.cluster_id),
+            broker: some(self.broker),
         })
     }
 }
@@ -153,7 +157,7 @@ impl Store {
         Ok(row.and_then(NotedRow::into_span))
     }
 
-    /// Spans about one record, in the order of their start.
+    /// Spans that name these coordinates, of whichever bus, in the order of their start.
     pub async fn list_noted_at(&self, topic: &str, partition: i32, offset: i64) -> Result<Vec<NotedSpan>, StoreError> {
         let topic = noted_text(topic);
         let about =

@@ -19,7 +19,7 @@ statements! {
     const SCANNED = "select coalesce(min(s.started_at), 0), count(*) from (select started_at from noted_spans \
         where started_at <= $1 and started_at >= $2 order by started_at desc limit $3) s";
     const KEPT = "select trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, name, topic, partition, \
-        record_offset, consumer_group from noted_spans where started_at <= $1 and started_at >= $2 \
+        record_offset, consumer_group, cluster_id, broker from noted_spans where started_at <= $1 and started_at >= $2 \
         and (cast($3 as text) is null or service = $3) and (cast($4 as text) is null or topic = $4) \
         and (cast($5 as text) is null or consumer_group = $5 or (consumer_group = '' and operation in (2, 3, 4) \
             and topic in (select value from json_each(cast($11 as text))))) and (cast($6 as smallint) is null or operation = $6) \

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::place_of;
 use crate::model::Timestamp;
 use crate::model::span::{Messaging, Operation, Span};
 use crate::traces::seen::REMEMBERED;
@@ -23,7 +22,7 @@ pub(super) enum Source {
 pub struct Delivery {
     pub(super) consumer: SpanKey,
     pub(super) source: Source,
-    /// The record's coordinates, where the span is about one record.
+    /// The record's coordinates, where the span is about one record and nobody doubts on which bus.
     pub(super) place: Option<Place>,
     pub(super) start: i64,
     pub(super) end: i64,
@@ -39,8 +38,7 @@ pub struct Delivery {
 
 impl Delivery {
     /// The messages that a consumer's span is about: one for each link; else the one that its parent or its coordinates name.
-    pub(super) fn all_of(span: &Span, messaging: &Messaging, tags: Tags<'_>, at: Timestamp) -> Vec<Self> {
-        let place = place_of(messaging);
+    pub(super) fn all_of(span: &Span, messaging: &Messaging, place: Option<Place>, tags: Tags<'_>, at: Timestamp) -> Vec<Self> {
         let one = span.links.len() < 2;
         let by = |source| Self {
             consumer: (span.trace_id, span.span_id),
@@ -78,7 +76,7 @@ impl Delivery {
     /// Topic, partition and offset, where the consumer's span is about one record.
     #[must_use]
     pub fn place(&self) -> Option<(&str, i32, i64)> {
-        self.place.as_ref().map(|(topic, partition, offset)| (topic.as_str(), *partition, *offset))
+        self.place.as_ref().map(|place| (place.topic.as_str(), place.partition, place.offset))
     }
 
     /// The record, where it is not what names the producer already.
@@ -263,7 +261,8 @@ mod tests {
     #[test]
     fn one_that_waits_for_a_span_is_found_by_its_record_too_and_once() {
         let mut waiting = Waiting::new(9);
-        let place: Place = ("orders".to_owned(), 3, 7);
+        let home = Some(crate::traces::bearings::Home::Bus("prod".into()));
+        let place = Place { home, topic: "orders".to_owned(), partition: 3, offset: 7 };
         let producer = (TraceId([9; 16]), SpanId([9; 8]));
         for number in 1..=3 {
             waiting.add(Delivery { place: Some(place.clone()), ..delivery(number, 1) });

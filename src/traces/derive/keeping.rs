@@ -10,6 +10,7 @@ use crate::metrics::histogram::Histogram;
 use crate::model::Timestamp;
 use crate::model::span::{Messaging, Operation, Span};
 use crate::model::trace::KeepReasons;
+use crate::traces::tally::Tags;
 
 /// The time over which "slow" is measured.
 const PERIOD: Duration = Duration::from_mins(10);
@@ -40,14 +41,14 @@ pub(super) struct Keeping {
 
 impl Keeping {
     /// Reasons to keep the trace of a span that touched a message.
-    pub(super) fn of_message(&mut self, span: &Span, messaging: &Messaging, group: Option<&str>, at: Timestamp) -> KeepReasons {
+    pub(super) fn of_message(&mut self, span: &Span, messaging: &Messaging, tags: Tags<'_>, at: Timestamp) -> KeepReasons {
         let mut reasons = self.of_other(span);
         if matches!(messaging.operation, Operation::Send | Operation::Process) {
-            let kind = (messaging.destination.as_deref(), group, messaging.operation);
+            let kind = (tags.bus, tags.topic, tags.group, messaging.operation);
             if self.is_slow(self.hasher.hash_one(kind), span.duration().as_secs_f64(), at) {
                 reasons |= KeepReasons::SLOW;
             }
-            if self.is_baseline(self.hasher.hash_one((messaging.destination.as_deref(), group)), at) {
+            if self.is_baseline(self.hasher.hash_one((tags.bus, tags.topic, tags.group)), at) {
                 reasons |= KeepReasons::BASELINE;
             }
         }

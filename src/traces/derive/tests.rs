@@ -161,7 +161,7 @@ fn labels_name_bus_topic_group_service_and_operation() {
     let mut bearings = Bearings::default();
     let prod = BusId::from("prod");
     bearings.add_bus(&prod, None);
-    bearings.add_topic(&prod, &"orders".into());
+    bearings.add_topic(&prod, &"orders".into(), None);
     bearings.add_group(&prod, &"orders".into(), &"billing-group".into(), std::iter::empty());
     derivation.set_bearings(bearings);
     let mut failed = of(on(span(1, 2, None, 15), Operation::Process, None), "billing");
@@ -215,6 +215,65 @@ fn labels_without_end_are_added_up() {
     let points = derivation.take_points();
     assert!(points.len() < 4_100, "{}", points.len());
     assert!((count(&points, Figure::SpansPerSecond) - 5_000.0).abs() < f64::EPSILON, "none is lost");
+    assert_eq!(derivation.take_counts().crowded, 3_000, "and it is said how many were added up");
+    assert_eq!(derivation.take_counts().crowded, 0);
+}
+
+/// Two buses with a topic of one name; the second one's cluster is known by its id.
+fn two_buses() -> Derivation {
+    let mut bearings = Bearings::default();
+    for bus in ["prod", "test"] {
+        let id = BusId::from(bus);
+        bearings.add_bus(&id, Some(&format!("cluster-{bus}")));
+        bearings.add_topic(&id, &"orders".into(), Some(4));
+    }
+    let mut derivation = Derivation::default();
+    derivation.set_bearings(bearings);
+    derivation
+}
+
+fn in_cluster(mut span: Span, bus: Option<&str>) -> Span {
+    span.messaging.as_mut().expect("it touched a message").cluster_id = bus.map(|bus| format!("cluster-{bus}"));
+    span
+}
+
+#[test]
+fn one_record_s_coordinates_on_two_buses_are_two_records() {
+    let sent = |trace, start, bus| in_cluster(on(span(trace, 1, None, start), Operation::Send, Some((3, 7))), bus);
+    let taken = |bus| in_cluster(of(on(span(9, 2, None, 15), Operation::Process, Some((3, 7))), "billing"), bus);
+    // Sent on prod until 11 and on test until 13; taken at 15.
+    let senders = [sent(1, 10, Some("prod")), sent(2, 12, Some("test"))];
+    for (bus, waited) in [(Some("prod"), Some(4.0)), (Some("test"), Some(2.0)), (None, None), (Some("other"), None)] {
+        for consumer_first in [false, true] {
+            let mut derivation = two_buses();
+            let mut chunks = [senders.to_vec(), vec![taken(bus)]];
+            if consumer_first {
+                chunks.reverse();
+            }
+            for chunk in &chunks {
+                derivation.take_chunk(1, chunk, at(16));
+            }
+            let broker = durations(&derivation.take_points(), Figure::BrokerDurationSeconds);
+            assert_eq!((broker.count(), waited), (u64::from(waited.is_some()), waited.map(|_| broker.sum().round())), "{bus:?}");
+            assert_eq!(derivation.take_counts().unplaced, u64::from(bus.is_none()), "{bus:?}");
+        }
+    }
+}
+
+#[test]
+fn a_producer_from_the_store_must_be_on_the_same_bus() {
+    let sent = |bus| NotedSpan::of(&in_cluster(on(span(1, 1, None, 10), Operation::Send, Some((3, 7))), bus)).expect("it sent");
+    let mut derivation = two_buses();
+    derivation.take_chunk(1, &[in_cluster(on(span(9, 2, None, 15), Operation::Process, Some((3, 7))), Some("prod"))], at(16));
+    let unknown = derivation.take_unknown();
+    let is_at_home = [Some("prod"), Some("test"), None].map(|bus| derivation.is_at_home(&unknown[0], &sent(bus)));
+    assert_eq!(is_at_home, [true, false, false]);
+    let is_on = [Some("prod"), Some("test"), None].map(|bus| derivation.is_on(&BusId::from("prod"), &sent(bus)));
+    assert_eq!(is_on, [true, false, false]);
+    // By its ids it is known on whichever bus it says it was.
+    derivation.take_chunk(1, &[in_cluster(on(span(1, 3, Some(1), 15), Operation::Process, Some((3, 7))), None)], at(16));
+    derivation.take_chunk(2, &[in_cluster(on(span(1, 1, None, 10), Operation::Send, Some((3, 7))), None)], at(16));
+    assert_eq!(durations(&derivation.take_points(), Figure::BrokerDurationSeconds).count(), 1);
 }
 
 #[test]
@@ -224,7 +283,7 @@ fn newer_metadata_is_asked_for_only_where_it_may_tell_more() {
     let with = |groups: &[&str]| {
         let mut bearings = Bearings::default();
         bearings.add_bus(&bus, None);
-        bearings.add_topic(&bus, &"orders".into());
+        bearings.add_topic(&bus, &"orders".into(), None);
         for group in groups {
             bearings.add_group(&bus, &"orders".into(), &GroupName::from(*group), std::iter::empty());
         }

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Joined, Material, is_consumer, is_retry_of, key, place_of};
+use super::{Joined, Material, is_consumer, is_retry_of, key};
 use crate::model::span::{Messaging, Operation, Span};
+use crate::traces::bearings::may_be_one;
 use crate::traces::window::{Place, SpanKey};
 
 /// Hops from a span up to the one that processed the message.
@@ -21,15 +22,15 @@ const ASKED: &str = "the trace that was asked for";
 pub(super) fn join(material: &Material) -> Joined<'_> {
     let spans: HashMap<SpanKey, &Span> = material.spans.iter().map(|span| (key(span), span)).collect();
     let touching: Vec<(&Span, &Messaging)> = material.spans.iter().filter_map(|span| Some((span, span.messaging.as_deref()?))).collect();
-    let mut joined = Joined::default();
+    let homes = touching.iter().filter_map(|(span, messaging)| Some((key(span), material.bearings.home(*messaging)?))).collect();
+    let mut joined = Joined { homes, ..Joined::default() };
     places(material, &mut joined);
     named(material, &spans, &mut joined);
-    let letter_topics: HashSet<&str> = material.letters.iter().map(|letter| letter.place.0.as_str()).collect();
     for _ in 0..MOST_ROUNDS {
         let before = (joined.producers.len(), joined.consumers.len(), joined.places.len());
         for (span, messaging) in &touching {
             if messaging.operation == Operation::Send {
-                sender(span, messaging, &spans, &letter_topics, &mut joined);
+                sender(span, messaging, &spans, material, &mut joined);
             } else if is_consumer(messaging.operation) {
                 consumer(span, messaging, &spans, &mut joined);
             }
@@ -38,7 +39,26 @@ pub(super) fn join(material: &Material) -> Joined<'_> {
             break;
         }
     }
+    doubts(material, &touching, &mut joined);
     joined
+}
+
+/// Notes which spans name a record of the message, but not its bus, and were not joined by anything else.
+fn doubts(material: &Material, touching: &[(&Span, &Messaging)], joined: &mut Joined<'_>) {
+    // The same record, told by one span with its bus and by another without.
+    let told: Vec<Place> = joined.places.keys().filter(|place| place.home.is_some()).cloned().collect();
+    joined.places.retain(|place, _| place.home.is_some() || !told.iter().any(|known| known.is_named_like(place)));
+    let unknown = touching.iter().filter(|(span, _)| !joined.homes.contains_key(&key(span)));
+    let here = unknown.filter_map(|(span, _)| {
+        let named = joined.told_place(span)?;
+        Some((told.iter().find(|place| place.is_named_like(&named))?.clone(), key(span)))
+    });
+    let elsewhere = material.doubtful.iter().cloned();
+    let is_joined = |span: &SpanKey| joined.producers.contains_key(span) || joined.consumers.contains_key(span);
+    let all: Vec<(Place, SpanKey)> = here.chain(elsewhere).filter(|(_, span)| !is_joined(span)).collect();
+    for (place, span) in all {
+        joined.doubtful.entry(place).or_default().insert(span);
+    }
 }
 
 fn places(material: &Material, joined: &mut Joined<'_>) {
@@ -77,27 +97,22 @@ fn named<'a>(material: &Material, spans: &HashMap<SpanKey, &'a Span>, joined: &m
     }
 }
 
-fn sender<'a>(
-    span: &'a Span,
-    messaging: &Messaging,
-    spans: &HashMap<SpanKey, &'a Span>,
-    letter_topics: &HashSet<&str>,
-    joined: &mut Joined<'a>,
-) {
-    let place = place_of(messaging);
+fn sender<'a>(span: &'a Span, messaging: &Messaging, spans: &HashMap<SpanKey, &'a Span>, material: &Material, joined: &mut Joined<'a>) {
     if !joined.producers.contains_key(&key(span)) {
-        let at_place = place.as_ref().is_some_and(|place| joined.places.contains_key(place));
         let goes_on = || {
             let topic = messaging.destination.as_deref()?;
-            let origins: HashSet<&str> = joined.places.keys().map(|(topic, ..)| topic.as_str()).collect();
-            let carried = letter_topics.contains(topic) || is_retry_of(topic, &origins);
+            let home = joined.homes.get(&key(span));
+            let here = joined.places.keys().filter(|place| may_be_one(place.home.as_ref(), home));
+            let origins: HashSet<&str> = here.map(|place| place.topic.as_str()).collect();
+            let carried = material.is_letter_topic(topic, home) || is_retry_of(topic, &origins);
             (carried && is_within(span, spans, joined)).then_some(WITHIN)
         };
+        let at_place = joined.is_there(joined.told_place(span).as_ref());
         let evidence = if at_place { Some(SAME_PLACE) } else { goes_on() };
         let Some(evidence) = evidence else { return };
         joined.producers.insert(key(span), (span, evidence));
     }
-    if let Some(place) = place {
+    if let Some(place) = joined.place(span) {
         joined.places.entry(place).or_insert("span of its sender");
     }
 }
@@ -118,19 +133,22 @@ fn is_within(span: &Span, spans: &HashMap<SpanKey, &Span>, joined: &Joined<'_>) 
 fn consumer<'a>(span: &'a Span, messaging: &Messaging, spans: &HashMap<SpanKey, &'a Span>, joined: &mut Joined<'a>) {
     let links: Vec<SpanKey> = span.links.iter().map(|link| (link.trace_id, link.span_id)).collect();
     let parent = span.parent.map(|parent| (span.trace_id, parent));
-    let place = place_of(messaging);
     if !joined.consumers.contains_key(&key(span)) {
-        let sent_there = |key: &SpanKey| joined.producers.get(key).is_some_and(|(sender, _)| same_topic(sender, messaging));
+        let sent_there = |key: &SpanKey| joined.producers.get(key).is_some_and(|(sender, _)| same_topic(sender, span, joined));
+        let home = joined.homes.get(&key(span));
         let linked_place = span.links.iter().any(|link| {
             let of_link = &link.coordinates;
             let topic = of_link.destination.clone().or_else(|| messaging.destination.clone());
             let partition = of_link.partition.or(messaging.partition);
-            topic
-                .zip(partition)
-                .zip(of_link.offset)
-                .is_some_and(|((topic, partition), offset)| joined.places.contains_key(&(topic, partition, offset)))
+            let place = topic.zip(partition).zip(of_link.offset).map(|((topic, partition), offset)| Place {
+                home: home.cloned(),
+                topic,
+                partition,
+                offset,
+            });
+            joined.is_there(place.as_ref())
         });
-        let evidence = if place.as_ref().is_some_and(|place| joined.places.contains_key(place)) || linked_place {
+        let evidence = if joined.is_there(joined.told_place(span).as_ref()) || linked_place {
             SAME_PLACE
         } else if links.iter().any(sent_there) {
             LINK
@@ -148,12 +166,12 @@ fn consumer<'a>(span: &'a Span, messaging: &Messaging, spans: &HashMap<SpanKey, 
         }
         return;
     }
-    if let Some(place) = place {
+    if let Some(place) = joined.place(span) {
         joined.places.entry(place).or_insert("span of its consumer");
     }
     let evidence = if links.is_empty() { PARENT } else { LINK };
     for from in links.into_iter().chain(parent) {
-        if let Some(sender) = spans.get(&from).filter(|sender| same_topic(sender, messaging)) {
+        if let Some(sender) = spans.get(&from).filter(|sender| same_topic(sender, span, joined)) {
             joined.producers.entry(from).or_insert((sender, evidence));
             joined.taken.entry(from).or_default().insert(key(span));
         }
@@ -161,9 +179,10 @@ fn consumer<'a>(span: &'a Span, messaging: &Messaging, spans: &HashMap<SpanKey, 
 }
 
 /// Whether a span sent to the topic that a consumer's span is about.
-fn same_topic(sender: &Span, consumer: &Messaging) -> bool {
-    sender.messaging.as_deref().is_some_and(|sent| {
+fn same_topic(sender: &Span, consumer: &Span, joined: &Joined<'_>) -> bool {
+    sender.messaging.as_deref().zip(consumer.messaging.as_deref()).is_some_and(|(sent, taken)| {
         sent.operation == Operation::Send
-            && (sent.destination == consumer.destination || sent.destination.is_none() || consumer.destination.is_none())
+            && (sent.destination == taken.destination || sent.destination.is_none() || taken.destination.is_none())
+            && may_be_one(joined.homes.get(&key(sender)), joined.homes.get(&key(consumer)))
     })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Joined, Letter, Material, SpanKey, Step, StepKind, is_retry_of, key, place_of};
+use super::{Joined, Letter, Material, SpanKey, Step, StepKind, is_retry_of, key};
 use crate::model::Timestamp;
 use crate::model::span::{Messaging, Operation, Span};
-use crate::traces::bearings::Bearings;
+use crate::traces::bearings::{Bearings, Home};
 use crate::traces::window::Place;
 
 /// Clocks of two machines may differ by so much before it is said.
@@ -20,7 +20,23 @@ pub(super) fn steps(material: &Material, joined: &Joined<'_>) -> Vec<Step> {
     letters(material, &mut steps);
     replays(material, &mut steps);
     steps.sort_by(|one, other| (one.at, one.kind, &one.topic).cmp(&(other.at, other.kind, &other.topic)));
+    doubts(joined, &mut steps);
     steps
+}
+
+/// Says beside a record which spans were left out because they may be about another bus's record of the same coordinates.
+fn doubts(joined: &Joined<'_>, steps: &mut [Step]) {
+    for (place, spans) in &joined.doubtful {
+        let mut there: Vec<&mut Step> = steps.iter_mut().filter(|step| step.is_at(place)).collect();
+        there.sort_by_key(|step| step.kind != StepKind::InTopic);
+        if let Some(step) = there.first_mut() {
+            let count = spans.len();
+            let (spans, name) = if count == 1 { ("span", "names") } else { ("spans", "name") };
+            step.evidence.push_str(&format!(
+                "; left out: {count} {spans} that {name} this topic, partition and offset but not the bus, and several buses have the topic"
+            ));
+        }
+    }
 }
 
 fn step(kind: StepKind, at: Timestamp, evidence: impl Into<String>) -> Step {
@@ -30,6 +46,7 @@ fn step(kind: StepKind, at: Timestamp, evidence: impl Into<String>) -> Step {
         took_us: None,
         service: None,
         consumer_group: None,
+        bus: None,
         topic: None,
         partition: None,
         offset: None,
@@ -44,12 +61,21 @@ fn step(kind: StepKind, at: Timestamp, evidence: impl Into<String>) -> Step {
 }
 
 impl Step {
-    fn at_place(mut self, (topic, partition, offset): &Place) -> Self {
-        (self.topic, self.partition, self.offset) = (Some(topic.clone()), Some(*partition), Some(*offset));
+    fn at_place(mut self, place: &Place) -> Self {
+        self.bus = place.home.as_ref().and_then(Home::bus).cloned();
+        (self.topic, self.partition, self.offset) = (Some(place.topic.clone()), Some(place.partition), Some(place.offset));
         self
     }
 
-    fn of_span(mut self, span: &Span, messaging: &Messaging) -> Self {
+    fn is_at(&self, place: &Place) -> bool {
+        self.topic.as_ref() == Some(&place.topic)
+            && (self.partition, self.offset) == (Some(place.partition), Some(place.offset))
+            && self.bus.as_ref() == place.home.as_ref().and_then(Home::bus)
+    }
+
+    fn of_span(mut self, span: &Span, messaging: &Messaging, joined: &Joined<'_>) -> Self {
+        let home = joined.place(span).map_or_else(|| joined.homes.get(&key(span)).cloned(), |place| place.home);
+        self.bus = home.as_ref().and_then(Home::bus).cloned();
         self.took_us = i64::try_from(span.duration().as_micros()).ok();
         self.service = Some(span.service.to_string());
         self.consumer_group.clone_from(&messaging.consumer_group);
@@ -70,17 +96,17 @@ fn failure_of(span: &Span) -> String {
 }
 
 fn sent(material: &Material, joined: &Joined<'_>, replayed: &HashMap<&Place, &super::SentAgain>, steps: &mut Vec<Step>) {
-    let letter_topics: HashSet<&str> = material.letters.iter().map(|letter| letter.place.0.as_str()).collect();
-    let origins: HashSet<&str> = material.letters.iter().filter_map(|letter| Some(letter.origin.as_ref()?.0.as_str())).collect();
+    let origins: HashSet<&str> = material.letters.iter().filter_map(|letter| Some(letter.origin.as_ref()?.topic.as_str())).collect();
     for (span, evidence) in joined.producers.values() {
         let Some(messaging) = span.messaging.as_deref() else { continue };
         let topic = messaging.destination.as_deref().unwrap_or_default();
         // A dead letter and a replay have a step of their own.
-        if letter_topics.contains(topic) || place_of(messaging).is_some_and(|place| replayed.contains_key(&place)) {
+        let is_letter = material.is_letter_topic(topic, joined.homes.get(&key(span)));
+        if is_letter || joined.place(span).is_some_and(|place| replayed.contains_key(&place)) {
             continue;
         }
         let kind = if is_retry_of(topic, &origins) { StepKind::Retried } else { StepKind::Sent };
-        steps.push(step(kind, span.started_at(), *evidence).of_span(span, messaging));
+        steps.push(step(kind, span.started_at(), *evidence).of_span(span, messaging, joined));
     }
 }
 
@@ -101,10 +127,10 @@ fn processed(material: &Material, joined: &Joined<'_>, replayed: &HashMap<&Place
         if messaging.operation != Operation::Process && processing.contains(span.service.as_ref()) {
             continue;
         }
-        let place = place_of(messaging);
+        let place = joined.place(span);
         let attempt = attempts.entry((span.service.to_string(), place.clone())).or_insert(0);
         *attempt += 1;
-        let mut step = step(StepKind::Processed, span.started_at(), *evidence).of_span(span, messaging);
+        let mut step = step(StepKind::Processed, span.started_at(), *evidence).of_span(span, messaging, joined);
         if messaging.consumer_group.is_none()
             && let Some(group) = group_on_bus(&material.bearings, messaging)
         {
@@ -137,10 +163,10 @@ fn in_topics(material: &Material, joined: &Joined<'_>, steps: &mut Vec<Step>) {
         if letter_places.contains(place) {
             continue;
         }
-        let senders = joined.producers.values().filter(|(span, _)| place_of_span(span).as_ref() == Some(place));
+        let senders = joined.producers.values().filter(|(span, _)| joined.place(span).as_ref() == Some(place));
         let sent = senders.map(|(span, _)| span.ended_at()).min();
         let Some(at) = sent.or_else(|| known.iter().find_map(|times| times.get(place).copied())) else { continue };
-        let readers = joined.consumers.values().filter(|(span, _)| place_of_span(span).as_ref() == Some(place));
+        let readers = joined.consumers.values().filter(|(span, _)| joined.place(span).as_ref() == Some(place));
         let taken = readers.map(|(span, _)| span.started_at()).min();
         steps.push(waited(step(StepKind::InTopic, at, *evidence).at_place(place), taken));
     }
@@ -149,11 +175,11 @@ fn in_topics(material: &Material, joined: &Joined<'_>, steps: &mut Vec<Step>) {
 
 /// Where neither half of a message's way names an offset: the topic, between the two spans.
 fn somewhere(joined: &Joined<'_>, steps: &mut Vec<Step>) {
-    for (key, (sender, _)) in joined.producers.iter().filter(|(_, (sender, _))| place_of_span(sender).is_none()) {
+    for (key, (sender, _)) in joined.producers.iter().filter(|(_, (sender, _))| joined.place(sender).is_none()) {
         let Some(messaging) = sender.messaging.as_deref() else { continue };
         let consumers: Vec<&Span> = takers_of(key, joined).collect();
         let Some(first) = consumers.iter().map(|span| span.started_at()).min() else { continue };
-        if consumers.iter().any(|span| place_of_span(span).is_some()) {
+        if consumers.iter().any(|span| joined.place(span).is_some()) {
             continue;
         }
         let mut step = step(StepKind::InTopic, sender.ended_at(), "between its sender's and its consumer's span");
@@ -165,8 +191,8 @@ fn somewhere(joined: &Joined<'_>, steps: &mut Vec<Step>) {
 /// When the records of places were sent, where their senders do not name the place: that of the first consumer that names the sender.
 fn sent_unplaced(joined: &Joined<'_>) -> HashMap<Place, Timestamp> {
     let mut sent = HashMap::new();
-    for (key, (sender, _)) in joined.producers.iter().filter(|(_, (sender, _))| place_of_span(sender).is_none()) {
-        let placed = takers_of(key, joined).filter_map(|span| Some((span.start, place_of_span(span)?)));
+    for (key, (sender, _)) in joined.producers.iter().filter(|(_, (sender, _))| joined.place(sender).is_none()) {
+        let placed = takers_of(key, joined).filter_map(|span| Some((span.start, joined.place(span)?)));
         if let Some((_, place)) = placed.min() {
             let at = sent.entry(place).or_insert_with(|| sender.ended_at());
             *at = (*at).min(sender.ended_at());
@@ -178,10 +204,6 @@ fn sent_unplaced(joined: &Joined<'_>) -> HashMap<Place, Timestamp> {
 /// Consumers that name a sender.
 fn takers_of<'a>(sender: &SpanKey, joined: &'a Joined<'_>) -> impl Iterator<Item = &'a Span> {
     joined.taken.get(sender).into_iter().flatten().filter_map(|by| joined.consumers.get(by)).map(|(span, _)| *span)
-}
-
-fn place_of_span(span: &Span) -> Option<Place> {
-    span.messaging.as_deref().and_then(place_of)
 }
 
 /// A step in a topic until a consumer took the message.

@@ -27,7 +27,14 @@ fn failed(mut span: Span, class: &str) -> Span {
 }
 
 fn place(topic: &str, partition: i32, offset: i64) -> Place {
-    (topic.to_owned(), partition, offset)
+    Place { home: Some(Home::Bus(BusId::from("prod"))), topic: topic.to_owned(), partition, offset }
+}
+
+/// One bus, which has every topic.
+fn one_bus() -> Material {
+    let mut bearings = Bearings::default();
+    bearings.add_bus(&BusId::from("prod"), None);
+    Material { bearings, ..Material::default() }
 }
 
 fn letter(named: Vec<SpanKey>) -> Letter {
@@ -75,7 +82,7 @@ fn whole() -> Material {
             attempt: 1,
         }],
         spans: vec![sent, first, second, lettered, elsewhere, again, other, stranger],
-        ..Material::default()
+        ..one_bus()
     }
 }
 
@@ -121,7 +128,7 @@ fn the_producer_is_found_by_whatever_names_it() {
         ),
     ];
     for (how, spans, letter) in cases {
-        let steps = journey(&Material { letters: vec![letter], spans, ..Material::default() });
+        let steps = journey(&Material { letters: vec![letter], spans, ..one_bus() });
         let sent: Vec<_> = steps.iter().filter(|step| step.kind == Sent).collect();
         assert_eq!(sent.len(), 1, "{how}: {steps:#?}");
         assert_eq!(sent[0].service.as_deref(), Some("shop"), "{how}");
@@ -134,7 +141,7 @@ fn retry_topics_are_steps_of_the_way() {
     let taken = failed(to(of(on(span(1, 2, Some(1), 12), Operation::Process, None), "billing"), "orders", Some((3, 7))), "Timeout");
     let retried = to(of(on(span(1, 3, Some(2), 12), Operation::Send, None), "billing"), "orders-retry-0", Some((0, 4)));
     let later = failed(to(of(on(span(1, 4, Some(3), 25), Operation::Process, None), "billing"), "orders-retry-0", Some((0, 4))), "Timeout");
-    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, taken, retried, later], ..Material::default() });
+    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, taken, retried, later], ..one_bus() });
     assert_eq!(kinds(&steps), [Sent, InTopic, Processed, Retried, InTopic, Processed, DeadLettered, Outcome], "{steps:#?}");
 }
 
@@ -144,7 +151,7 @@ fn a_batch_is_said_to_be_one() {
     let mut batch =
         linked(to(of(on(span(5, 2, None, 12), Operation::Process, None), "billing"), "orders", None), &[(1, 1), (2, 1), (3, 1)]);
     batch.end = batch.start + 2 * SECOND;
-    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, failed(batch, "Broken")], ..Material::default() });
+    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, failed(batch, "Broken")], ..one_bus() });
     let processed = steps.iter().find(|step| step.kind == Processed).expect("by link");
     assert_eq!((processed.text.as_str(), processed.evidence.as_str()), ("in a batch of 3 messages: Broken", "span link"));
 }
@@ -173,7 +180,7 @@ fn a_traceparent_of_version_00_is_read_with_any_flags() {
 fn clocks_that_differ_are_said() {
     let sent = to(of(on(span(1, 1, None, 20), Operation::Send, None), "shop"), "orders", Some((3, 7)));
     let taken = to(of(on(span(1, 2, Some(1), 15), Operation::Process, None), "billing"), "orders", Some((3, 7)));
-    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, taken], ..Material::default() });
+    let steps = journey(&Material { letters: vec![letter(Vec::new())], spans: vec![sent, taken], ..one_bus() });
     let waited = steps.iter().find(|step| step.kind == InTopic).expect("it lay there");
     assert_eq!((waited.took_us, waited.text.as_str()), (Some(0), "clocks differ: taken 6000 ms before it was sent"));
 }
@@ -183,7 +190,7 @@ fn clocks_that_differ_are_said() {
 fn a_message_lay_in_its_topic_also_when_its_sender_does_not_say_where() {
     let sent = || to(of(on(span(1, 1, None, 10), Operation::Send, None), "shop"), "orders", None);
     let taken = |id, at, place| to(of(on(span(1, id, Some(1), at), Operation::Process, None), "billing"), "orders", place);
-    let trace = |spans| Material { trace: Some(TraceId([1; 16])), spans, ..Material::default() };
+    let trace = |spans| Material { trace: Some(TraceId([1; 16])), spans, ..one_bus() };
 
     let steps = journey(&trace(vec![sent(), taken(2, 14, Some((3, 7))), taken(3, 20, Some((3, 7)))]));
     assert_eq!(kinds(&steps), [Sent, InTopic, Processed, Processed], "{steps:#?}");
@@ -202,10 +209,9 @@ fn a_message_lay_in_its_topic_also_when_its_sender_does_not_say_where() {
 fn a_group_that_no_span_names_comes_from_the_bus() {
     let taken = |id, service| to(of(on(span(1, id, None, 14), Operation::Process, None), service), "orders", Some((3, 7)));
     let named = group(taken(2, "stats"), "stats");
-    let mut material = Material { place: Some(place("orders", 3, 7)), spans: vec![taken(1, "billing"), named], ..Material::default() };
-    let bus = crate::model::BusId::from("prod");
-    material.bearings.add_bus(&bus, None);
-    material.bearings.add_topic(&bus, &"orders".into());
+    let mut material = Material { place: Some(place("orders", 3, 7)), spans: vec![taken(1, "billing"), named], ..one_bus() };
+    let bus = BusId::from("prod");
+    material.bearings.add_topic(&bus, &"orders".into(), None);
     material.bearings.add_group(&bus, &"orders".into(), &"billing-group".into(), std::iter::empty());
     let groups = |material: &Material| {
         let steps = journey(material);
@@ -215,4 +221,65 @@ fn a_group_that_no_span_names_comes_from_the_bus() {
     assert_eq!(groups(&material), [("billing-group".to_owned(), true), ("stats".to_owned(), false)]);
     material.bearings.add_group(&bus, &"orders".into(), &"stats".into(), std::iter::empty());
     assert_eq!(groups(&material), [(String::new(), false), ("stats".to_owned(), false)], "one of two is not guessed");
+}
+
+/// Two buses with the topics of the message, and what happened to a record of the same coordinates on the other one.
+fn mirrored(cluster_of_others: Option<&str>) -> Material {
+    let mut material = whole();
+    for bus in ["prod", "test"] {
+        let id = BusId::from(bus);
+        material.bearings = if bus == "prod" { Bearings::default() } else { material.bearings };
+        material.bearings.add_bus(&id, Some(&format!("cluster-{bus}")));
+        for topic in ["orders", "orders-dlt", "payments"] {
+            material.bearings.add_topic(&id, &topic.into(), Some(4));
+        }
+    }
+    let in_cluster = |mut span: Span, cluster: Option<&str>| {
+        let messaging = span.messaging.as_deref_mut().expect("it touched a message");
+        messaging.cluster_id = cluster.map(|bus| format!("cluster-{bus}"));
+        span
+    };
+    material.spans = material.spans.into_iter().map(|span| in_cluster(span, Some("prod"))).collect();
+    let stranger = |trace, place| {
+        let taken = group(to(of(on(span(trace, 9, None, 13), Operation::Process, None), "tests"), "orders", Some(place)), "tests");
+        in_cluster(taken, cluster_of_others)
+    };
+    let sent = in_cluster(to(of(on(span(20, 1, None, 5), Operation::Send, None), "tester"), "orders", Some((3, 7))), cluster_of_others);
+    material.spans.extend([stranger(20, (3, 7)), stranger(21, (3, 50)), sent]);
+    material
+}
+
+#[test]
+fn a_record_of_the_same_coordinates_on_another_bus_is_another_message() {
+    let expected = journey(&whole());
+    let steps = journey(&mirrored(Some("test")));
+    assert_eq!(steps, expected, "spans of the other bus do not enter");
+    assert!(steps.iter().filter(|step| step.topic.is_some()).all(|step| step.bus == Some(BusId::from("prod"))), "{steps:#?}");
+}
+
+#[test]
+fn a_span_that_may_be_of_either_bus_is_left_out_and_that_is_said() {
+    let mut material = mirrored(None);
+    material.doubtful = vec![(place("orders", 3, 7), (TraceId([33; 16]), SpanId([1; 8])))];
+    let (steps, expected) = (journey(&material), journey(&whole()));
+    assert_eq!(kinds(&steps), kinds(&expected), "{steps:#?}");
+    assert!(steps.iter().all(|step| !matches!(step.service.as_deref(), Some("tests" | "tester"))), "{steps:#?}");
+    let said: Vec<_> = steps.iter().filter(|step| step.evidence.contains("left out")).map(|step| (step.kind, step.offset)).collect();
+    assert_eq!(said, [(InTopic, Some(7)), (InTopic, Some(50))]);
+    assert!(steps[1].evidence.contains("left out: 3 spans that name this topic"), "{}", steps[1].evidence);
+    assert!(steps[5].evidence.contains("left out: 1 span that names this topic"), "{}", steps[5].evidence);
+}
+
+#[test]
+fn a_span_that_something_else_ties_to_the_message_shares_its_record_s_bus() {
+    // The consumers of the failure name no cluster, but the letter's headers and links name them.
+    let mut material = mirrored(Some("test"));
+    material.letters[0].named = vec![(TraceId([1; 16]), SpanId([1; 8]))];
+    for span in &mut material.spans[..3] {
+        span.messaging.as_deref_mut().expect("it touched a message").cluster_id = None;
+    }
+    let (steps, expected) = (journey(&material), journey(&whole()));
+    assert_eq!(kinds(&steps), kinds(&expected), "the record is one step, whoever tells of it: {steps:#?}");
+    assert_eq!((steps[1].bus.as_ref(), steps[1].took_us), (Some(&BusId::from("prod")), Some(1_000_000)));
+    assert!(steps.iter().all(|step| !step.evidence.contains("left out")));
 }

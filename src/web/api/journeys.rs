@@ -13,11 +13,11 @@ use super::super::error::{Error, Problem};
 use super::super::extract::{Query, Viewer};
 use crate::model::dead_letter::DeadLetterDetail;
 use crate::model::replay::ItemResult;
-use crate::model::span::{Messaging, Operation, Span, TraceId};
+use crate::model::span::{Messaging, Operation, TraceId};
 use crate::model::{BusId, DeadLetterFilter, DeadLetterId, Header, Status, Timestamp, TopicName};
 use crate::store::Store;
-use crate::traces::bearings::Bearings;
-use crate::traces::journey::{self, Letter, Material, SentAgain, Step};
+use crate::traces::bearings::Home;
+use crate::traces::journey::{self, Letter, Material, Place, SentAgain, Step};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(find))
@@ -96,6 +96,8 @@ struct StepShape {
     duration_seconds: Option<f64>,
     service: Option<String>,
     consumer_group: Option<String>,
+    /// The bus, where it is known.
+    bus: Option<String>,
     topic: Option<String>,
     partition: Option<i32>,
     offset: Option<i64>,
@@ -136,6 +138,7 @@ impl From<&Step> for StepShape {
             duration_seconds,
             service: step.service.clone(),
             consumer_group: step.consumer_group.clone(),
+            bus: step.bus.as_ref().map(ToString::to_string),
             topic: step.topic.clone(),
             partition: step.partition,
             offset: step.offset,
@@ -153,7 +156,8 @@ impl From<&Step> for StepShape {
 
 /// Reads everything that may belong to the journey.
 pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<Material, Error> {
-    let mut gathering = Gathering { store, material: Material::default(), letters: BTreeMap::new(), traces: BTreeSet::new() };
+    let mut gathering = Gathering::new(store);
+    gathering.add_buses().await?;
     match subject {
         Subject::Letter(id) => {
             if !gathering.add_letter(*id).await? {
@@ -168,44 +172,20 @@ pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<M
             }
         }
         Subject::Record(bus, topic, partition, offset) => {
-            gathering.material.place = Some((topic.clone(), *partition, *offset));
-            gathering.add_letters_about(Some(bus), topic, *partition, *offset).await?;
+            gathering.material.place = Some(place(bus, topic, *partition, *offset));
+            gathering.add_letters_about(bus, topic, *partition, *offset).await?;
         }
     }
     gathering.follow().await?;
-    gathering.material.bearings = bearings(store, &gathering.material.spans).await?;
     if gathering.material.letters.is_empty() && gathering.material.spans.is_empty() {
         return Err(Error::NotFound("journey"));
     }
     Ok(gathering.material)
 }
 
-/// What the buses tell of the groups that consumers' spans do not name.
-async fn bearings(store: &Store, spans: &[Span]) -> Result<Bearings, Error> {
-    let mut bearings = Bearings::default();
-    let nameless = |messaging: &&Messaging| {
-        messaging.consumer_group.is_none() && matches!(messaging.operation, Operation::Receive | Operation::Process)
-    };
-    let touching = spans.iter().filter_map(|span| span.messaging.as_deref()).filter(nameless);
-    let topics: BTreeSet<TopicName> = touching.filter_map(|messaging| messaging.destination.as_deref()).map(TopicName::from).collect();
-    if topics.is_empty() {
-        return Ok(bearings);
-    }
-    for bus in store.list_buses().await? {
-        bearings.add_bus(&bus.id, bus.cluster_id.as_deref());
-        for topic in topics.iter().take(MOST_TOPICS) {
-            if store.find_topic(&bus.id, topic).await?.is_none() {
-                continue;
-            }
-            bearings.add_topic(&bus.id, topic);
-            for group in store.list_consumer_groups(&bus.id, None, Some(topic.as_str())).await? {
-                let members = store.find_consumer_group(&bus.id, &group.name).await?.and_then(|group| group.members).unwrap_or_default();
-                let there = members.iter().filter(|member| member.assignment.iter().any(|(assigned, _)| assigned == topic));
-                bearings.add_group(&bus.id, topic, &group.name, there.map(|member| member.client_id.as_str()));
-            }
-        }
-    }
-    Ok(bearings)
+/// A record of a bus.
+fn place(bus: &BusId, topic: &str, partition: i32, offset: i64) -> Place {
+    Place { home: Some(Home::Bus(bus.clone())), topic: topic.to_owned(), partition, offset }
 }
 
 struct Gathering<'a> {
@@ -213,9 +193,18 @@ struct Gathering<'a> {
     material: Material,
     letters: BTreeMap<DeadLetterId, BusId>,
     traces: BTreeSet<TraceId>,
+    buses: Vec<BusId>,
+    /// Topics of which it is known who has and reads them.
+    topics: BTreeSet<TopicName>,
 }
 
-impl Gathering<'_> {
+impl<'a> Gathering<'a> {
+    fn new(store: &'a Store) -> Self {
+        let material = Material::default();
+        let (letters, traces, topics) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { store, material, letters, traces, buses: Vec::new(), topics }
+    }
+
     /// Adds a dead letter with its replays and what came back of them. `false`: it is not there.
     async fn add_letter(&mut self, first: DeadLetterId) -> Result<bool, Error> {
         let mut waiting = vec![first];
@@ -238,7 +227,7 @@ impl Gathering<'_> {
                     replay_id: replay.replay.to_string(),
                     name: replay.name,
                     dead_letter_id: id.0,
-                    place: (topic, partition, offset),
+                    place: place(&detail.summary.bus, &topic, partition, offset),
                     at,
                     attempt: item.attempt,
                 });
@@ -246,8 +235,9 @@ impl Gathering<'_> {
             // What failed before, of the same record or of the record that a replay has written.
             let origin = &detail.summary.origin;
             if let Some(((topic, partition), offset)) = origin.topic.as_ref().zip(origin.partition).zip(origin.offset) {
-                waiting.extend(self.store.list_letters_about(Some(&detail.summary.bus), topic.as_str(), partition, offset).await?);
-                waiting.extend(self.store.list_letters_sent_to(topic.as_str(), partition, offset).await?);
+                let bus = &detail.summary.bus;
+                waiting.extend(self.store.list_letters_about(bus, topic.as_str(), partition, offset).await?);
+                waiting.extend(self.store.list_letters_sent_to(bus, topic.as_str(), partition, offset).await?);
             }
             self.material.letters.push(letter(&detail, last_result));
             self.traces.extend(self.material.letters.last().into_iter().flat_map(|letter| &letter.named).map(|key| key.0));
@@ -255,11 +245,41 @@ impl Gathering<'_> {
         Ok(found)
     }
 
-    async fn add_letters_about(&mut self, bus: Option<&BusId>, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {
+    async fn add_letters_about(&mut self, bus: &BusId, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {
         let mut ids = self.store.list_letters_about(bus, topic, partition, offset).await?;
-        ids.extend(self.store.list_letters_sent_to(topic, partition, offset).await?);
+        ids.extend(self.store.list_letters_sent_to(bus, topic, partition, offset).await?);
         for id in ids {
             self.add_letter(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_buses(&mut self) -> Result<(), Error> {
+        for bus in self.store.list_buses().await? {
+            self.material.bearings.add_bus(&bus.id, bus.cluster_id.as_deref());
+            bus.addresses.iter().for_each(|address| self.material.bearings.add_address(&bus.id, address));
+            self.buses.push(bus.id);
+        }
+        Ok(())
+    }
+
+    /// Learns which buses have these topics, and who reads them there; of a bounded number of topics.
+    async fn learn(&mut self, topics: BTreeSet<TopicName>) -> Result<(), Error> {
+        for topic in topics {
+            if self.topics.len() >= MOST_TOPICS || !self.topics.insert(topic.clone()) {
+                continue;
+            }
+            for bus in &self.buses {
+                let Some((_, partitions)) = self.store.find_topic(bus, &topic).await? else { continue };
+                let bearings = &mut self.material.bearings;
+                bearings.add_topic(bus, &topic, Some(partitions.len()));
+                for group in self.store.list_consumer_groups(bus, None, Some(topic.as_str())).await? {
+                    let members = self.store.find_consumer_group(bus, &group.name).await?.and_then(|group| group.members);
+                    let members = members.unwrap_or_default();
+                    let there = members.iter().filter(|member| member.assignment.iter().any(|(assigned, _)| *assigned == topic));
+                    bearings.add_group(bus, &topic, &group.name, there.map(|member| member.client_id.as_str()));
+                }
+            }
         }
         Ok(())
     }
@@ -268,10 +288,25 @@ impl Gathering<'_> {
     async fn follow(&mut self) -> Result<(), Error> {
         let letters = self.material.letters.iter().flat_map(|letter| letter.origin.iter().chain([&letter.place]));
         let replays = self.material.replays.iter().map(|replay| &replay.place);
-        let places: Vec<_> = letters.chain(replays).chain(&self.material.place).cloned().collect();
-        for (topic, partition, offset) in places {
-            self.traces.extend(self.store.list_noted_at(&topic, partition, offset).await?.into_iter().map(|span| span.trace_id));
+        let places: BTreeSet<Place> = letters.chain(replays).chain(&self.material.place).cloned().collect();
+        self.learn(places.iter().map(|place| TopicName::from(place.topic.as_str())).collect()).await?;
+        for place in places {
+            for span in self.store.list_noted_at(&place.topic, place.partition, place.offset).await? {
+                match self.material.bearings.home(&span) {
+                    home if home == place.home => drop(self.traces.insert(span.trace_id)),
+                    None => self.material.doubtful.push((place.clone(), (span.trace_id, span.span_id))),
+                    Some(_) => {}
+                }
+            }
         }
+        self.read_traces().await?;
+        let of_spans = self.material.spans.iter().filter_map(|span| span.messaging.as_deref());
+        let unsure = of_spans.filter(|messaging| self.material.bearings.has_several() || is_nameless(messaging));
+        let topics = unsure.filter_map(|messaging| messaging.destination.as_deref()).map(TopicName::from).collect();
+        self.learn(topics).await
+    }
+
+    async fn read_traces(&mut self) -> Result<(), Error> {
         let mut waiting: Vec<TraceId> = self.traces.iter().copied().collect();
         let mut read = BTreeSet::new();
         while let Some(trace) = waiting.pop() {
@@ -289,10 +324,15 @@ impl Gathering<'_> {
     }
 }
 
+/// Whether a consumer's span does not say for which group it worked.
+fn is_nameless(messaging: &Messaging) -> bool {
+    messaging.consumer_group.is_none() && matches!(messaging.operation, Operation::Receive | Operation::Process)
+}
+
 fn letter(detail: &DeadLetterDetail, last: Option<(ItemResult, Option<Timestamp>)>) -> Letter {
     let summary = &detail.summary;
     let origin = &summary.origin;
-    let place = origin.topic.as_ref().zip(origin.partition).zip(origin.offset);
+    let origin_place = origin.topic.as_ref().zip(origin.partition).zip(origin.offset);
     let failure = [summary.exception_class.as_deref(), summary.exception_message.as_deref()];
     let at = last.and_then(|(_, at)| at);
     let outcome = match summary.status {
@@ -303,11 +343,11 @@ fn letter(detail: &DeadLetterDetail, last: Option<(ItemResult, Option<Timestamp>
     };
     Letter {
         id: summary.id.0,
-        place: (summary.topic.to_string(), summary.partition, summary.offset),
+        place: place(&summary.bus, summary.topic.as_str(), summary.partition, summary.offset),
         failed_at: summary.failed_at,
         consumer_group: summary.consumer_group.as_ref().map(ToString::to_string),
         failure: failure.into_iter().flatten().collect::<Vec<_>>().join(": "),
-        origin: place.map(|((topic, partition), offset)| (topic.to_string(), partition, offset)),
+        origin: origin_place.map(|((topic, partition), offset)| place(&summary.bus, topic.as_str(), partition, offset)),
         origin_at: origin.timestamp,
         named: named(&detail.headers),
         outcome,

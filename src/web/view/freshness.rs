@@ -132,6 +132,7 @@ mod tests {
             failing_since: None,
             brokers: 0,
             capabilities: Capabilities::default(),
+            addresses: Vec::new(),
         };
         Freshness::of(&state, now)
     }

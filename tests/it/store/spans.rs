@@ -242,13 +242,13 @@ async fn letters_and_replays_meet_traces(world: World) {
     let store = &world.store;
     assert_eq!(store.newest_letter_number().await.expect("it is read"), 0);
     assert!(store.list_traced_letters(0, at(100), 10).await.expect("they are read").is_empty());
-    assert!(!store.is_replayed_record("orders", 3, 1).await.expect("it is read"));
+    assert!(!store.is_replayed_record(&"prod".into(), "orders", 3, 1).await.expect("it is read"));
     assert!(!store.has_hot_spans(trace(1)).await.expect("it is read"));
     add(store, vec![processed(1, 1, 10)], at(20)).await;
     assert!(store.has_hot_spans(trace(1)).await.expect("it is read"));
     assert!(store.list_letters_of_trace(trace(1)).await.expect("they are read").is_empty());
-    assert!(store.list_letters_about(None, "orders", 3, 1).await.expect("they are read").is_empty());
-    assert!(store.list_letters_sent_to("orders", 3, 1).await.expect("they are read").is_empty());
+    assert!(store.list_letters_about(&"prod".into(), "orders", 3, 1).await.expect("they are read").is_empty());
+    assert!(store.list_letters_sent_to(&"prod".into(), "orders", 3, 1).await.expect("they are read").is_empty());
 }
 
 async fn a_search_over_hot_and_kept_spans_of_any_order_finds_each_once(world: World) {
@@ -348,7 +348,7 @@ async fn producers_are_found_in_older_chunks(world: World) {
         Producer { span: None, record: Some(("orders", 3, 3)) },
     ];
     let found = async |last: i64| {
-        let found = store.find_producers(&wanted, last).await.expect("they are read");
+        let found = store.find_producers(&wanted, last, |_, _| true).await.expect("they are read");
         found.into_iter().map(|span| span.map(|span| span.trace_id)).collect::<Vec<_>>()
     };
     assert_eq!(

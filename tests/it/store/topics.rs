@@ -171,7 +171,8 @@ async fn another_cluster_under_the_same_id_is_refused_and_failures_are_dated(wor
     assert_eq!(state.error.as_deref(), Some("still no\u{fffd}route"));
     let mut capabilities = redrive::model::Capabilities::default();
     capabilities.unavailable.insert(redrive::model::Capability::ListGroups, "not allowed".to_owned());
-    let reached = SweepResult::Reached { cluster_id: Some("one".to_owned()), brokers: 3, capabilities: capabilities.clone() };
+    let reached =
+        SweepResult::Reached { cluster_id: Some("one".to_owned()), brokers: 3, addresses: Vec::new(), capabilities: capabilities.clone() };
     world.store.record_sweep(&bus, &reached, later(3)).await.expect("recorded");
     let state = world.store.list_buses().await.expect("buses").pop().expect("one");
     assert_eq!((state.failing_since, state.error, state.sampled_at, state.brokers), (None, None, Some(later(3)), 3));

@@ -32,7 +32,12 @@ pub(super) async fn site(ago: Duration, lacks: &[(Capability, &str)]) -> (Site, 
     let site = Site::new().await;
     site.store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.expect("the store takes it");
     let unavailable = lacks.iter().map(|(what, why)| (*what, (*why).to_owned())).collect();
-    let reached = SweepResult::Reached { cluster_id: Some("c-1".into()), brokers: 3, capabilities: Capabilities { unavailable } };
+    let reached = SweepResult::Reached {
+        cluster_id: Some("c-1".into()),
+        brokers: 3,
+        addresses: Vec::new(),
+        capabilities: Capabilities { unavailable },
+    };
     site.store.record_sweep(&"prod".into(), &reached, Timestamp::now().minus(ago)).await.expect("the store takes it");
     let mara = site.person("mara", Role::Viewer).await;
     (site, mara)

@@ -132,13 +132,6 @@ impl<'a> Reader<'a> {
         Ok(text.filter(|_| !outline).map(str::to_owned))
     }
 
-    /// A name that an outline leaves out.
-    pub(super) fn detail_name(&mut self) -> Result<Option<String>, DamagedSpans> {
-        let outline = self.outline;
-        let name = self.optional(Self::name)?;
-        Ok(name.filter(|_| !outline).map(str::to_owned))
-    }
-
     /// As many as are there.
     pub(super) fn many<T>(&mut self, mut read: impl FnMut(&mut Self) -> Result<T, DamagedSpans>) -> Result<Vec<T>, DamagedSpans> {
         let count = self.count()?;

@@ -187,7 +187,7 @@ fn read_messaging(reader: &mut Reader<'_>) -> Result<Messaging, DamagedSpans> {
         tombstone: reader.flag()?,
         batch_count: reader.optional(Reader::signed)?.map(i64::cast_unsigned),
         cluster_id: reader.optional_name()?,
-        broker: reader.detail_name()?,
+        broker: reader.optional_name()?,
         body_size_bytes: reader.optional(Reader::signed)?.map(i64::cast_unsigned),
         queue_time_ms: reader.optional(Reader::signed)?,
     })

@@ -26,9 +26,9 @@ const BLOCKS: &str = "insert into search_blocks (first_id, last_id, letters, old
 const ITEMS: &str = "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) \
     select cast($1 as bigint), r.* from unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::int[], $7::bytea[], $8::int[], $9::bigint[]) as r";
 const NOTED: &str = "insert into noted_spans (chunk_id, trace_id, span_id, parent_id, started_at, duration_us, operation, failed, service, \
-    name, topic, partition, record_offset, consumer_group) select cast($1 as bigint), r.* from unnest($2::bytea[], $3::bytea[], $4::bytea[], \
+    name, topic, partition, record_offset, consumer_group, cluster_id, broker) select cast($1 as bigint), r.* from unnest($2::bytea[], $3::bytea[], $4::bytea[], \
     $5::bigint[], $6::bigint[], $7::smallint[], $8::boolean[], $9::text[], $10::text[], $11::text[], $12::int[], $13::bigint[], \
-    $14::text[]) as r on conflict do nothing";
+    $14::text[], $15::text[], $16::text[]) as r on conflict do nothing";
 const LINKS: &str = "insert into span_links (chunk_id, from_trace, from_span, to_trace, to_span) select cast($1 as bigint), r.* \
     from unnest($2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[]) as r on conflict do nothing";
 
@@ -143,6 +143,8 @@ impl Bulk for PgConnection {
             .bind(column!(spans, |span| span.partition))
             .bind(column!(spans, |span| span.offset))
             .bind(column!(spans, |span| span.consumer_group.as_deref().unwrap_or_default()))
+            .bind(column!(spans, |span| span.cluster_id.as_deref().unwrap_or_default()))
+            .bind(column!(spans, |span| span.broker.as_deref().unwrap_or_default()))
             .execute(self)
             .await?;
         Ok(())

@@ -17,12 +17,12 @@ const CUSTODY_HEAD: &str = "insert into custody (dead_letter_id, stack_trace_id,
 const ITEMS_HEAD: &str =
     "insert into replay_items (replay_id, position, dead_letter_id, result, reason, route, message_id, attempt, key_hash) values ";
 const NOTED_HEAD: &str = "insert or ignore into noted_spans (trace_id, span_id, parent_id, chunk_id, started_at, duration_us, operation, \
-    failed, service, name, topic, partition, record_offset, consumer_group) values ";
+    failed, service, name, topic, partition, record_offset, consumer_group, cluster_id, broker) values ";
 const LINKS_HEAD: &str = "insert or ignore into span_links (from_trace, from_span, to_trace, to_span, chunk_id) values ";
 const LETTERS_COLUMNS: usize = 21;
 const CUSTODY_COLUMNS: usize = 3;
 const ITEMS_COLUMNS: usize = 9;
-const NOTED_COLUMNS: usize = 14;
+const NOTED_COLUMNS: usize = 16;
 const LINKS_COLUMNS: usize = 5;
 
 /// Rows per statement, largest first.
@@ -163,7 +163,9 @@ impl Bulk for SqliteConnection {
                     .bind(span.topic.as_deref().unwrap_or_default())
                     .bind(span.partition)
                     .bind(span.offset)
-                    .bind(span.consumer_group.as_deref().unwrap_or_default());
+                    .bind(span.consumer_group.as_deref().unwrap_or_default())
+                    .bind(span.cluster_id.as_deref().unwrap_or_default())
+                    .bind(span.broker.as_deref().unwrap_or_default());
             }
             query.execute(&mut *self).await?;
         }

@@ -101,7 +101,13 @@ async fn known(store: &Store, groups: usize, begin: Timestamp, now: Timestamp) -
     let seen: Vec<SeenGroup> = (0..groups).map(|number| group(number, now)).collect();
     let names: Vec<GroupName> = seen.iter().map(|group| group.name.clone()).collect();
     store.record_consumer_groups(&bus, &seen, Some(&names), now).await.expect("groups");
-    let reached = SweepResult::Reached { cluster_id: None, brokers: 6, addresses: Vec::new(), capabilities: Capabilities::default() };
+    let reached = SweepResult::Reached {
+        cluster_id: None,
+        brokers: 6,
+        addresses: Vec::new(),
+        untracked_groups: 0,
+        capabilities: Capabilities::default(),
+    };
     store.record_sweep(&bus, &reached, now).await.expect("swept");
     partitions
 }

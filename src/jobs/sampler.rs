@@ -164,6 +164,7 @@ impl Sampler {
         self.topics = self.context.store.record_topics(work.id(), &seen, now).await?;
         self.figures.begin(&self.context, &mut self.lags, now).await?;
         let groups = self.groups.sweep(&self.context, &work).await?;
+        let untracked_groups = groups.untracked as u64;
         let asked_at = Timestamp::now();
         let offsets = self.read_offsets(&self.all_partitions()).await?;
         let looked_at = Timestamp::now();
@@ -178,12 +179,13 @@ impl Sampler {
         self.problems.look(&self.context, &work, &self.topics, &offsets, now).await?;
         let brokers = u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX);
         let (cluster_id, addresses) = (metadata.cluster_id, metadata.brokers);
-        let reached = SweepResult::Reached { cluster_id, brokers, addresses, capabilities: work.bus.capabilities() };
+        let reached = SweepResult::Reached { cluster_id, brokers, addresses, untracked_groups, capabilities: work.bus.capabilities() };
         self.context.store.record_sweep(work.id(), &reached, now).await?;
         let (metrics, label) = (&self.context.metrics, [work.id().as_str()]);
         metrics.sampler_last_sweep_timestamp_seconds.with_label_values(&label).set(now.as_millis() / 1000);
         metrics.sampler_sweep_duration_seconds.with_label_values(&label).observe(begun.elapsed().as_secs_f64());
         counting::count(&work, &mut self.lags, to_count).await;
+        self.note_transactions().await?;
         self.context.changes.publish(Noun::Buses);
         if !same_topics(&before, &self.topics) {
             self.context.changes.publish(Noun::Topics);
@@ -324,7 +326,17 @@ impl Sampler {
             self.context.changes.publish(Noun::Topics);
         }
         self.offsets.extend(offsets);
+        self.note_transactions().await?;
         Ok(wishes)
+    }
+
+    /// Keeps which topics were found to have offsets that are no records: whoever samples next begins with it.
+    async fn note_transactions(&mut self) -> Result<(), Trouble> {
+        let found = self.lags.take_found();
+        if !found.is_empty() {
+            self.context.store.note_transactions(self.work.id(), &found).await?;
+        }
+        Ok(())
     }
 
     /// An instance that was frozen must not write what it saw before.

@@ -279,6 +279,11 @@ impl Deriver {
             metrics.traces_repeated_spans_total.inc_by(counts.repeated);
             metrics.traces_paired_total.inc_by(counts.paired);
             metrics.traces_skewed_total.inc_by(counts.skewed);
+            let unsure =
+                [("skewed", counts.skewed), ("unplaced", counts.unplaced), ("crowded", counts.crowded), ("uncompared", counts.uncompared)];
+            for (what, count) in unsure.into_iter().filter(|(_, count)| *count > 0) {
+                context.store.note_span_loss(what, i64::try_from(count).unwrap_or(i64::MAX), now).await?;
+            }
             let known = self.derivation.repeats_known_for(now);
             if known < REMEMBERED {
                 context.store.note_span_loss("repeats", 0, now).await?;

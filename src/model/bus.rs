@@ -53,6 +53,9 @@ impl Capabilities {
     }
 }
 
+/// Consumer groups of a bus that are watched, the first by name; beyond, only their number is known.
+pub const TRACKED_GROUPS: usize = 5_000;
+
 /// State of a configured bus, as the store keeps it for all instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BusState {
@@ -74,6 +77,8 @@ pub struct BusState {
     pub capabilities: Capabilities,
     /// Addresses of those brokers, each with its port.
     pub addresses: Vec<String>,
+    /// Consumer groups beyond those that are watched: nothing but their number is known.
+    pub untracked_groups: u64,
 }
 
 /// Whether a topic is treated as a dead-letter topic.
@@ -108,6 +113,8 @@ pub struct TopicGeneration {
     pub gone_at: Option<Timestamp>,
     /// Whether its cleanup policy has `compact`.
     pub compacted: bool,
+    /// Whether it was ever seen that some of its offsets are no records: with transactions, their markers and what was aborted.
+    pub transactional: bool,
     /// What was set on the topic, and what the broker sets for all (compaction, largest batch) where it is not Kafka's default; where it
     /// can be read.
     pub config: BTreeMap<String, String>,

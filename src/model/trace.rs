@@ -191,7 +191,7 @@ pub fn noted_text(text: &str) -> Cow<'_, str> {
 /// Which spans a search is for; every field narrows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TraceFilter {
-    /// Bus that has the topic.
+    /// Bus that has the topic; spans that name another cluster are of another bus.
     pub bus: Option<String>,
     /// Service.
     pub service: Option<String>,
@@ -201,8 +201,8 @@ pub struct TraceFilter {
     pub consumer_group: Option<String>,
     /// What it did with messages.
     pub operation: Option<Operation>,
-    /// Only spans that failed.
-    pub failed: bool,
+    /// Only spans that failed, or only those that did not.
+    pub failed: Option<bool>,
     /// At least so long, in microseconds.
     pub at_least_us: Option<i64>,
     /// Started at this time or later.

@@ -12,13 +12,13 @@ statements! {
     const ADD = "insert into buses (bus, kind, configured, brokers, capabilities) values ($1, $2, true, 0, '{}') \
         on conflict (bus) do update set kind = excluded.kind, configured = true";
     const UNCONFIGURE = "update buses set configured = false where configured and bus not in (select value from json_each(cast($1 as text)))";
-    const LIST = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities, addresses \
+    const LIST = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities, addresses, untracked_groups \
         from buses where configured order by bus";
-    const FIND = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities, addresses from buses where bus = $1";
+    const FIND = "select bus, kind, cluster_id, sampled_at, error, failing_since, brokers, capabilities, addresses, untracked_groups from buses where bus = $1";
     const CLAIM = "update buses set cluster_id = $2 where bus = $1 and cluster_id is null";
     const CLAIMED = "select cluster_id from buses where bus = $1";
     const REACHED = "update buses set sampled_at = $2, error = null, failing_since = null, brokers = $3, capabilities = $4, \
-        cluster_id = coalesce(cluster_id, $5), addresses = $6 where bus = $1";
+        cluster_id = coalesce(cluster_id, $5), addresses = $6, untracked_groups = $7 where bus = $1";
     const FAILED = "update buses set error = $2, failing_since = coalesce(failing_since, $3) where bus = $1";
 }
 
@@ -33,6 +33,8 @@ pub enum SweepResult {
         brokers: u32,
         /// Their addresses.
         addresses: Vec<String>,
+        /// Consumer groups beyond those that are watched.
+        untracked_groups: u64,
         /// What it cannot do.
         capabilities: Capabilities,
     },
@@ -78,7 +80,7 @@ impl Store {
     pub async fn record_sweep(&self, bus: &BusId, result: &SweepResult, now: Timestamp) -> Result<(), StoreError> {
         let now = now.as_millis();
         match result {
-            SweepResult::Reached { cluster_id, brokers, addresses, capabilities } => {
+            SweepResult::Reached { cluster_id, brokers, addresses, untracked_groups, capabilities } => {
                 let capabilities = capabilities_to_json(capabilities);
                 let addresses = text_list(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
                 let (brokers, cluster_id) = (i32::try_from(*brokers).unwrap_or(i32::MAX), cluster_id.as_deref().map(clean));
@@ -89,6 +91,7 @@ impl Store {
                     .bind(&capabilities)
                     .bind(cluster_id)
                     .bind(&addresses)
+                    .bind(i64::try_from(*untracked_groups).unwrap_or(i64::MAX))
                     .execute(pool)
                     .await
                     .map(|_| ()))?;
@@ -118,6 +121,7 @@ struct BusRow {
     brokers: i32,
     capabilities: String,
     addresses: String,
+    untracked_groups: i64,
 }
 
 impl BusRow {
@@ -133,6 +137,7 @@ impl BusRow {
             brokers: self.brokers.unsigned_abs(),
             capabilities: capabilities_from_json(&self.capabilities)?,
             addresses: serde_json::from_str(&self.addresses).map_err(|error| contradiction(format!("addresses of brokers: {error}")))?,
+            untracked_groups: self.untracked_groups.unsigned_abs(),
         })
     }
 }

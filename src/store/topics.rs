@@ -13,7 +13,7 @@ pub(super) mod record;
 
 statements! {
     const GENERATIONS = "select g.id, b.bus, g.topic, g.topic_id, g.role, g.internal, g.first_seen_at, g.gone_at, g.compacted, g.config, \
-        g.replication_factor from topic_generations g join buses b on b.id = g.bus_id \
+        g.replication_factor, g.transactional from topic_generations g join buses b on b.id = g.bus_id \
         where b.bus = $1 and g.gone_at is null order by g.topic";
     const COUNT = "select count(*) from topic_generations g join buses b on b.id = g.bus_id \
         where b.bus = $1 and g.gone_at is null and not g.internal and g.role = $2";
@@ -23,7 +23,7 @@ statements! {
     const PARTITIONS_OF = "select id, generation_id, number, log_start, end_offset, last_stable, next, had_records, purged_below, leader \
         from partitions where generation_id = $1 order by number";
     const LAST_GENERATION = "select g.id, b.bus, g.topic, g.topic_id, g.role, g.internal, g.first_seen_at, g.gone_at, g.compacted, \
-        g.config, g.replication_factor from topic_generations g join buses b on b.id = g.bus_id \
+        g.config, g.replication_factor, g.transactional from topic_generations g join buses b on b.id = g.bus_id \
         where b.bus = $1 and g.topic = $2 order by g.id desc limit 1";
     const SIZES = "select p.generation_id, count(*), cast(sum(p.end_offset - p.log_start) as bigint), max(p.sampled_at) \
         from partitions p where p.generation_id in (select cast(value as bigint) from json_each(cast($1 as text))) \
@@ -226,6 +226,7 @@ struct GenerationRow {
     compacted: bool,
     config: String,
     replication_factor: i32,
+    transactional: bool,
 }
 
 impl GenerationRow {
@@ -240,6 +241,7 @@ impl GenerationRow {
             first_seen_at: Timestamp::from_millis(self.first_seen_at),
             gone_at: self.gone_at.map(Timestamp::from_millis),
             compacted: self.compacted,
+            transactional: self.transactional,
             config: serde_json::from_str(&self.config).map_err(|error| contradiction(format!("topic configuration: {error}")))?,
             replication_factor: self.replication_factor.unsigned_abs(),
         })

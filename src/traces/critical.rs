@@ -51,6 +51,22 @@ pub fn critical_path(spans: &[Span]) -> Vec<Segment> {
     segments
 }
 
+/// The segments of each span that is on the path, in the order of the path.
+#[must_use]
+pub fn by_span(path: &[Segment]) -> HashMap<SpanId, Vec<Segment>> {
+    let mut of_spans: HashMap<SpanId, Vec<Segment>> = HashMap::new();
+    for segment in path {
+        of_spans.entry(segment.span).or_default().push(*segment);
+    }
+    of_spans
+}
+
+/// How long segments are together, in nanoseconds.
+#[must_use]
+pub fn length(segments: &[Segment]) -> i64 {
+    segments.iter().map(|segment| segment.to.saturating_sub(segment.from)).sum()
+}
+
 /// Goes back from `until` to the beginning of a span. Children that ended later were not waited for.
 fn walk<'a>(
     span: &'a Span,
@@ -101,6 +117,9 @@ mod tests {
     fn a_span_waits_for_the_child_that_ends_last_and_works_between() {
         let spans = [of(1, None, 0, 10), of(2, Some(1), 1, 4), of(3, Some(1), 2, 3), of(4, Some(1), 5, 9), of(5, Some(4), 6, 8)];
         assert_eq!(path(&spans), [(1, 0, 1), (2, 1, 4), (1, 4, 5), (4, 5, 6), (5, 6, 8), (4, 8, 9), (1, 9, 10)]);
+        let of_spans = by_span(&critical_path(&spans));
+        let lengths = [1, 2, 3, 4, 5].map(|id| of_spans.get(&SpanId([id; 8])).map(|segments| length(segments) / SECOND));
+        assert_eq!(lengths, [Some(3), Some(3), None, Some(2), Some(2)], "each second of the trace belongs to one span");
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub struct Counts {
     pub unplaced: u64,
     /// Spans that were counted without topic and consumer group, as there were too many sets of labels.
     pub crowded: u64,
+    /// Spans of which nobody knows whether they were slow, as there were too many combinations of topic, consumer group and operation.
+    pub uncompared: u64,
 }
 
 impl Default for Derivation {
@@ -131,7 +133,8 @@ impl Derivation {
         // Those that were waited for.
         for span in fresh.iter().filter(|span| role_of(span) == Role::Sent) {
             let key = (span.trace_id, span.span_id);
-            let place = span.messaging.as_deref().and_then(|messaging| place_of(messaging, self.bearings.home(messaging)));
+            let placed = span.messaging.as_deref().filter(|messaging| messaging.offset.is_some());
+            let place = placed.and_then(|messaging| place_of(messaging, self.bearings.home(messaging)));
             for delivery in self.waiting.take(key, place.as_ref()) {
                 if let Some(sent) = self.window.get(key).copied() {
                     self.pair_in_window(&delivery, sent);
@@ -178,14 +181,15 @@ impl Derivation {
             Operation::Process => self.tally.of(tags).processing.record(seconds),
             _ => {}
         }
+        // Most producers do not know where their record lies: the bus's name is copied where it counts.
+        let place = messaging.offset.and_then(|_| place_of(messaging, home.clone()));
         if messaging.operation == Operation::Process
             && self.processed.len() < MOST_PROCESSED
-            && let Some(place) = place_of(messaging, home.clone())
+            && let Some(place) = &place
         {
-            self.processed.push((span.trace_id, place));
+            self.processed.push((span.trace_id, place.clone()));
         }
         let reasons = self.keeping.of_message(span, messaging, tags, at);
-        let place = place_of(messaging, home.clone());
         let deliveries = if self.is_delivery(span, messaging) { Delivery::all_of(span, messaging, place, tags, at) } else { Vec::new() };
         self.keep(span, reasons);
         for delivery in deliveries {
@@ -309,7 +313,8 @@ impl Derivation {
     /// What happened since the last time.
     pub fn take_counts(&mut self) -> Counts {
         let crowded = self.tally.take_crowded();
-        Counts { crowded, ..std::mem::take(&mut self.counts) }
+        let uncompared = self.keeping.take_uncompared();
+        Counts { crowded, uncompared, ..std::mem::take(&mut self.counts) }
     }
 
     /// How far back repeated spans are known: ten minutes, or less where there are too many.

@@ -7,6 +7,7 @@ use redrive::model::{BusId, BusKind, Timestamp, TopicName};
 use redrive::store::indexing::PartitionPosition;
 use redrive::store::topics::SeenTopic;
 use redrive::store::{Store, StoreSettings};
+use sqlx::Connection;
 use tempfile::TempDir;
 
 use crate::harness::postgres::{self, Database};
@@ -33,6 +34,7 @@ mod policies;
 mod purges;
 mod retention;
 mod search;
+mod span_keys;
 mod spans;
 mod topics;
 
@@ -100,6 +102,33 @@ impl World {
             Ground::Database(_) => Store::open(&self.settings).await,
         }
         .expect("a second connection opens")
+    }
+
+    /// Runs statements as somebody who is not Redrive.
+    pub(crate) async fn run(&self, statements: &str) {
+        match &self.ground {
+            Ground::Folder(_) => {
+                let mut connection = sqlx::SqliteConnection::connect(&self.settings.url).await.expect("connected");
+                let statements = sqlx::AssertSqlSafe(statements.to_owned());
+                sqlx::raw_sql(statements).execute(&mut connection).await.expect("the statements are done");
+                connection.close().await.expect("closed");
+            }
+            Ground::Database(database) => drop(database.query(statements).await),
+        }
+    }
+
+    /// The number that a query answers, asked by somebody who is not Redrive.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        match &self.ground {
+            Ground::Folder(_) => {
+                let mut connection = sqlx::SqliteConnection::connect(&self.settings.url).await.expect("connected");
+                let query = sqlx::AssertSqlSafe(query.to_owned());
+                let (number,): (i64,) = sqlx::query_as(query).fetch_one(&mut connection).await.expect("an answer");
+                connection.close().await.expect("closed");
+                number
+            }
+            Ground::Database(database) => database.query(query).await.parse().expect("a number"),
+        }
     }
 
     /// A bus with a dead-letter topic, its partitions started at 0. Answers our ids of the partitions.

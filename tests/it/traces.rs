@@ -9,6 +9,7 @@ use crate::harness::redrive::{Redrive, Setup, http};
 use crate::replay::scene::{section, spring};
 
 mod sdk;
+mod two_buses;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -103,6 +104,8 @@ async fn a_dead_letter_leads_to_its_spans_and_back() {
         .await;
     let found = get(&redrive, &failed).await;
     assert_eq!((found["items"][0]["trace_id"].as_str(), &found["items"][0]["services"]), (Some(TRACE), &json!(["billing", "shop"])));
+    let well = get(&redrive, &format!("/api/v1/traces?outcome=ok&topic={topic}")).await;
+    assert_eq!(well["items"], json!([]), "its sender's span went well, and the trace did not");
     let trace = get(&redrive, &format!("/api/v1/traces/{TRACE}")).await;
     assert_eq!(trace["spans"].as_array().map(Vec::len), Some(2), "what came twice is there once: {trace}");
     assert_eq!(trace["spans"][1]["messaging"]["consumer_group"], json!(group));
@@ -166,6 +169,8 @@ async fn what_cannot_be_found_or_read_is_said() {
         ("/api/v1/traces?operation=fly", 422),
         ("/api/v1/traces?at_least=soon", 422),
         ("/api/v1/traces?outcome=maybe", 422),
+        ("/api/v1/traces?outcome=ok", 200),
+        ("/traces?outcome=&service=", 200),
         ("/api/v1/traces?nonsense=1", 422),
         ("/api/v1/journeys", 422),
         ("/api/v1/journeys?trace_id=1", 422),

@@ -15,4 +15,5 @@ mod security;
 mod series;
 pub(crate) mod site;
 mod topics;
+mod traces;
 mod users;

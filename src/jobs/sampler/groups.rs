@@ -13,7 +13,7 @@ use futures::StreamExt;
 use super::{Context, Trouble};
 use crate::bus::{BusError, GroupDescription, GroupListing};
 use crate::dead_letters::indexer::BusWork;
-use crate::model::bus::GroupMember;
+use crate::model::bus::{GroupMember, TRACKED_GROUPS};
 use crate::model::names::TopicPartition;
 use crate::model::{GroupName, Timestamp};
 
@@ -31,8 +31,6 @@ const MOVING: Duration = Duration::from_mins(10);
 const WARM: Duration = Duration::from_mins(1);
 /// Cold groups are looked at this often.
 const COLD: Duration = Duration::from_mins(10);
-/// Groups that are tracked; beyond, their number is said.
-pub(super) const TRACKED: usize = 5_000;
 
 /// What one look at the groups brought.
 #[derive(Debug, Default)]
@@ -103,11 +101,11 @@ impl Groups {
         };
         self.known.retain(|name, _| names.contains(name));
         let listed_state = |name: &GroupName| listings.as_ref().and_then(|all| all.get(name)).map(|group| group.state.as_str());
-        let tracked = names.iter().take(TRACKED);
+        let tracked = names.iter().take(TRACKED_GROUPS);
         let due = tracked.filter(|name| self.known.get(*name).is_none_or(|known| known.due(listed_state(name))));
         let due: Vec<GroupName> = due.cloned().collect();
         let groups = look(work, due, listings.as_ref()).await?;
-        let untracked = names.len().saturating_sub(TRACKED);
+        let untracked = names.len().saturating_sub(TRACKED_GROUPS);
         let alive = listings.map(|_| names.into_iter().collect());
         Ok(Looked { groups, alive, untracked })
     }

@@ -30,6 +30,8 @@ pub(super) struct Lags {
     places: HashMap<TopicPartition, Place>,
     /// Topics on which offsets are not always records: compacted, or with transactions.
     uncountable: HashSet<TopicName>,
+    /// Those of them that the store does not know yet.
+    found: Vec<TopicName>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +104,7 @@ impl Lags {
         let mut living = HashSet::new();
         for topic in topics {
             let name = &topic.generation.topic;
-            if topic.generation.compacted {
+            if topic.generation.compacted || topic.generation.transactional {
                 self.uncountable.insert(name.clone());
             }
             for partition in &topic.partitions {
@@ -111,13 +113,18 @@ impl Lags {
                 self.ends.entry(partition.id).or_default().add_read(asked, now, found.end);
                 let place = TopicPartition { topic: name.clone(), partition: partition.partition };
                 self.places.insert(place, Place { id: partition.id, offsets: *found, at: now });
-                if found.last_stable.is_some_and(|stable| stable < found.end) {
-                    self.uncountable.insert(name.clone());
+                if found.last_stable.is_some_and(|stable| stable < found.end) && self.uncountable.insert(name.clone()) {
+                    self.found.push(name.clone());
                 }
             }
         }
         self.ends.retain(|id, _| living.contains(id));
         self.places.retain(|_, place| living.contains(&place.id));
+    }
+
+    /// Topics that were found to have offsets that are no records, since the last time.
+    pub(super) fn take_found(&mut self) -> Vec<TopicName> {
+        std::mem::take(&mut self.found)
     }
 
     /// Whether a group's lag in time on a partition may be more than the threshold and may be no more, as of this moment: by its ends,
@@ -203,8 +210,8 @@ impl Lags {
 
     /// Takes what a short read has counted.
     pub(super) fn counted(&mut self, group: &GroupName, place: &TopicPartition, from: i64, to: i64, records: i64) {
-        if records < to - from {
-            self.uncountable.insert(place.topic.clone());
+        if records < to - from && self.uncountable.insert(place.topic.clone()) {
+            self.found.push(place.topic.clone());
         }
         if let Some(watch) = self.groups.get_mut(group).and_then(|group| group.watches.get_mut(place))
             && watch.to_count() == Some((from, to))

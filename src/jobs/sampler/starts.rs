@@ -83,6 +83,7 @@ mod tests {
                 first_seen_at: Timestamp::from_millis(1_000),
                 gone_at: None,
                 compacted: false,
+                transactional: false,
                 config: BTreeMap::new(),
                 replication_factor: 1,
             },

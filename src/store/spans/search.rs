@@ -23,12 +23,14 @@ statements! {
         and (cast($3 as text) is null or service = $3) and (cast($4 as text) is null or topic = $4) \
         and (cast($5 as text) is null or consumer_group = $5 or (consumer_group = '' and operation in (2, 3, 4) \
             and topic in (select value from json_each(cast($11 as text))))) and (cast($6 as smallint) is null or operation = $6) \
-        and (failed or not $7) and duration_us >= $8 and (cast($10 as text) is null or topic in \
-            (select g.topic from topic_generations g join buses b on b.id = g.bus_id where b.bus = cast($10 as text))) order by started_at desc, trace_id, span_id limit $9";
+        and (cast($7 as boolean) is null or failed = $7) and duration_us >= $8 and (cast($10 as text) is null or topic in \
+            (select g.topic from topic_generations g join buses b on b.id = g.bus_id where b.bus = cast($10 as text))) \
+        and (cast($12 as text) is null or cluster_id in ('', cast($12 as text))) order by started_at desc, trace_id, span_id limit $9";
     /// Topics that one consumer group reads and no other: what is taken from there is its work, whether its instrumentation says so or not.
     const SOLE_TOPICS = "select t.topic from group_topics t join consumer_groups c on c.id = t.group_id where c.gone_at is null \
         group by c.bus_id, t.topic having min(c.id) = max(c.id) and min(c.id) in (select id from consumer_groups where name = $1)";
     const TOPICS_OF_BUS = "select distinct g.topic from topic_generations g join buses b on b.id = g.bus_id where b.bus = $1";
+    const CLUSTER_OF_BUS = "select cluster_id from buses where bus = $1";
     const SERVICES_OF_KEPT = "select distinct service from (select service from noted_spans order by started_at desc limit 2000) s";
     const NEWEST_CHUNKS = "select id from span_chunks where noted > 0 order by newest_start desc limit 16";
 }
@@ -61,6 +63,8 @@ struct Search<'a> {
     most: usize,
     /// Topics of the wanted bus.
     topics: Option<HashSet<String>>,
+    /// The wanted bus's cluster: a span of another one is of another bus's topic.
+    cluster: Option<String>,
     /// Topics that only the wanted consumer group reads.
     sole: HashSet<String>,
 }
@@ -73,12 +77,13 @@ impl Search<'_> {
         let filter = self.filter;
         let is = |wanted: &Option<String>, value: Option<&str>| wanted.as_deref().is_none_or(|wanted| value == Some(wanted));
         (self.oldest..=self.newest).contains(&span.started_at.as_millis())
-            && (span.failed || !filter.failed)
+            && filter.failed.is_none_or(|failed| span.failed == failed)
             && filter.at_least_us.is_none_or(|least| span.duration_us >= least)
             && filter.operation.is_none_or(|operation| span.operation == operation)
             && is(&filter.service, Some(&span.service))
             && is(&filter.topic, span.topic.as_deref())
             && (is(&filter.consumer_group, span.consumer_group.as_deref()) || self.is_sole(span))
+            && self.cluster.as_ref().zip(span.cluster_id.as_ref()).is_none_or(|(wanted, cluster)| wanted == cluster)
             && self.topics.as_ref().is_none_or(|topics| span.topic.as_ref().is_some_and(|topic| topics.contains(topic)))
     }
 }
@@ -99,9 +104,9 @@ impl Store {
         let shown = cursor.map_or(0, |cursor| usize::try_from(cursor.id).unwrap_or(0));
         let oldest = filter.from.map_or(i64::MIN, Timestamp::as_millis);
         let most = limit as usize + shown + 1;
-        let topics = match &filter.bus {
-            Some(bus) => Some(self.topics_of_bus(bus).await?),
-            None => None,
+        let (topics, cluster) = match &filter.bus {
+            Some(bus) => (Some(self.topics_of_bus(bus).await?), self.cluster_of_bus(bus).await?),
+            None => (None, None),
         };
         let noted = |text: &Option<String>| text.as_deref().map(|text| noted_text(text).into_owned());
         let (service, topic, consumer_group) = (noted(&filter.service), noted(&filter.topic), noted(&filter.consumer_group));
@@ -110,7 +115,7 @@ impl Store {
             Some(group) => self.topics_of_only(group).await?,
             None => HashSet::new(),
         };
-        let mut search = Search { filter: &filter, newest, oldest, most, topics, sole };
+        let mut search = Search { filter: &filter, newest, oldest, most, topics, cluster, sole };
         let (mut spans, kept_reach) = self.search_kept(&search).await?;
         search.oldest = kept_reach;
         let (hot, reached) = self.search_hot(&search).await?;
@@ -159,6 +164,7 @@ impl Store {
                 .bind(most)
                 .bind(&bus)
                 .bind(&sole)
+                .bind(search.cluster.as_deref().map(noted_text))
                 .fetch_all(pool)
                 .await?
         })?;
@@ -197,7 +203,7 @@ impl Store {
             sqlx::query_as(CHUNKS)
                 .bind(search.oldest)
                 .bind(search.newest)
-                .bind(search.filter.failed)
+                .bind(search.filter.failed == Some(true))
                 .bind(search.filter.at_least_us.unwrap_or(0))
                 .bind(after.0)
                 .bind(after.1)
@@ -211,6 +217,12 @@ impl Store {
         let bus = clean(bus);
         let rows: Vec<(String,)> = read!(self, |pool| sqlx::query_as(TOPICS_OF_BUS).bind(&bus).fetch_all(pool).await?)?;
         Ok(rows.into_iter().map(|(topic,)| topic).collect())
+    }
+
+    async fn cluster_of_bus(&self, bus: &str) -> Result<Option<String>, StoreError> {
+        let bus = clean(bus);
+        let row: Option<(Option<String>,)> = read!(self, |pool| sqlx::query_as(CLUSTER_OF_BUS).bind(&bus).fetch_optional(pool).await?)?;
+        Ok(row.and_then(|(cluster,)| cluster))
     }
 
     async fn topics_of_only(&self, group: &str) -> Result<HashSet<String>, StoreError> {

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{SeenOffsets, SeenTopic, StoredTopic, role_code};
 use crate::model::bus::TopicRole;
-use crate::model::{BusId, Timestamp};
+use crate::model::{BusId, Timestamp, TopicName};
+use crate::store::indexing::text_list;
 use crate::store::rows::clean;
 use crate::store::{Store, StoreError};
 
@@ -28,6 +29,8 @@ statements! {
     const LEADER = "update partitions set leader = $3 where generation_id = $1 and number = $2";
     const SHRUNK = "select g.id from partitions p join topic_generations g on g.id = p.generation_id where p.id = $1 \
         and g.topic_id is null and g.gone_at is null and $2 < p.end_offset and $2 < p.next";
+    const TRANSACTIONS = "update topic_generations set transactional = true where gone_at is null \
+        and bus_id in (select id from buses where bus = $1) and topic in (select value from json_each(cast($2 as text)))";
     const OFFSETS = "update partitions set log_start = $2, end_offset = $3, last_stable = $4, sampled_at = $5 where id = $1";
 }
 
@@ -90,6 +93,14 @@ impl Store {
         let seen: Vec<Seen<'_>> = seen.iter().map(Seen::of).collect();
         write_on!(self, record(bus, &seen, now));
         self.list_stored_topics(bus).await
+    }
+
+    /// Notes that some offsets of these living topics are no records.
+    pub async fn note_transactions(&self, bus: &BusId, topics: &[TopicName]) -> Result<(), StoreError> {
+        let names: Vec<String> = topics.iter().map(|topic| clean(topic.as_str())).collect();
+        let names = text_list(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        write_one!(self, |pool| sqlx::query(TRANSACTIONS).bind(bus.as_str()).bind(&names).execute(pool).await.map(|_| ()))?;
+        Ok(())
     }
 
     /// Stores new offsets (the caller leaves out those that did not change). Small transactions. Where topic ids are not told, a

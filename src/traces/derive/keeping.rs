@@ -37,6 +37,8 @@ pub(super) struct Keeping {
     hasher: RandomState,
     usual: HashMap<u64, Usual>,
     baseline: HashMap<u64, Timestamp>,
+    /// Spans that were compared with nothing.
+    uncompared: u64,
 }
 
 impl Keeping {
@@ -61,8 +63,14 @@ impl Keeping {
         if span.failed() { KeepReasons::FAILED } else { KeepReasons::NONE }
     }
 
+    /// Spans since the last time of which nobody knows whether they were slow.
+    pub(super) fn take_uncompared(&mut self) -> u64 {
+        std::mem::take(&mut self.uncompared)
+    }
+
     fn is_slow(&mut self, kind: u64, seconds: f64, at: Timestamp) -> bool {
         if self.usual.len() >= MOST && !self.usual.contains_key(&kind) {
+            self.uncompared += 1;
             return false;
         }
         let usual = self.usual.entry(kind).or_default();
@@ -104,5 +112,15 @@ mod tests {
         assert!(!keeping.is_baseline(kinds, at(1)) && !keeping.is_baseline(kinds, at(2)), "there is no room to know it again");
         assert!(!keeping.is_baseline(0, at(1)));
         assert!(keeping.is_baseline(kinds, at(61)), "a minute later there is");
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_any_more_is_counted() {
+        let mut keeping = Keeping::default();
+        for kind in 0..u64::try_from(MOST).unwrap() + 7 {
+            assert!(!keeping.is_slow(kind, 1.0, Timestamp::from_millis(1)));
+        }
+        assert!(!keeping.is_slow(3, 1.0, Timestamp::from_millis(2)), "a known one is compared");
+        assert_eq!((keeping.take_uncompared(), keeping.take_uncompared()), (7, 0));
     }
 }

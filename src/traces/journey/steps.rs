@@ -1,6 +1,7 @@
 //! From what was joined to steps in the order of time.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 
 use super::{Joined, Letter, Material, SpanKey, Step, StepKind, is_retry_of, key};
 use crate::model::Timestamp;
@@ -31,10 +32,8 @@ fn doubts(joined: &Joined<'_>, steps: &mut [Step]) {
         there.sort_by_key(|step| step.kind != StepKind::InTopic);
         if let Some(step) = there.first_mut() {
             let count = spans.len();
-            let (spans, name) = if count == 1 { ("span", "names") } else { ("spans", "name") };
-            step.evidence.push_str(&format!(
-                "; left out: {count} {spans} that {name} this topic, partition and offset but not the bus, and several buses have the topic"
-            ));
+            let spans = if count == 1 { "span" } else { "spans" };
+            let _ = write!(step.evidence, "; left out: {count} {spans} of the same coordinates whose bus is not known");
         }
     }
 }

@@ -266,8 +266,8 @@ fn a_span_that_may_be_of_either_bus_is_left_out_and_that_is_said() {
     assert!(steps.iter().all(|step| !matches!(step.service.as_deref(), Some("tests" | "tester"))), "{steps:#?}");
     let said: Vec<_> = steps.iter().filter(|step| step.evidence.contains("left out")).map(|step| (step.kind, step.offset)).collect();
     assert_eq!(said, [(InTopic, Some(7)), (InTopic, Some(50))]);
-    assert!(steps[1].evidence.contains("left out: 3 spans that name this topic"), "{}", steps[1].evidence);
-    assert!(steps[5].evidence.contains("left out: 1 span that names this topic"), "{}", steps[5].evidence);
+    assert!(steps[1].evidence.contains("left out: 3 spans of the same"), "{}", steps[1].evidence);
+    assert!(steps[5].evidence.contains("left out: 1 span of the same"), "{}", steps[5].evidence);
 }
 
 #[test]

@@ -42,6 +42,8 @@ struct GroupsQuery {
 struct ConsumerGroupList {
     items: Vec<ConsumerGroupListing>,
     next_cursor: Option<String>,
+    /// Groups of the bus that are not watched, as there are too many: of them nothing else is known.
+    untracked_groups: u64,
 }
 
 /// Lists the consumer groups of a bus as last sampled, by name; our own are left out.
@@ -64,7 +66,8 @@ async fn list(
     let after = query.cursor.as_ref().map(|after| &after.0);
     let listed = listing::list(groups, |group| (0, group.name.as_str()), after, limit);
     let next_cursor = listed.next.as_ref().map(ToString::to_string);
-    Ok(Json(ConsumerGroupList { items: listed.rows.into_iter().map(Into::into).collect(), next_cursor }))
+    let items = listed.rows.into_iter().map(Into::into).collect();
+    Ok(Json(ConsumerGroupList { items, next_cursor, untracked_groups: bus.untracked_groups }))
 }
 
 /// One consumer group with its members and committed offsets.

@@ -1,6 +1,6 @@
 //! Traces: searched by what their spans did, one whole, and kept on request.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,11 +12,12 @@ use utoipa_axum::routes;
 use super::super::WebState;
 use super::super::error::{Error, Problem};
 use super::super::extract::{CursorParam, LimitParam, Operator, Path, Query, TimeParam, Viewer};
-use crate::model::span::{Attribute, Operation, Span, SpanId, TraceId, Value};
+use crate::model::span::{Attribute, Operation, Span, TraceId, Value};
 use crate::model::trace::{KeepReasons, NotedSpan, TraceFilter, TraceLink};
 use crate::model::{AuditEntry, Timestamp};
+use crate::store::spans::keep::SpanLoss;
 use crate::store::spans::read::StoredTrace;
-use crate::traces::critical::critical_path;
+use crate::traces::critical::{by_span, critical_path, length};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(detail)).routes(routes!(pin))
@@ -30,7 +31,7 @@ const SPANS_OF_ROW: u32 = 200;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::web) struct TracesQuery {
-    /// Bus that has the topic which a span touched.
+    /// Bus that has the topic which a span touched; spans that name another cluster are left out.
     pub(in crate::web) bus: Option<String>,
     /// Service of a span, exact.
     pub(in crate::web) service: Option<String>,
@@ -40,7 +41,7 @@ pub(in crate::web) struct TracesQuery {
     pub(in crate::web) consumer_group: Option<String>,
     /// `create`, `send`, `receive`, `process`, `settle`.
     pub(in crate::web) operation: Option<String>,
-    /// `failed`: only spans that failed.
+    /// `failed`: only spans that failed. `ok`: only traces in which no noted span failed.
     pub(in crate::web) outcome: Option<String>,
     /// Spans that took at least so long: `250ms`, `2s`.
     pub(in crate::web) at_least: Option<String>,
@@ -68,9 +69,10 @@ impl TracesQuery {
         let operation =
             self.operation.as_deref().map(|word| word.parse::<Operation>().map_err(|error| Error::field("operation", error.to_string())));
         let failed = match self.outcome.as_deref() {
-            None => false,
-            Some("failed") => true,
-            Some(_) => return Err(Error::field("outcome", "outcome should be \"failed\" or be left out")),
+            None | Some("") => None,
+            Some("failed") => Some(true),
+            Some("ok") => Some(false),
+            Some(_) => return Err(Error::field("outcome", "outcome should be \"failed\", \"ok\" or be left out")),
         };
         let at_least = self.at_least.as_deref().map(|text| {
             let duration = crate::config::values::parse_duration(text.trim());
@@ -126,6 +128,27 @@ pub(in crate::web) struct TraceList {
     /// Everything that started at this time or later was looked at.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(in crate::web) searched_back_to: Option<Timestamp>,
+    /// What is missing or not exact in traces and in the figures of spans, since Redrive began.
+    pub(in crate::web) losses: Vec<LossShape>,
+}
+
+/// Something that is missing or not exact.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::web) struct LossShape {
+    /// `hot`, `kept`: dropped before its time. `topic`: removed from a topic of spans before it was read. `repeats`: repeats were not known
+    /// for the whole ten minutes. `skewed`: taken before it was sent, as the clocks differ. `unplaced`: on which of several buses is not
+    /// known. `crowded`: counted without topic and consumer group. `uncompared`: nobody knows whether it was slow.
+    what: String,
+    /// How many spans (of `topic`: records; of `skewed`: deliveries); 0 for `repeats`.
+    spans: u64,
+    #[schema(value_type = String, format = DateTime)]
+    last_at: Timestamp,
+}
+
+impl From<&SpanLoss> for LossShape {
+    fn from(loss: &SpanLoss) -> Self {
+        Self { what: loss.what.clone(), spans: loss.spans, last_at: loss.last_at }
+    }
 }
 
 /// Searches; the newest first. A page may be empty and have a cursor while the search goes on.
@@ -149,9 +172,12 @@ pub(in crate::web) async fn search(state: &WebState, query: TracesQuery, rows: u
     let mut items = Vec::with_capacity(order.len());
     for (trace, matching) in order {
         let spans = state.store().list_noted_of_trace(trace, SPANS_OF_ROW).await?;
-        items.extend(row(&spans, matching));
+        // One span went well, and another one of the trace did not.
+        items.extend(row(&spans, matching).filter(|row| filter.failed.is_none_or(|failed| row.failed == failed)));
     }
-    Ok(TraceList { items, next_cursor: found.next_cursor.map(|cursor| cursor.to_string()), searched_back_to: found.searched_back_to })
+    let losses = state.store().list_span_losses().await?.iter().map(LossShape::from).collect();
+    let next_cursor = found.next_cursor.map(|cursor| cursor.to_string());
+    Ok(TraceList { items, next_cursor, searched_back_to: found.searched_back_to, losses })
 }
 
 fn row(spans: &[NotedSpan], matching: usize) -> Option<TraceRow> {
@@ -257,11 +283,9 @@ async fn detail(_: Viewer, State(state): State<WebState>, Path(id): Path<String>
     let (id, trace) = find(&state, &id).await?;
     let links = trace.links_from.iter().chain(&trace.links_to).map(LinkShape::from).collect();
     let kept = trace.kept.map_or_else(Vec::new, |(reasons, _)| reasons.words());
-    let mut critical: HashMap<SpanId, i64> = HashMap::new();
-    for segment in critical_path(&trace.spans) {
-        *critical.entry(segment.span).or_default() += segment.to - segment.from;
-    }
-    let spans = trace.spans.iter().map(|span| SpanShape::new(span, critical.get(&span.span_id).copied().unwrap_or(0))).collect();
+    let critical = by_span(&critical_path(&trace.spans));
+    let waited_for = |span: &Span| critical.get(&span.span_id).map_or(0, |segments| length(segments));
+    let spans = trace.spans.iter().map(|span| SpanShape::new(span, waited_for(span))).collect();
     Ok(Json(TraceShape { trace_id: id.to_string(), spans, links, kept }))
 }
 

@@ -17,7 +17,7 @@ use super::super::view::listing::{self, After, AfterParam, Column, Listed, Shown
 use super::super::view::range::Range;
 use super::super::{Error, Layout, Section, WebState, filters};
 use super::consumer_group::history::query;
-use crate::model::bus::Capability;
+use crate::model::bus::{Capability, TRACKED_GROUPS};
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, BusState, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
@@ -156,6 +156,10 @@ struct GroupsPage {
     live: String,
     list_reason: Option<String>,
     describe_reason: Option<String>,
+    /// Groups of the bus that are not watched.
+    untracked: u64,
+    /// Groups of a bus that are watched at most.
+    tracked: u64,
 }
 
 impl GroupsPage {
@@ -182,6 +186,8 @@ impl GroupsPage {
             freshness,
             list_reason: reason(Capability::ListGroups),
             describe_reason: reason(Capability::DescribeGroups),
+            untracked: bus.untracked_groups,
+            tracked: TRACKED_GROUPS as u64,
             here,
             moved,
             live,

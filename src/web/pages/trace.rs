@@ -19,7 +19,7 @@ use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::span::{Span, SpanId, SpanKind, TraceId};
 use crate::model::{Role, Timestamp};
 use crate::store::spans::read::StoredTrace;
-use crate::traces::critical::{Segment, critical_path};
+use crate::traces::critical::{Segment, by_span, critical_path, length};
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/traces/{trace_id}", page).post("/traces/{trace_id}/pin", pin)
@@ -121,10 +121,7 @@ async fn page(
     let line = Timeline::new(&stored.spans.iter().map(micros).collect::<Vec<_>>(), is_folded);
     let ordered = in_order(&stored.spans);
     let path = critical_path(&stored.spans);
-    let mut critical: HashMap<SpanId, Vec<Segment>> = HashMap::new();
-    for segment in &path {
-        critical.entry(segment.span).or_default().push(*segment);
-    }
+    let critical = by_span(&path);
     let on_path = |span: &Span| critical.get(&span.span_id).map_or(&[][..], Vec::as_slice);
     let page = TracePage {
         id: trace.to_string(),
@@ -204,11 +201,6 @@ fn slowest(spans: &[Span], path: &[Segment], critical: &HashMap<SpanId, Vec<Segm
         _ if critical.len() > 1 => Some(format!("Its end waited longest for {}: {}.", named(worker)?, words(worked))),
         _ => None,
     }
-}
-
-/// Nanoseconds of segments.
-fn length(segments: &[Segment]) -> i64 {
-    segments.iter().map(|segment| segment.to - segment.from).sum()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a trace")]

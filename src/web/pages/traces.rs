@@ -75,6 +75,8 @@ struct TracesPage {
     lede: (String, String),
     kept: String,
     losses: Vec<String>,
+    /// What readers of the figures should know, and need do nothing about.
+    asides: Vec<String>,
     period: Period,
     chips: Vec<Chip>,
     services: Vec<String>,
@@ -82,7 +84,7 @@ struct TracesPage {
     topic: String,
     consumer_group: String,
     at_least: String,
-    is_failed: bool,
+    outcome: String,
     charts: Vec<LineChart>,
     rows: Vec<Row>,
     next: Option<String>,
@@ -135,14 +137,15 @@ async fn traces(
     let page = TracesPage {
         lede: lede(share, &usage),
         kept: kept(&usage),
-        losses: losses.iter().map(|loss| loss_words(loss, now)).collect(),
+        losses: losses.iter().filter_map(|loss| loss_words(loss, now)).collect(),
+        asides: losses.iter().filter(|loss| loss.last_at >= period.buckets.from).filter_map(|loss| aside(loss, now)).collect(),
         chips: chips(&query, &full),
         services: store.list_span_services().await?,
         service: query.service.unwrap_or_default(),
         topic: query.topic.unwrap_or_default(),
         consumer_group: query.consumer_group.unwrap_or_default(),
         at_least: query.at_least.unwrap_or_default(),
-        is_failed: query.outcome.is_some(),
+        outcome: query.outcome.unwrap_or_default(),
         charts,
         rows: found.items.iter().map(Row::new).collect(),
         next: found.next_cursor.map(|cursor| full.set("cursor", &cursor).to_string()),
@@ -242,11 +245,12 @@ fn kept(usage: &SpanUsage) -> String {
     format!("{hot}; {traces}; {} in all.", size(usage.hot_bytes + usage.kept_bytes))
 }
 
-fn loss_words(loss: &SpanLoss, now: Timestamp) -> String {
+/// What was lost, in words.
+fn loss_words(loss: &SpanLoss, now: Timestamp) -> Option<String> {
     let ago = super::super::view::time::relative(loss.last_at, now);
     let lost = grouped(loss.spans);
     let dropped = "dropped before their time to stay within retention.spans_max_bytes";
-    match loss.what.as_str() {
+    Some(match loss.what.as_str() {
         "topic" => format!(
             "{lost} records of topics with spans were removed before they were read, the last {ago}: they are missing in the figures. \
              Redrive was away or behind for longer than those topics keep records."
@@ -256,8 +260,35 @@ fn loss_words(loss: &SpanLoss, now: Timestamp) -> String {
              within ten minutes, may be counted twice."
         ),
         "hot" => format!("{lost} spans were {dropped}, the last {ago}. They are counted in the figures."),
-        _ => format!("{lost} spans of kept traces were {dropped}, the last {ago}. They are counted in the figures."),
-    }
+        "kept" => format!("{lost} spans of kept traces were {dropped}, the last {ago}. They are counted in the figures."),
+        _ => return None,
+    })
+}
+
+/// What the figures do not know, in words: counted since Redrive began, and told where it happened in the time that is shown.
+fn aside(loss: &SpanLoss, now: Timestamp) -> Option<String> {
+    let ago = super::super::view::time::relative(loss.last_at, now);
+    let spans = counted(loss.spans, "span", "spans");
+    Some(match loss.what.as_str() {
+        "skewed" => format!(
+            "Taken before they were sent, by the clocks of two machines: {} so far, the last {ago}. Their time in the broker counts as none, \
+             and end to end is off by as much as the clocks.",
+            counted(loss.spans, "message", "messages")
+        ),
+        "unplaced" => format!(
+            "Counted without a bus: {spans} so far, the last {ago}. Nothing tells of which of several buses their topic is; such spans are \
+             joined by parents and links alone. A cluster id or the broker's address on them would tell."
+        ),
+        "crowded" => format!(
+            "Counted as service (other), without topic and consumer group: {spans} so far, the last {ago}. More kinds of spans came at once \
+             than are told apart."
+        ),
+        "uncompared" => format!(
+            "Not known to be slow or not: {spans} so far, the last {ago}. There are more topics and consumer groups than are compared; the \
+             figures have them all."
+        ),
+        _ => return None,
+    })
 }
 
 impl Row {

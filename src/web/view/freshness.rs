@@ -133,6 +133,7 @@ mod tests {
             brokers: 0,
             capabilities: Capabilities::default(),
             addresses: Vec::new(),
+            untracked_groups: 0,
         };
         Freshness::of(&state, now)
     }

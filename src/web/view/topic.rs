@@ -83,6 +83,7 @@ mod tests {
                 first_seen_at: Timestamp::from_millis(0),
                 gone_at: None,
                 compacted,
+                transactional: false,
                 config: config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
                 replication_factor: 3,
             };

@@ -44,7 +44,13 @@ async fn scene() -> Redrive {
         standing: Standing::default(),
     };
     store.record_consumer_groups(&"shop".into(), &[group], Some(&["billing".into()]), now).await.expect("groups");
-    let reached = SweepResult::Reached { cluster_id: None, brokers: 1, addresses: Vec::new(), capabilities: Capabilities::default() };
+    let reached = SweepResult::Reached {
+        cluster_id: None,
+        brokers: 1,
+        addresses: Vec::new(),
+        untracked_groups: 0,
+        capabilities: Capabilities::default(),
+    };
     store.record_sweep(&"shop".into(), &reached, now).await.expect("swept");
     let reset = GroupEvent {
         at: now.minus(Duration::from_mins(30)),

@@ -8,7 +8,7 @@ use redrive::model::Timestamp;
 use serde_json::Value;
 
 use super::scene::{PATIENCE, group, records, until_status};
-use crate::harness::kafka::{Kafka, Member, OpenTransaction, Options};
+use crate::harness::kafka::{self, Kafka, Member, OpenTransaction, Options, unique};
 use crate::harness::redrive::{Redrive, Setup};
 
 /// When each offset of a topic was written, as its producer knows it: written between these two moments.
@@ -182,4 +182,39 @@ async fn every_condition_of_a_group_is_told_with_its_evidence_and_raw_lag_is_tha
     exact_lag_is_that_of_the_producer(&client, &redrive, &written).await;
     compare_with_the_tool(&kafka, &client, &redrive).await;
     compare_figures(&client, &redrive, &written).await;
+}
+
+/// More than a short read counts: only that there are transactions tells that the lag may be less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lag_on_a_topic_with_transactions_is_at_most_also_after_a_restart() {
+    let kafka = kafka::shared();
+    let topic = kafka.topic(&unique("ledger"), 1, &[]).await;
+    let reader = format!("{topic}-reader");
+    kafka.produce(&records(&topic, 300)).await;
+    kafka.commit(&reader, &[(&topic, 0, 10)]).await;
+    let mut redrive = Setup::new().bus("prod", &kafka.bootstrap()).start().await;
+    let client = redrive.client("viewer");
+    let at_end = async |redrive: &Redrive, end: i64| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let partition = group(&client, redrive, &reader).await["partitions"][0].clone();
+            if partition["end"].as_i64().is_some_and(|seen| seen >= end) {
+                break partition;
+            }
+            assert!(Instant::now() < deadline, "{partition:#}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    assert_eq!(at_end(&redrive, 300).await["lag_is_at_most"], false, "nothing speaks for transactions yet");
+    let open = kafka.begin_transaction(&unique("writer"), &records(&topic, 5)).await;
+    let partition = at_end(&redrive, 305).await;
+    assert_eq!((&partition["lag_is_at_most"], &partition["lag_messages"]), (&true.into(), &295.into()), "{partition:#}");
+    open.commit().await;
+    at_end(&redrive, 306).await;
+    redrive.stop().await;
+    redrive.start().await;
+    kafka.produce(&records(&topic, 3)).await;
+    let partition = at_end(&redrive, 309).await;
+    assert_eq!((&partition["lag_is_at_most"], &partition["lag_messages"]), (&true.into(), &299.into()), "{partition:#}");
+    redrive.stop().await;
 }

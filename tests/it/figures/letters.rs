@@ -35,7 +35,13 @@ async fn seed(store: &Store, now: Timestamp) {
     index(store, partition_id, (0..3).map(|n| letter(n, ago(600 - n.unsigned_abs()))).collect(), ago(500)).await;
     let offsets = SeenOffsets { partition_id, log_start: 0, end: 4, last_stable: None };
     store.record_offsets(&[offsets], ago(120)).await.expect("offsets");
-    let reached = SweepResult::Reached { cluster_id: None, brokers: 1, addresses: Vec::new(), capabilities: Capabilities::default() };
+    let reached = SweepResult::Reached {
+        cluster_id: None,
+        brokers: 1,
+        addresses: Vec::new(),
+        untracked_groups: 0,
+        capabilities: Capabilities::default(),
+    };
     store.record_sweep(&"prod".into(), &reached, ago(120)).await.expect("swept");
 }
 

@@ -11,11 +11,13 @@ use redrive::store::figures::NewFrame;
 use redrive::store::figures::read::SeriesQuery;
 use redrive::store::{Store, StoreSettings};
 
+use crate::harness::postgres;
 use crate::harness::redrive::{Setup, ended_by_signal};
 
 /// Topics of the ledger; more than one transaction of the roll-up.
 const TOPICS: i64 = 450;
 const FRAMES: i64 = 40;
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Writes frames of two hours that are over, from a client of the store that is not the server, and answers where they begin.
 async fn write(url: &str) -> i64 {
@@ -58,7 +60,11 @@ async fn a_roll_up_that_is_killed_in_the_middle_counts_everything_once() {
         })
         .await;
     redrive.stop().await;
-    let store = open(&url).await;
+    assert_adds_up(&open(&url).await, begin).await;
+}
+
+/// Minutes and hours, compared with what was written.
+async fn assert_adds_up(store: &Store, begin: i64) {
     assert!(!store.roll_up_figures(Timestamp::now()).await.expect("an answer"), "nothing is left to roll up");
     for step_ms in [60_000, 3_600_000] {
         let (from, to) = (Timestamp::from_millis(begin), Timestamp::from_millis(begin + 7_200_000));
@@ -72,6 +78,34 @@ async fn a_roll_up_that_is_killed_in_the_middle_counts_everything_once() {
             assert_eq!(counted.sum::<f64>() as i64, ledger, "t{topic} by {step_ms} ms");
         }
     }
+}
+
+/// Whether a process was frozen by its failpoint.
+fn is_frozen(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+/// The first instance stands in the middle of an hour when the second one is up, and never comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_up_that_one_instance_dies_in_is_finished_by_the_other_and_counts_everything_once() {
+    let database = postgres::database().await;
+    let begin = write(database.url()).await;
+    let mut one = Setup::new().store(database.url()).environment("REDRIVE_FAILPOINT", "figures.rollup=2:stop").prepare();
+    one.spawn();
+    let pid = one.pid();
+    one.wait_until("it stands in the middle of a roll-up", PATIENCE, async || is_frozen(pid)).await;
+    let written = database.query("select count(*) from figure_minutes").await;
+    assert_eq!(written, "400", "two steps of an hour are written, and the last is not");
+    assert_eq!(database.query("select count(*) from figure_frames where rolled").await, "0");
+    let mut two = Setup::new().store(database.url()).start().await;
+    one.kill().await;
+    two.wait_until("the other one has finished", PATIENCE, async || {
+        database.query("select count(*) from figure_frames where not rolled and source like 'bus:elsewhere'").await == "0"
+    })
+    .await;
+    two.stop().await;
+    assert_adds_up(&open(database.url()).await, begin).await;
 }
 
 async fn open(url: &str) -> Store {

@@ -212,7 +212,13 @@ impl Seeded {
 
     /// The bus has answered so many seconds ago.
     pub(crate) async fn reached_ago(&self, id: &str, seconds: u64) {
-        let reached = SweepResult::Reached { cluster_id: Some(format!("cluster-{id}")), brokers: 3, addresses: Vec::new(), capabilities: Capabilities::default() };
+        let reached = SweepResult::Reached {
+            cluster_id: Some(format!("cluster-{id}")),
+            brokers: 3,
+            addresses: Vec::new(),
+            untracked_groups: 0,
+            capabilities: Capabilities::default(),
+        };
         self.store.record_sweep(&id.into(), &reached, self.now.minus(Duration::from_secs(seconds))).await.expect("the harness works");
     }
 

@@ -14,18 +14,18 @@ use crate::harness::spans::bare;
 
 use super::{START, World, on_both_engines};
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(START.as_millis() + seconds * 1_000)
 }
 
-fn trace(number: u32) -> TraceId {
+pub(super) fn trace(number: u32) -> TraceId {
     let mut id = [7; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());
     TraceId(id)
 }
 
 /// A processing span of `orders`, partition 3, with the trace's number as its offset.
-fn processed(number: u32, id: u8, second: i64) -> Span {
+pub(super) fn processed(number: u32, id: u8, second: i64) -> Span {
     let mut messaging = Messaging::new("kafka".into(), Operation::Process);
     messaging.destination = Some("orders".to_owned());
     messaging.partition = Some(3);
@@ -59,7 +59,7 @@ fn linked(mut span: Span, to: u32) -> Span {
     span
 }
 
-async fn add(store: &Store, spans: Vec<Span>, now: Timestamp) {
+pub(super) async fn add(store: &Store, spans: Vec<Span>, now: Timestamp) {
     store
         .add_spans(EncodedSpans::new(spans.into_iter().map(Box::new).collect()).expect("they are packed"), now)
         .await
@@ -81,6 +81,8 @@ on_both_engines! {
     a_search_over_hot_and_kept_spans_of_any_order_finds_each_once
     work_of_a_group_is_found_by_the_topic_that_it_alone_reads
     producers_are_found_in_older_chunks
+    what_a_span_tells_of_its_bus_stays_with_it
+    letters_of_two_buses_with_topics_of_one_name_are_told_apart
 }
 
 async fn a_trace_is_put_together_from_all_its_chunks_each_span_once(world: World) {
@@ -125,7 +127,7 @@ async fn spans_are_found_by_place_and_search_page_by_page(world: World) {
     assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     let even = TraceFilter { service: Some("even".to_owned()), consumer_group: Some("billing".to_owned()), ..TraceFilter::default() };
     assert_eq!(search(even, 100).await.len(), 50);
-    assert_eq!(search(TraceFilter { failed: true, ..TraceFilter::default() }, 100).await, [trace(40)]);
+    assert_eq!(search(TraceFilter { failed: Some(true), ..TraceFilter::default() }, 100).await, [trace(40)]);
     assert_eq!(search(TraceFilter { at_least_us: Some(1_000_000), ..TraceFilter::default() }, 100).await, [trace(41)]);
     let range = TraceFilter { from: Some(at(2)), to: Some(at(4)), ..TraceFilter::default() };
     assert_eq!(search(range, 100).await.len(), 20);
@@ -296,7 +298,7 @@ async fn a_search_over_hot_and_kept_spans_of_any_order_finds_each_once(world: Wo
         assert_eq!(search(&TraceFilter::default(), limit).await, expected, "{limit} a page");
     }
     expected.retain(|(.., failed)| *failed);
-    let failed = TraceFilter { failed: true, from: Some(at(100)), to: Some(at(900)), ..TraceFilter::default() };
+    let failed = TraceFilter { failed: Some(true), from: Some(at(100)), to: Some(at(900)), ..TraceFilter::default() };
     expected.retain(|(started_at, ..)| (at(100)..at(900)).contains(started_at));
     assert_eq!(search(&failed, 3).await, expected);
 }
@@ -362,4 +364,60 @@ async fn producers_are_found_in_older_chunks(world: World) {
     store.keep_traces(&[(trace(1), KeepReasons::PINNED), (trace(2), KeepReasons::PINNED)], at(22)).await.expect("they are kept");
     expire_all(store, at(1_000)).await;
     assert_eq!(found(i64::MAX).await, [Some(trace(1)), Some(trace(1)), None, None]);
+}
+
+async fn what_a_span_tells_of_its_bus_stays_with_it(world: World) {
+    let store = &world.store;
+    let sent = |number: u32, cluster: Option<&str>, broker: Option<&str>| {
+        let mut span = processed(number, 4, 5);
+        let messaging = span.messaging.as_mut().expect("it touches a message");
+        (messaging.operation, messaging.offset) = (Operation::Send, Some(77));
+        (messaging.cluster_id, messaging.broker) = (cluster.map(str::to_owned), broker.map(str::to_owned));
+        span
+    };
+    world.dead_letter_topic("prod", "orders", 4).await;
+    store.claim_cluster(&"prod".into(), "one").await.expect("an answer").expect("it is the first");
+    add(store, vec![sent(1, Some("one"), None), sent(2, Some("two"), None), sent(3, None, Some("kafka-3:9092"))], at(20)).await;
+    let keeps: Vec<_> = (1..4).map(|number| (trace(number), KeepReasons::PINNED)).collect();
+    store.keep_traces(&keeps, at(20)).await.expect("they are kept");
+    for place in ["hot", "kept"] {
+        let told = store.list_noted_at("orders", 3, 77).await.expect("it is read");
+        let told: Vec<_> = told.iter().map(|span| (span.cluster_id.as_deref(), span.broker.as_deref())).collect();
+        assert_eq!(told, [(Some("one"), None), (Some("two"), None), (None, Some("kafka-3:9092"))], "{place}");
+        let filter = TraceFilter { bus: Some("prod".to_owned()), ..TraceFilter::default() };
+        let found = store.search_spans(&filter, None, 10).await.expect("it is read");
+        let mut found: Vec<_> = found.spans.into_iter().map(|span| span.trace_id).collect();
+        found.sort_unstable();
+        assert_eq!(found, [trace(1), trace(3)], "{place}: what names another cluster is of another bus");
+        let wanted = [Producer { span: None, record: Some(("orders", 3, 77)) }; 2];
+        let clusters = ["one", "two"];
+        let is_on_bus = |index: usize, span: &redrive::model::trace::NotedSpan| span.cluster_id.as_deref() == Some(clusters[index]);
+        let found = store.find_producers(&wanted, i64::MAX, is_on_bus).await.expect("they are read");
+        let found: Vec<_> = found.into_iter().map(|span| span.map(|span| span.trace_id)).collect();
+        assert_eq!(found, [Some(trace(1)), Some(trace(2))], "{place}");
+        expire_all(store, at(1_000)).await;
+    }
+}
+
+async fn letters_of_two_buses_with_topics_of_one_name_are_told_apart(world: World) {
+    use redrive::model::{BusId, BusKind};
+    let store = &world.store;
+    let mut of_bus = Vec::new();
+    for bus in ["prod", "test"] {
+        let partition = world.dead_letter_topic(bus, "orders.DLT", 1).await[0];
+        super::letters::index(store, partition, vec![super::letters::letter(5, START)], START).await;
+        let letters = store.list_traced_letters(0, at(100), 10).await.expect("they are read");
+        of_bus.push((BusId::from(bus), letters.last().expect("it is there").clone()));
+    }
+    let both: Vec<(BusId, BusKind)> = of_bus.iter().map(|(bus, _)| (bus.clone(), BusKind::Kafka)).collect();
+    store.register_buses(&both).await.expect("registered");
+    for (bus, letter) in &of_bus {
+        assert_eq!(&letter.bus, bus);
+        let own = store.list_letters_about(bus, "orders.DLT", 0, 5).await.expect("they are read");
+        assert_eq!(own.iter().map(|id| id.0).collect::<Vec<_>>(), [letter.id], "{bus}");
+        let (topic, partition, offset) = letter.origin.clone().expect("its headers tell");
+        let failed = store.list_letters_about(bus, &topic, partition, offset).await.expect("they are read");
+        assert_eq!(failed.iter().map(|id| id.0).collect::<Vec<_>>(), [letter.id], "{bus}");
+    }
+    assert!(store.list_letters_about(&"dev".into(), "orders.DLT", 0, 5).await.expect("they are read").is_empty());
 }

@@ -171,8 +171,13 @@ async fn another_cluster_under_the_same_id_is_refused_and_failures_are_dated(wor
     assert_eq!(state.error.as_deref(), Some("still no\u{fffd}route"));
     let mut capabilities = redrive::model::Capabilities::default();
     capabilities.unavailable.insert(redrive::model::Capability::ListGroups, "not allowed".to_owned());
-    let reached =
-        SweepResult::Reached { cluster_id: Some("one".to_owned()), brokers: 3, addresses: Vec::new(), capabilities: capabilities.clone() };
+    let reached = SweepResult::Reached {
+        cluster_id: Some("one".to_owned()),
+        brokers: 3,
+        addresses: Vec::new(),
+        untracked_groups: 0,
+        capabilities: capabilities.clone(),
+    };
     world.store.record_sweep(&bus, &reached, later(3)).await.expect("recorded");
     let state = world.store.list_buses().await.expect("buses").pop().expect("one");
     assert_eq!((state.failing_since, state.error, state.sampled_at, state.brokers), (None, None, Some(later(3)), 3));
@@ -181,7 +186,38 @@ async fn another_cluster_under_the_same_id_is_refused_and_failures_are_dated(wor
     assert!(world.store.list_buses().await.expect("buses").is_empty());
 }
 
+async fn a_topic_with_transactions_is_known_as_one_until_its_life_ends(world: World) {
+    let bus = registered(&world).await;
+    let seen = [seen_topic("orders", TopicRole::Ordinary, 1), seen_topic("payments", TopicRole::Ordinary, 1)];
+    world.store.record_topics(&bus, &seen, START).await.expect("topics");
+    world.store.note_transactions(&bus, &["orders".into()]).await.expect("noted");
+    let flags = async || {
+        let topics = world.store.list_stored_topics(&bus).await.expect("topics");
+        topics.into_iter().map(|topic| topic.generation.transactional).collect::<Vec<_>>()
+    };
+    assert_eq!(flags().await, [true, false]);
+    world.store.record_topics(&bus, &seen, later(1)).await.expect("topics");
+    assert_eq!(flags().await, [true, false], "a look changes nothing");
+    let again = [SeenTopic { topic_id: Some("another".to_owned()), ..seen[0].clone() }, seen[1].clone()];
+    world.store.record_topics(&bus, &again, later(2)).await.expect("topics");
+    assert_eq!(flags().await, [false, false], "another life has its own");
+}
+
+async fn addresses_of_brokers_and_the_number_of_groups_that_are_not_watched_are_kept(world: World) {
+    let bus = registered(&world).await;
+    let state = async || world.store.find_bus(&bus).await.expect("an answer").expect("is registered");
+    assert_eq!((state().await.addresses, state().await.untracked_groups), (Vec::<String>::new(), 0));
+    let addresses = vec!["kafka-1:9092".to_owned(), "kafka-2:9092".to_owned()];
+    let capabilities = redrive::model::Capabilities::default();
+    let reached = SweepResult::Reached { cluster_id: None, brokers: 2, addresses: addresses.clone(), untracked_groups: 12, capabilities };
+    world.store.record_sweep(&bus, &reached, later(1)).await.expect("recorded");
+    world.store.record_sweep(&bus, &SweepResult::Failed("no route".to_owned()), later(2)).await.expect("recorded");
+    assert_eq!((state().await.addresses, state().await.untracked_groups), (addresses, 12));
+}
+
 on_both_engines! {
+    a_topic_with_transactions_is_known_as_one_until_its_life_ends
+    addresses_of_brokers_and_the_number_of_groups_that_are_not_watched_are_kept
     another_topic_id_is_another_life
     a_topic_out_of_sight_is_gone_and_lives_again_with_its_id
     where_ids_are_not_told_an_end_that_falls_ends_the_life

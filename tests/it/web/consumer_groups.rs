@@ -106,6 +106,21 @@ async fn groups_are_listed_with_the_most_to_read_first() {
 }
 
 #[tokio::test]
+async fn groups_beyond_those_that_are_watched_are_counted() {
+    let (site, mara) = full(&[]).await;
+    let shown = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
+    assert!(!shown.contains("not watched"), "{shown}");
+    let capabilities = redrive::model::Capabilities::default();
+    let reached = SweepResult::Reached { cluster_id: None, brokers: 1, addresses: Vec::new(), untracked_groups: 1_204, capabilities };
+    site.store.record_sweep(&"prod".into(), &reached, Timestamp::now()).await.expect("the store takes it");
+    let shown = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
+    assert!(shown.contains("1,204 more groups of this bus are not watched: Redrive watches the first 5,000 by name."), "{shown}");
+    let listed = site.get("/api/v1/buses/prod/consumer-groups").by(&mara).send().await;
+    let listed: serde_json::Value = serde_json::from_str(&listed.text).expect("JSON");
+    assert_eq!(listed["untracked_groups"], 1_204);
+}
+
+#[tokio::test]
 async fn one_group_tells_lag_deleted_records_and_partitions_without_a_commit() {
     let (site, mara) = full(&[]).await;
     let page = site.get("/buses/prod/consumer-groups/shipping").by(&mara).send().await;

@@ -36,6 +36,7 @@ pub(super) async fn site(ago: Duration, lacks: &[(Capability, &str)]) -> (Site, 
         cluster_id: Some("c-1".into()),
         brokers: 3,
         addresses: Vec::new(),
+        untracked_groups: 0,
         capabilities: Capabilities { unavailable },
     };
     site.store.record_sweep(&"prod".into(), &reached, Timestamp::now().minus(ago)).await.expect("the store takes it");

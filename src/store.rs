@@ -10,6 +10,7 @@ mod dialect;
 
 pub mod access;
 pub mod alerts;
+pub mod arrival_sources;
 pub mod arrivals;
 pub mod audit;
 pub mod buses;
@@ -18,6 +19,7 @@ pub mod consumer_groups;
 mod custody;
 pub mod dead_letters;
 pub mod deliveries;
+pub mod departures;
 pub mod discards;
 mod error;
 mod facets;
@@ -157,6 +159,7 @@ pub struct StoreUsage {
 fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
     let shared = [
         access::STATEMENTS,
+        arrival_sources::STATEMENTS,
         arrivals::STATEMENTS,
         audit::STATEMENTS,
         buses::STATEMENTS,
@@ -168,6 +171,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         dead_letters::select::STATEMENTS,
         deliveries::STATEMENTS,
         deliveries::work::STATEMENTS,
+        departures::STATEMENTS,
         discards::STATEMENTS,
         discards::steps::STATEMENTS,
         facets::STATEMENTS,

@@ -33,6 +33,8 @@ pub(super) async fn prune(run: &Run) -> anyhow::Result<()> {
     in_steps(run, "arrival_minutes", || store.prune_arrival_minutes(minutes, STEP)).await?;
     in_steps(run, "failure_group_events", || store.prune_failure_group_events(hours, STEP)).await?;
     in_steps(run, "arrivals", || store.prune_arrivals(hours, STEP)).await?;
+    in_steps(run, "status_minutes", || store.prune_status_minutes(minutes, STEP)).await?;
+    in_steps(run, "status_hours", || store.prune_status_hours(hours, STEP)).await?;
     in_steps(run, "late_arrivals", || store.prune_late_arrivals(now.minus(NEWS * 2), STEP)).await?;
     in_steps(run, "alerts", || store.prune_alerts(hours, STEP)).await?;
     in_steps(run, "silences", || store.prune_silences(hours, STEP)).await?;

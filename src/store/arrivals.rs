@@ -71,7 +71,7 @@ impl Buckets {
     }
 
     /// First hour and hours per bucket, when no bucket cuts an hour.
-    fn whole_hours(&self) -> Option<(i64, i64)> {
+    pub(super) fn whole_hours(&self) -> Option<(i64, i64)> {
         let (from, width, count) = (self.from.as_millis(), self.width_ms(), i64::from(self.count));
         let whole =
             from % HOUR_MILLIS == 0 && width % HOUR_MILLIS == 0 && from.checked_add(width.checked_mul(count)?)? == self.to.as_millis();

@@ -133,9 +133,9 @@ impl Caches {
             series: SeriesIds::new(65_536),
             directory: Directory::default(),
             hot: Hot::default(),
-            totals: Cache::new(32),
-            rolled_steps: Cache::new(2_048),
-            merged_steps: Cache::new(32),
+            totals: Cache::new(64),
+            rolled_steps: Cache::new(4_096),
+            merged_steps: Cache::new(96),
             consumer_groups: Cache::new(16),
         }
     }

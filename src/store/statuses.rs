@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::departures::AddDepartures as _;
 use super::indexing::id_list;
 use super::{Store, StoreError};
 use crate::model::{DeadLetterId, Status, Timestamp};
@@ -61,10 +62,11 @@ engines! {
         for (_, facet) in &rows {
             *facets.entry(*facet).or_default() += 1;
         }
-        for (facet, letters) in facets {
-            count(tx, facet, from, -letters).await?;
-            count(tx, facet, to, letters).await?;
+        for (facet, letters) in &facets {
+            count(tx, *facet, from, -letters).await?;
+            count(tx, *facet, to, *letters).await?;
         }
+        tx.add_departures(&facets, from, to, now).await?;
         Ok(rows.into_iter().map(|(id, _)| id).collect())
     }
 

@@ -17,6 +17,7 @@ mod alert_history;
 mod alerts;
 mod arrivals;
 mod consumer_groups;
+mod departures;
 mod discards;
 mod figures;
 mod indexing;

@@ -38,13 +38,10 @@ impl Store {
         let known = self.known_series(figure).await?;
         let first = from.as_millis().div_euclid(HOUR_MS);
         let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| labels.bus.as_ref() == Some(bus)).collect();
-        let (rolled, late) = if let Some(mut kept) = self.hot().await? {
-            (kept.rolled, if first * HOUR_MS <= kept.rolled.end { kept.whole() } else { Arc::new(since(&kept, &series, first * HOUR_MS)) })
-        } else {
+        let Some(Since { hours, late }) = self.since(figure, bus, first, &series).await? else {
             let all = self.all_in_one(figure, bus, first).await?;
             return Ok(all.into_iter().filter_map(|(labels, total)| Some((key(&labels)?, total))).collect());
         };
-        let hours = self.rolled_totals(figure, bus, first, rolled).await?;
         let total = |(id, labels): &&(i64, Labels)| {
             let total = match (hours.get(id).cloned(), late.get(id).cloned()) {
                 (Some(mut early), Some(late)) => {
@@ -56,6 +53,26 @@ impl Store {
             Some((key(labels)?, total))
         };
         Ok(series.iter().filter_map(total).collect())
+    }
+
+    /// What all series of a level on a bus were together, on average from the hour in which `from` lies to that in which `to` lies; a
+    /// series that was there for a part of the time counts for that part. `None` where none was sampled, or roll-ups are far behind.
+    pub async fn read_mean_level(&self, figure: Figure, bus: &BusId, from: Timestamp, to: Timestamp) -> Result<Option<f64>, StoreError> {
+        let known = self.known_series(figure).await?;
+        let series: Vec<&(i64, Labels)> = known.iter().filter(|(_, labels)| labels.bus.as_ref() == Some(bus)).collect();
+        let hour = |at: Timestamp| at.as_millis().div_euclid(HOUR_MS);
+        let Some(begin) = self.since(figure, bus, hour(from), &series).await? else { return Ok(None) };
+        let Some(end) = self.since(figure, bus, hour(to), &series).await? else { return Ok(None) };
+        Ok(mean_between(series.iter().map(|(id, _)| (begin.level(*id), end.level(*id)))))
+    }
+
+    /// What series came to since an hour; `None` where too much is not rolled up.
+    async fn since(&self, figure: Figure, bus: &BusId, first: i64, series: &[&(i64, Labels)]) -> Result<Option<Since>, StoreError> {
+        let Some(mut kept) = self.hot().await? else { return Ok(None) };
+        let late = if first * HOUR_MS <= kept.rolled.end { kept.whole() } else { Arc::new(since(&kept, series, first * HOUR_MS)) };
+        let rolled = kept.rolled;
+        drop(kept);
+        Ok(Some(Since { hours: self.rolled_totals(figure, bus, first, rolled).await?, late }))
     }
 
     /// The same from the tables alone.
@@ -96,10 +113,54 @@ impl Store {
     }
 }
 
+/// What series came to since an hour: in hours that are rolled up, and in the minutes since.
+struct Since {
+    hours: TotalsOf,
+    late: TotalsOf,
+}
+
+impl Since {
+    /// The sum of a level's samples, and how many there were.
+    fn level(&self, id: i64) -> (f64, u64) {
+        let of = |sums: &TotalsOf| match sums.get(&id) {
+            Some(Bucket::Level { samples, sum, .. }) => (*sum, *samples),
+            _ => (0.0, 0),
+        };
+        let (early, late) = (of(&self.hours), of(&self.late));
+        (early.0 + late.0, early.1 + late.1)
+    }
+}
+
+/// The mean of all series together in a time, from the sum and the number of the samples of each since its beginning and since its end.
+fn mean_between(series: impl Iterator<Item = ((f64, u64), (f64, u64))>) -> Option<f64> {
+    let (mut total, mut looks) = (0.0, 0);
+    for ((sum, samples), (later, samples_later)) in series {
+        total += sum - later;
+        looks = looks.max(samples.saturating_sub(samples_later));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "samples of some weeks")]
+    let looks = looks as f64;
+    // Of numbers that were added up and taken away again something may be left below zero.
+    (looks > 0.0).then(|| (total / looks).max(0.0))
+}
+
 /// What series came to in the minutes since `from`.
 fn since(kept: &Kept, series: &[&(i64, Labels)], from: i64) -> HashMap<i64, Bucket> {
     let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
     let mut sums = HashMap::with_capacity(ids.len());
     kept.collect(&ids, from, i64::MAX, |id, _, bucket| sum(&mut sums, id, bucket));
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_of_a_time_is_what_came_since_its_beginning_less_what_came_since_its_end() {
+        let (whole, part) = (((1_000.0, 20), (200.0, 10)), ((300.0, 10), (0.0, 0)));
+        assert_eq!(mean_between([whole, part].into_iter()), Some(110.0), "800 and 300 over ten looks");
+        assert_eq!(mean_between([((200.0, 10), (200.0, 10))].into_iter()), None, "nothing was sampled between");
+        assert_eq!(mean_between(std::iter::empty()), None);
+    }
 }

@@ -203,7 +203,7 @@
         }],
       },
     };
-    if (still) still.setAttribute("hidden", "");
+    if (still) still.classList.add("drawn-over");
     const plot = new uPlot(options, [data.times, ...data.series.map((series) => series.values)], box);
     living.set(box, { plot, text });
   }

@@ -32,6 +32,7 @@ mod replay_policy;
 mod replays;
 mod settings;
 mod silences;
+mod span_figures;
 mod topic;
 mod topics;
 mod trace;

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod axis;
 pub mod bytes;
 pub mod chart;
+pub mod csv;
 pub mod delivery;
 pub mod filter;
 pub mod filter_bar;

@@ -16,6 +16,7 @@ use super::super::view::group_row::{letters_of_group, name_and_message};
 use super::super::view::json::JsonLine;
 use super::super::view::letter_row::{KeyView, LetterRow};
 use super::super::view::look::{self, Look};
+use super::super::view::marks::Marks;
 use super::super::view::number::{counted, grouped};
 use super::super::view::query::{Pairs, parse_fingerprint, problems};
 use super::super::view::range::Range;
@@ -25,7 +26,11 @@ use super::super::view::time::{age, exact_near};
 use super::super::{Error, Layout, Section, WebState, filters};
 use super::dead_letter::{Stack, application_packages};
 use crate::model::failure_group::FailureGroup;
-use crate::model::{BusId, DeadLetterFilter, PageRequest, Role, Status, Timestamp};
+use crate::model::happening::Happened;
+use crate::model::{BusId, DeadLetterFilter, GroupName, PageRequest, Role, Status, Timestamp, TopicName};
+use crate::store::Store;
+use crate::store::failure_groups::Buckets;
+use crate::store::happenings::About;
 
 /// Newest dead letters shown.
 const LETTERS: u32 = 10;
@@ -62,6 +67,7 @@ struct FailureGroupPage {
     ranges: Vec<Choice>,
     range: String,
     chart: BarChart,
+    marks: Marks,
     stack: Option<Stack>,
     newest: Option<String>,
     letters: Vec<LetterRow>,
@@ -145,6 +151,7 @@ async fn failure_group(
         Some(letter) => store.find_dead_letter(letter.id, &filter).await?,
         None => None,
     };
+    let marks = marks(store, &group, buckets).await?;
     let path = super::super::view::group_row::group_address(&bus, fingerprint);
     let here = Address::new(path).with_pairs(&pairs);
     let packages = application_packages(&state, bus.as_str());
@@ -153,10 +160,31 @@ async fn failure_group(
         stack: newest.as_ref().and_then(|l| l.stack_trace.as_deref()).map(|stack| Stack::new(stack, &here, &packages)),
         newest: letters.first().map(|letter| LetterRow::new(letter, &list).href),
         letters: letters.iter().map(|letter| LetterRow::new(letter, &list)).collect(),
-        chart: BarChart::new(&group.per_bucket, buckets),
+        chart: BarChart::new(&group.per_bucket, buckets).marked(&marks.shown, buckets),
+        marks,
         ..FailureGroupPage::new(layout, &group, &here, &filter, range)
     };
     render(&page, &partial)
+}
+
+/// What happened meanwhile to the consumer group that fails most and to the topics its dead letters come from; of alerts those of this
+/// failure group, and those that name none.
+async fn marks(store: &Store, group: &FailureGroup, buckets: Buckets) -> Result<Marks, Error> {
+    let topics: Vec<&str> = group.origins.iter().filter_map(|(topic, _)| topic.as_deref()).collect();
+    let consumer_group = group.consumer_groups.iter().find_map(|(name, ..)| name.as_deref()).map(GroupName::from);
+    let topic = topics.first().map(|topic| TopicName::from(*topic));
+    let about = match (&consumer_group, &topic) {
+        (Some(name), _) => About::Group(name, &topics),
+        (None, Some(topic)) => About::Topic(topic),
+        (None, None) => About::Bus,
+    };
+    let mut happened = store.list_happenings(&group.bus, about, buckets.from, buckets.to).await?;
+    let fingerprint = group.fingerprint.to_string();
+    happened.retain(|happening| match &happening.what {
+        Happened::AlertFired { labels, .. } => labels.get("fingerprint").is_none_or(|of| *of == fingerprint),
+        _ => true,
+    });
+    Ok(Marks::of(&happened, buckets))
 }
 
 impl FailureGroupPage {
@@ -190,6 +218,7 @@ impl FailureGroupPage {
             ranges: ranges(&here).into_iter().filter(|choice| choice.label != "All").collect(),
             range: range.words(),
             chart: BarChart::new(&[], range.buckets(layout.now, BARS)),
+            marks: Marks::default(),
             stack: None,
             newest: None,
             letters: Vec::new(),

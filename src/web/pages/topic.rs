@@ -22,10 +22,12 @@ use super::super::view::period::{Period, PeriodQuery};
 use super::super::view::topic::cleanup_words;
 use super::super::{Error, Layout, Section, WebState, filters};
 use super::consumer_group::history::series;
+use super::span_figures;
 use crate::model::bus::{Capability, Gap, PartitionState, TopicRole, TopicSummary};
 use crate::model::figure::{Figure, Labels};
 use crate::model::partition_problem::{PartitionProblem, PartitionProblemKind};
 use crate::model::{BusId, BusState, PageRequest, Role, Timestamp, TopicName};
+use crate::store::figures::read::SeriesBuckets;
 use crate::store::happenings::About;
 
 mod groups;
@@ -123,6 +125,8 @@ struct TopicPage {
     live: String,
     period: Period,
     charts: Vec<LineChart>,
+    /// Failed spans and how long messages take; none where no span came.
+    span_charts: Vec<LineChart>,
     marks: Marks,
     trouble: Trouble,
     body: Body,
@@ -199,21 +203,43 @@ pub(super) async fn show(
     let here = Address::new(format!("/buses/{}/topics/{}", segment(bus.id.as_str()), segment(name.as_str())));
     let here = if query.tab == Tab::default() { here } else { here.set("tab", query.tab.word()) };
     let period = asked.read(&here, layout.now)?;
-    let (charts, marks) =
-        if matches!(body, Body::Records(_)) { (Vec::new(), Marks::default()) } else { charts(&state, &bus.id, &name, &period).await? };
+    let drawn = if matches!(body, Body::Records(_)) { Drawn::default() } else { Drawn::load(&state, &bus.id, &name, &period).await? };
     let live = here.with_pairs(&period.pairs);
     let live = if let Body::ConsumerGroups { groups, .. } = &body { live.set("order", &groups::shown(groups).to_string()) } else { live };
     let live = live.to_string();
-    let page = TopicPage { live, period, charts, marks, ..TopicPage::new(layout, &bus, topic, trouble, query.tab, body) };
+    let Drawn { charts, span_charts, marks } = drawn;
+    let page = TopicPage { live, period, charts, span_charts, marks, ..TopicPage::new(layout, &bus, topic, trouble, query.tab, body) };
     render_with(status, &page, &partial)
 }
 
-/// Messages written, and the lag of the groups that read it.
-async fn charts(state: &WebState, bus: &BusId, topic: &TopicName, period: &Period) -> Result<(Vec<LineChart>, Marks), Error> {
-    let (store, labels, buckets) = (state.store(), Labels::bus(bus).topic(topic), period.buckets);
-    let written = series(store, Figure::TopicMessagesPerSecond, labels.clone(), buckets).await?;
-    let written = written.iter().map(|series| Named::new("written", numbers(Figure::TopicMessagesPerSecond, series, 0.5))).collect();
-    let lag = series(store, Figure::ConsumerGroupLagMessages, labels, buckets).await?;
+/// Drawings of a topic over the time of the page.
+#[derive(Debug, Default)]
+struct Drawn {
+    charts: Vec<LineChart>,
+    span_charts: Vec<LineChart>,
+    marks: Marks,
+}
+
+impl Drawn {
+    /// Messages written, the lag of the groups that read it, and what its spans tell.
+    async fn load(state: &WebState, bus: &BusId, topic: &TopicName, period: &Period) -> Result<Self, Error> {
+        let (store, labels, buckets) = (state.store(), Labels::bus(bus).topic(topic), period.buckets);
+        let written = series(store, Figure::TopicMessagesPerSecond, labels.clone(), buckets).await?;
+        let written = written.iter().map(|series| Named::new("written", numbers(Figure::TopicMessagesPerSecond, series, 0.5))).collect();
+        let lag = series(store, Figure::ConsumerGroupLagMessages, labels.clone(), buckets).await?;
+        let marks = Marks::of(&store.list_happenings(bus, About::Topic(topic), buckets.from, buckets.to).await?, buckets);
+        let mut charts = vec![LineChart::new("written", "Messages written", Unit::PerSecond, buckets, written, &marks.shown)];
+        let lag = lag_by_group(&lag);
+        if !lag.is_empty() {
+            charts.push(LineChart::new("topic-lag", "Lag of its consumer groups", Unit::Messages, buckets, lag, &marks.shown));
+        }
+        let span_charts = span_figures::charts(store, &labels, buckets, &marks.shown).await?;
+        Ok(Self { charts, span_charts, marks })
+    }
+}
+
+/// The groups with the most.
+fn lag_by_group(lag: &[SeriesBuckets]) -> Vec<Named> {
     let mut lag: Vec<Named> = lag
         .iter()
         .filter_map(|series| {
@@ -226,12 +252,7 @@ async fn charts(state: &WebState, bus: &BusId, topic: &TopicName, period: &Perio
     lag.truncate(MOST);
     // By name, so that a line keeps its colour while their numbers change.
     lag.sort_by(|a, b| a.label.cmp(&b.label));
-    let marks = Marks::of(&store.list_happenings(bus, About::Topic(topic), buckets.from, buckets.to).await?, buckets);
-    let mut charts = vec![LineChart::new("written", "Messages written", Unit::PerSecond, buckets, written, &marks.shown)];
-    if !lag.is_empty() {
-        charts.push(LineChart::new("topic-lag", "Lag of its consumer groups", Unit::Messages, buckets, lag, &marks.shown));
-    }
-    Ok((charts, marks))
+    lag
 }
 
 async fn body(
@@ -282,6 +303,7 @@ impl TopicPage {
             live: String::new(),
             period: PeriodQuery::default().read(&href, layout.now).expect("an hour is a legal time"),
             charts: Vec::new(),
+            span_charts: Vec::new(),
             marks: Marks::default(),
             href,
             trouble,

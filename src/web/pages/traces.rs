@@ -11,6 +11,7 @@ use super::super::render::{Page, part, render};
 use super::super::router::Routes;
 use super::super::view::address::Address;
 use super::super::view::lines::{LineChart, Named, Unit, seconds};
+use super::super::view::marks::{Marked, Marks};
 use super::super::view::number::{counted, grouped, size};
 use super::super::view::period::{Period, PeriodQuery};
 use super::super::view::quantiles::{QUANTILES, quantile_of};
@@ -22,6 +23,7 @@ use crate::model::figure::{Figure, Labels};
 use crate::model::span::TraceId;
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 use crate::store::Store;
+use crate::store::happenings::About;
 use crate::store::spans::keep::{SpanLoss, SpanUsage};
 
 pub(super) fn routes() -> Routes {
@@ -86,6 +88,7 @@ struct TracesPage {
     at_least: String,
     outcome: String,
     charts: Vec<LineChart>,
+    marks: Marks,
     rows: Vec<Row>,
     next: Option<String>,
     searched_back_to: Option<Timestamp>,
@@ -131,7 +134,8 @@ async fn traces(
     };
     let found = search(&state, wanted, ROWS).await?;
     let labels = labels(&query, layout.bus.as_ref());
-    let (charts, share) = figures(store, labels, &period).await?;
+    let marks = marks(store, &labels, &period).await?;
+    let (charts, share) = figures(store, labels, &period, &marks.shown).await?;
     let (usage, losses) = (store.span_usage().await?, store.list_span_losses().await?);
     let full = period.pairs.iter().fold(here.clone(), |here, (name, value)| here.set(name, value));
     let page = TracesPage {
@@ -147,6 +151,7 @@ async fn traces(
         at_least: query.at_least.unwrap_or_default(),
         outcome: query.outcome.unwrap_or_default(),
         charts,
+        marks,
         rows: found.items.iter().map(Row::new).collect(),
         next: found.next_cursor.map(|cursor| full.set("cursor", &cursor).to_string()),
         searched_back_to: found.searched_back_to.filter(|at| *at > period.buckets.from),
@@ -199,8 +204,28 @@ fn labels(query: &PageQuery, bus: Option<&BusId>) -> Labels {
     }
 }
 
+/// What happened meanwhile to what is searched for: on its bus or on all, to its topic and its consumer group.
+async fn marks(store: &Store, labels: &Labels, period: &Period) -> Result<Marks, Error> {
+    let topics: Vec<&str> = labels.topic.iter().map(TopicName::as_str).collect();
+    let about = match (&labels.consumer_group, &labels.topic) {
+        (Some(group), _) => About::Group(group, &topics),
+        (None, Some(topic)) => About::Topic(topic),
+        (None, None) => About::Bus,
+    };
+    let buses = match &labels.bus {
+        Some(bus) => vec![bus.clone()],
+        None => store.list_buses().await?.into_iter().map(|bus| bus.id).collect(),
+    };
+    let mut happened = Vec::new();
+    for bus in &buses {
+        happened.extend(store.list_happenings(bus, about, period.buckets.from, period.buckets.to).await?);
+    }
+    happened.sort_by_key(|happening| happening.at);
+    Ok(Marks::of(&happened, period.buckets))
+}
+
 /// Drawings of durations, and how many of how many spans failed.
-async fn figures(store: &Store, labels: Labels, period: &Period) -> Result<(Vec<LineChart>, Option<(f64, f64)>), Error> {
+async fn figures(store: &Store, labels: Labels, period: &Period, marks: &[Marked]) -> Result<(Vec<LineChart>, Option<(f64, f64)>), Error> {
     let buckets = period.buckets;
     let read = async |figure| store.read_merged(&series_of(figure, labels.clone(), buckets)).await;
     let whole = read(Figure::EndToEndDurationSeconds).await?;
@@ -214,8 +239,8 @@ async fn figures(store: &Store, labels: Labels, period: &Period) -> Result<(Vec<
     let parts = [("time in broker", &broker), ("processing", &processing), ("publish", &publish)]
         .map(|(label, all)| Named::new(label, quantile_of(all, 0.95)));
     let charts = vec![
-        LineChart::new("end-to-end", "From sending to processed", Unit::Seconds, buckets, quantiles.into(), &[]),
-        LineChart::new("parts", "Where the time goes, p95", Unit::Seconds, buckets, parts.into(), &[]),
+        LineChart::new("end-to-end", "From sending to processed", Unit::Seconds, buckets, quantiles.into(), marks),
+        LineChart::new("parts", "Where the time goes, p95", Unit::Seconds, buckets, parts.into(), marks),
     ];
     Ok((charts, (spans > 0.0).then_some((failed, spans))))
 }

@@ -1,6 +1,8 @@
 //! Counts over time as drawings: bars in a panel with their axes, and small bars in a table. All geometry is computed here, so that a
 //! template only places it; widths are in percent and nothing needs a style.
 
+use super::lines::Mark;
+use super::marks::Marked;
 use super::number::{compact, grouped};
 use crate::model::Timestamp;
 use crate::store::failure_groups::Buckets;
@@ -61,6 +63,8 @@ pub struct BarChart {
     pub step: String,
     /// What was not read, as left edge and width in percent: nothing there is not the same as zero.
     pub unread: Option<(f64, f64)>,
+    /// What happened meanwhile.
+    pub marks: Vec<Mark>,
 }
 
 impl BarChart {
@@ -99,6 +103,7 @@ impl BarChart {
             total: counts.iter().sum(),
             step: duration_words(bucket_millis(buckets)),
             unread: None,
+            marks: Vec::new(),
         }
     }
 
@@ -109,6 +114,14 @@ impl BarChart {
         let until = until.map(|until| until.as_millis().max(from)).filter(|until| *until < to);
         let percent = |millis: i64| round(as_f64(millis.unsigned_abs()) / as_f64((to - from).unsigned_abs().max(1)) * 100.0);
         Self { unread: until.map(|until| (percent(until - from), percent(to - until))), ..self }
+    }
+}
+
+impl BarChart {
+    /// The same with marks for what happened.
+    #[must_use]
+    pub fn marked(self, happened: &[Marked], buckets: Buckets) -> Self {
+        Self { marks: super::lines::marks(buckets, happened), ..self }
     }
 }
 

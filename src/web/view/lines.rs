@@ -58,7 +58,9 @@ impl Unit {
         }
     }
 
-    const fn word(self) -> &'static str {
+    /// Its word for the script and the API.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Messages => "messages",
             Self::PerSecond => "per_second",
@@ -347,7 +349,7 @@ fn paths(values: &[Option<f64>], top: f64) -> (String, String) {
     (line, area)
 }
 
-fn marks(buckets: Buckets, happened: &[Marked]) -> Vec<Mark> {
+pub(super) fn marks(buckets: Buckets, happened: &[Marked]) -> Vec<Mark> {
     let (from, to) = (buckets.from.as_millis(), buckets.to.as_millis());
     let x = |at: Timestamp| millis(at.as_millis() - from) / millis((to - from).max(1)) * 100.0;
     happened.iter().map(|mark| Mark { x: (x(mark.at) * 100.0).round() / 100.0, number: mark.number, text: mark.text.clone() }).collect()

@@ -152,6 +152,22 @@ async fn an_alert_that_fires_is_on_the_list_in_the_title_and_on_the_first_page()
 }
 
 #[tokio::test]
+async fn a_firing_alert_is_marked_on_bars_and_on_drawings_of_traces() {
+    let mut scene = Scene::new().await;
+    scene.fire().await;
+    let mark = "<title>Alert: Group lags (billing)</title>";
+    let overview = scene.page("/").await;
+    let bars = overview.split("id=\"arrivals\"").nth(1).and_then(|rest| rest.split("</section>").next()).expect("the bars");
+    assert!(bars.contains(mark) && bars.contains("class=\"mark\""), "{bars}");
+    let traces = scene.page("/traces").await;
+    assert!(text(&traces).contains("What happened meanwhile") && text(&traces).contains("Alert: Group lags (billing)"), "{traces}");
+    for narrowed in ["/traces?consumer_group=billing", "/traces?bus=prod"] {
+        assert!(text(&scene.page(narrowed).await).contains("Alert: Group lags (billing)"), "{narrowed}");
+    }
+    assert!(!text(&scene.page("/traces?consumer_group=other&topic=elsewhere").await).contains("Alert: Group lags"), "it is about another");
+}
+
+#[tokio::test]
 async fn the_badge_follows_at_once_when_an_alert_changes() {
     let mut scene = Scene::new().await;
     assert!(scene.page("/shell?section=alerts").await.contains(r#"data-firing="0""#));

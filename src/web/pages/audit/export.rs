@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 
 use super::super::super::extract::{Operator, Query};
+use super::super::super::view::csv;
 use super::super::super::{Error, WebState};
 use super::AuditQuery;
 use crate::lifecycle::changes::Noun;
@@ -79,22 +80,5 @@ fn line(entry: &AuditEntry) -> String {
     let count = entry.count.map(|count| count.to_string()).unwrap_or_default();
     let address = entry.actor.address.as_deref().unwrap_or_default();
     let cells = [&at, &entry.actor.name, address, &entry.action, &entry.target, &count, &entry.result];
-    cells.map(cell).join(",") + "\r\n"
-}
-
-/// Quoted, and without what a spreadsheet would take for a formula.
-fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn a_spreadsheet_computes_nothing() {
-        assert_eq!(cell("say \"hi\",\nbye"), "\"say \"\"hi\"\",\nbye\"");
-        assert_eq!(cell("=HYPERLINK(1)"), "\"'=HYPERLINK(1)\"");
-    }
+    csv::line(&cells.map(|text| csv::cell(text)))
 }

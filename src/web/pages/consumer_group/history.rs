@@ -9,6 +9,7 @@ use crate::store::failure_groups::Buckets;
 use crate::store::figures::read::{SeriesBuckets, SeriesQuery};
 use crate::store::happenings::About;
 use crate::store::{Store, StoreError};
+use crate::web::pages::span_figures;
 use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, numbers};
 use crate::web::view::marks::Marks;
 use crate::web::view::period::Period;
@@ -66,6 +67,7 @@ impl History {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let (buckets, labels) = (period.buckets, Labels::bus(bus).consumer_group(group));
+        let of_spans = labels.clone();
         let events = store.list_group_events(bus, Some(group), buckets.from, buckets.to, EVENTS + 1).await?;
         let lag = series(store, Figure::ConsumerGroupLagMessages, labels.clone(), buckets).await?;
         let time = series(store, Figure::ConsumerGroupLagSeconds, labels, buckets).await?;
@@ -75,7 +77,7 @@ impl History {
         let happened = store.list_happenings(bus, About::Group(group, topics), buckets.from, buckets.to).await?;
         let marks = Marks::of(&happened, buckets);
         let rates = vec![Named::new("read", read), Named::new("written", written).dashed()];
-        let charts = vec![
+        let mut charts = vec![
             LineChart::new("lag", "Lag", Unit::Messages, buckets, by_topic(Figure::ConsumerGroupLagMessages, &lag), &marks.shown),
             LineChart::new(
                 "lag-time",
@@ -87,6 +89,7 @@ impl History {
             ),
             LineChart::new("rates", "Read and written", Unit::PerSecond, buckets, rates, &marks.shown),
         ];
+        charts.extend(span_figures::charts(store, &of_spans, buckets, &marks.shown).await?);
         let more_events = events.len() > EVENTS as usize;
         let events = events.into_iter().take(EVENTS as usize).map(Into::into).collect();
         Ok(Self { charts, marks, events, more_events, speeds })

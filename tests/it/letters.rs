@@ -12,6 +12,7 @@ mod hostile;
 mod pages;
 mod policies;
 mod purge;
+mod ranks;
 mod trend;
 
 /// A shop on one bus: an incident that began half an hour ago, older trouble, and a letter nobody can decode.

@@ -11,30 +11,33 @@ use super::super::view::address::{Address, segment};
 use super::super::view::chart::BarChart;
 use super::super::view::filter::{ListQuery, Reading};
 use super::super::view::filter_bar::{Choice, ranges};
-use super::super::view::freshness::{Condition, Freshness, Look};
 use super::super::view::group_row::GroupRow;
 use super::super::view::lines::LineChart;
 use super::super::view::listing::ShownOrder;
-use super::super::view::look::capability_words;
 use super::super::view::marks::Marks;
-use super::super::view::number::{counted, grouped, size};
 use super::super::view::query::{Pairs, problems};
 use super::super::view::range::Range;
-use super::super::view::text::short;
-use super::super::view::time;
 use super::super::{Error, Layout, Section, WebState, filters};
-use crate::model::bus::Gap;
-use crate::model::{BusId, BusState, Timestamp};
-use crate::store::dead_letters::count::MOST_BACKLOG_COUNTED;
-use attention::{Attention, attention};
+use crate::model::{BusId, Timestamp};
+use attention::Attention;
+pub(in crate::web) use attention::attention;
+use departures::InAndOut;
 use figures::{Figure, Past, strip};
+use flow::TopicRow;
+use lede::{Calm, Lede, calm};
+use lists::Lists;
+use rows::{BusRow, GapRow, stored};
 
 mod alert_trend;
-mod attention;
+pub(in crate::web) mod attention;
+mod departures;
 mod figures;
 pub(in crate::web) mod flow;
 mod latency;
-mod load;
+mod lede;
+mod lists;
+pub(in crate::web) mod load;
+mod rows;
 pub(in crate::web) mod trend;
 
 pub(in crate::web) use load::{WatchedBus, load};
@@ -81,8 +84,12 @@ struct OverviewPage {
     lines: Vec<LineChart>,
     marks: Marks,
     trend: Option<trend::Trend>,
-    topic_rows: Vec<flow::TopicRow>,
-    group_states: Vec<flow::GroupRow>,
+    busiest_topics: Vec<TopicRow>,
+    worst_topics: Vec<TopicRow>,
+    busiest_groups: Vec<flow::GroupRow>,
+    worst_groups: Vec<flow::GroupRow>,
+    in_and_out: InAndOut,
+    exports: String,
     all_groups: u64,
     consumer_groups_href: String,
     range: String,
@@ -97,51 +104,11 @@ struct OverviewPage {
     stored: Vec<(&'static str, String)>,
 }
 
-/// What stands where nothing needs a person.
-struct Calm {
-    tone: &'static str,
-    icon: &'static str,
-    strong: &'static str,
-    text: String,
-}
-
-/// The sentence under the title.
-struct Lede {
-    strong: String,
-    rest: String,
-}
-
 /// The form behind the calendar.
 struct Calendar {
     hidden: Vec<(String, String)>,
     from: String,
     to: String,
-}
-
-struct BusRow {
-    name: String,
-    href: String,
-    kind: &'static str,
-    word: &'static str,
-    icon: &'static str,
-    tone: &'static str,
-    evidence: String,
-    sampled_at: Option<Timestamp>,
-    stale: bool,
-    topics: String,
-    open: String,
-    open_href: String,
-}
-
-struct GapRow {
-    bus: String,
-    topic: String,
-    href: String,
-    partition: i32,
-    from: String,
-    to: String,
-    offsets: String,
-    at: Timestamp,
 }
 
 /// What to write into the configuration for a first bus. It can be used as it stands.
@@ -209,8 +176,7 @@ impl OverviewPage {
         range: Range,
         pairs: &[(String, String)],
     ) -> Self {
-        let (lines, mut topic_rows, mut group_states) =
-            (std::mem::take(&mut figures.flow.charts), std::mem::take(&mut figures.flow.topics), std::mem::take(&mut figures.flow.groups));
+        let mut lists = Lists::take(&mut figures.flow);
         let figures = &figures;
         let shown = Address::new("/").with_pairs(pairs);
         let order: ShownOrder = shown.get("order").and_then(|order| order.parse().ok()).unwrap_or_default();
@@ -228,12 +194,11 @@ impl OverviewPage {
         let groups_href = if figures.groups_are_recent { groups_list } else { groups_list.without(&["range", "from", "to"]) };
         let mut groups: Vec<_> = figures.groups.iter().map(|group| GroupRow::new(group, sparks, &range.words())).collect();
         order.keep(&mut groups, |row| &row.href);
-        order.keep(&mut group_states, |row| &row.href);
-        order.keep(&mut topic_rows, |row| &row.href);
+        lists.keep(&order);
         order.keep(&mut attention, |row| &row.what);
         attention::worst_first(&mut attention);
-        let shown = groups.iter().map(|row| row.href.as_str()).chain(group_states.iter().map(|row| row.href.as_str()));
-        let shown = shown.chain(topic_rows.iter().map(|row| row.href.as_str())).chain(attention.iter().map(|row| row.what.as_str()));
+        let shown = groups.iter().map(|row| row.href.as_str()).chain(lists.keys());
+        let shown = shown.chain(attention.iter().map(|row| row.what.as_str()));
         let shown = ShownOrder::of(shown).to_string();
         let bound = |name| here.get(name).and_then(|v| v.get(..16)).unwrap_or_default().to_owned();
         Self {
@@ -243,12 +208,21 @@ impl OverviewPage {
             attention,
             calm: calm(figures, range),
             figures: strip(figures, range, &here),
-            chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets).read_until(Past::of(figures).until(), figures.buckets),
-            lines,
+            chart: BarChart::new(&figures.arrivals.per_bucket, figures.buckets)
+                .read_until(Past::of(figures).until(), figures.buckets)
+                .marked(&figures.flow.marks.shown, figures.buckets),
+            lines: std::mem::take(&mut lists.drawn)
+                .into_iter()
+                .map(|drawn| drawn.chart(figures.buckets, &figures.flow.marks.shown))
+                .collect(),
             marks: figures.flow.marks.clone(),
             trend: None,
-            topic_rows,
-            group_states,
+            busiest_topics: lists.busiest_topics,
+            worst_topics: lists.worst_topics,
+            busiest_groups: lists.busiest_groups,
+            worst_groups: lists.worst_groups,
+            in_and_out: InAndOut::new(figures),
+            exports: here.at("/api/v1/overview/export").to_string(),
             all_groups: figures.flow.all_groups,
             consumer_groups_href: figures
                 .buses
@@ -285,161 +259,5 @@ impl FirstStartPage {
         let store =
             if url.starts_with("postgres") { "PostgreSQL".to_owned() } else { format!("SQLite in {}", url.trim_start_matches("sqlite:")) };
         Self { layout: layout.titled(Section::Overview, "Welcome"), listen: state.config().http.listen.to_string(), store }
-    }
-}
-
-impl Lede {
-    fn new(figures: &load::Overview, range: Range) -> Self {
-        let when = range.words();
-        let watched = watched(figures);
-        if let Some(bus) = figures.buses.iter().find(|bus| Freshness::of(&bus.state, figures.now).is_unreachable()) {
-            let name = short(bus.state.id.as_str(), 80);
-            let strong = match bus.state.failing_since {
-                Some(since) if bus.state.sampled_at.is_some() => format!("{name} has not answered for {}.", time::age(since, figures.now)),
-                _ => format!("{name} was never reached."),
-            };
-            let rest = match bus.state.sampled_at {
-                Some(at) => format!(
-                    "What is shown of it is that of {}; dead letters in custody are complete up to then.",
-                    time::clock(at, figures.now)
-                ),
-                None => "Redrive keeps trying; nothing is known of it yet.".to_owned(),
-            };
-            return Self { strong, rest };
-        }
-        let (arrived, backlog, open) = (figures.arrivals.total, figures.backlog, figures.counts.open);
-        let letters = |count| counted(count, "dead letter", "dead letters");
-        if arrived > 0 {
-            let rest = most_of_them(figures).unwrap_or(watched);
-            let rest = if backlog == 0 { rest } else { format!("{}. {rest}", more_backlog(backlog)) };
-            return Self { strong: format!("{} arrived in {when}.", letters(arrived)), rest };
-        }
-        if backlog > 0 {
-            let strong = format!("Nothing arrived in {when}, but {} of backlog failed then.", some(backlog));
-            return Self { strong, rest: format!("Backlog was there before Redrive looked and is in no arrival figure. {watched}") };
-        }
-        if open > 0 {
-            return Self { strong: format!("Nothing failed in {when}."), rest: format!("{} wait from before. {watched}", letters(open)) };
-        }
-        Self { strong: "Nothing waits.".to_owned(), rest: watched }
-    }
-}
-
-/// A count of backlog, which is not counted to its end.
-fn some(backlog: u64) -> String {
-    if backlog < MOST_BACKLOG_COUNTED { grouped(backlog) } else { format!("{} or more", grouped(MOST_BACKLOG_COUNTED)) }
-}
-
-fn more_backlog(backlog: u64) -> String {
-    let were = if backlog == 1 { "was" } else { "were" };
-    format!("{} more from that time {were} there before Redrive looked", some(backlog))
-}
-
-/// Why nothing needs a person, and what is there nevertheless.
-fn calm(figures: &load::Overview, range: Range) -> Calm {
-    let when = range.words();
-    if figures.buses.iter().any(|bus| Freshness::of(&bus.state, figures.now).condition == Condition::Never) {
-        let text = "What needs you stands here as soon as its brokers have answered for the first time; that takes seconds.".to_owned();
-        return Calm { tone: "idle", icon: "hourglass", strong: "Not everything has been read yet", text };
-    }
-    let failed = figures.arrivals.total + figures.backlog;
-    let failed = match failed {
-        0 => format!("nothing failed in {when}"),
-        _ => format!("no dead letter that failed in {when} is open"),
-    };
-    let before = match figures.counts.open {
-        0 => String::new(),
-        open => format!(" {} open from before.", counted(open, "dead letter is", "dead letters are")),
-    };
-    let text = format!("Every bus answers, {failed}, and no record was lost.{before} This page goes on looking.");
-    Calm { tone: "ok", icon: "circle-check", strong: "Nothing needs you now", text }
-}
-
-/// "214 of them failed with `NullPointerException` in payment-service, first seen 33 min ago."
-fn most_of_them(figures: &load::Overview) -> Option<String> {
-    let group = figures.groups.first().filter(|_| figures.groups_are_recent)?;
-    let (name, _, _) = super::super::view::group_row::name_and_message(group);
-    let place = match group.consumer_groups.first() {
-        Some((Some(consumer_group), _, _)) => format!(" in {}", short(consumer_group, 80)),
-        _ => String::new(),
-    };
-    Some(format!("{} open with {name}{place}, first seen {} ago.", grouped(group.counts.open), time::age(group.first_seen, figures.now)))
-}
-
-/// "11 dead-letter topics on 2 buses are watched, the last look was 6 s ago."
-fn watched(figures: &load::Overview) -> String {
-    let topics: u64 = figures.buses.iter().map(|bus| bus.dead_letter_topics).sum();
-    let buses = counted(figures.buses.len() as u64, "bus", "buses");
-    let topics = counted(topics, "dead-letter topic", "dead-letter topics");
-    match figures.buses.iter().map(|bus| bus.state.sampled_at).min().flatten() {
-        Some(at) => format!("{topics} on {buses} watched, the last look was {} ago.", time::age(at, figures.now)),
-        None => format!("Redrive is reading {buses} for the first time."),
-    }
-}
-
-fn stored(figures: &load::Overview) -> Vec<(&'static str, String)> {
-    let usage = &figures.usage;
-    let mut rows = vec![
-        ("Dead letters", grouped(usage.dead_letters)),
-        (
-            "Without content",
-            if usage.without_custody == 0 { "none".to_owned() } else { format!("{}, too large or gone", grouped(usage.without_custody)) },
-        ),
-        ("Oldest", usage.oldest.map_or_else(|| "nothing yet".to_owned(), |at| format!("{} ago", time::age(at, figures.now)))),
-        ("In use", size(usage.used_bytes)),
-        ("Limit", usage.max_bytes.map_or_else(|| "none, the disk decides".to_owned(), size)),
-    ];
-    if let Some(free) = usage.disk_free_bytes {
-        rows.push(("Free on disk", size(free)));
-    }
-    rows.push(("Store", if usage.engine == "postgres" { "PostgreSQL".to_owned() } else { "SQLite".to_owned() }));
-    rows
-}
-
-impl BusRow {
-    fn new(bus: &WatchedBus, now: Timestamp) -> Self {
-        let state: &BusState = &bus.state;
-        let freshness = Freshness::of(state, now);
-        let Look { word, icon, tone } = freshness.look();
-        let evidence = match (&state.error, state.failing_since) {
-            (Some(error), Some(since)) => format!("since {}: {}", time::clock(since, now), short(error, 300)),
-            (Some(error), None) => short(error, 300),
-            (None, _) if state.capabilities.unavailable.is_empty() => String::new(),
-            (None, _) => {
-                let lacks: Vec<_> = state.capabilities.unavailable.keys().map(|what| capability_words(*what).to_lowercase()).collect();
-                format!("cannot {}", lacks.join(", "))
-            }
-        };
-        let query = Address::new("/topics").and("bus", state.id.as_str());
-        Self {
-            name: short(state.id.as_str(), 80),
-            href: query.to_string(),
-            kind: "Kafka",
-            word,
-            icon,
-            tone,
-            evidence,
-            sampled_at: state.sampled_at,
-            stale: freshness.is_stale(),
-            topics: if state.sampled_at.is_none() { "unknown".to_owned() } else { grouped(bus.dead_letter_topics) },
-            open: grouped(bus.open),
-            open_href: query.at("/failure-groups").to_string(),
-        }
-    }
-}
-
-impl GapRow {
-    fn new(gap: &Gap) -> Self {
-        use super::super::view::address::segment;
-        Self {
-            bus: short(gap.bus.as_str(), 80),
-            topic: short(gap.topic.as_str(), 249),
-            href: format!("/buses/{}/topics/{}", segment(gap.bus.as_str()), segment(gap.topic.as_str())),
-            partition: gap.partition,
-            from: grouped(gap.from_offset.unsigned_abs()),
-            to: grouped(gap.to_offset.saturating_sub(1).unsigned_abs()),
-            offsets: grouped(gap.offsets()),
-            at: gap.at,
-        }
     }
 }

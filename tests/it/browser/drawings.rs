@@ -179,3 +179,37 @@ async fn without_script_the_drawing_its_legend_and_its_table_are_there() {
         look(&browser, &format!("drawing-without-script-{width}")).await;
     }
 }
+
+/// The colour behind the page, and whether what these name is shown at all.
+async fn shown(browser: &Browser, names: &[&str]) -> (String, Vec<bool>) {
+    let colour = browser.evaluate("return getComputedStyle(document.body).backgroundColor").await;
+    let mut all = Vec::new();
+    for name in names {
+        let script = format!("return [...document.querySelectorAll('{name}')].some((one) => one.getClientRects().length > 0)");
+        all.push(browser.evaluate(&script).await == serde_json::Value::Bool(true));
+    }
+    (colour.as_str().unwrap_or_default().to_owned(), all)
+}
+
+#[tokio::test]
+async fn on_paper_the_first_page_is_light_has_no_navigation_and_shows_its_drawings() {
+    let redrive = scene().await;
+    let browser = Browser::open(Script::On).await;
+    browser.on_paper(false).await;
+    browser.goto(&redrive.url("/?range=1h")).await;
+    browser.wait_for("#most-lag .u-over").await;
+    let names = [".side", ".top", ".actions", ".uplot", "#most-lag svg.plot", "#arrivals svg.plot", "#in-and-out"];
+    let (dark, screen) = shown(&browser, &names).await;
+    assert_eq!(screen, [true, true, true, true, false, true, true]);
+    browser.on_paper(true).await;
+    browser.resize(720, 1_020).await;
+    let (light, paper) = shown(&browser, &names).await;
+    assert_eq!(paper, [false, false, false, false, true, true, true]);
+    assert!(light != dark && ["rgb(255, 255, 255)", "rgba(0, 0, 0, 0)"].contains(&light.as_str()), "{light} beside {dark}");
+    browser.assert_fits().await;
+    if let Some(folder) = std::env::var_os("REDRIVE_PICTURES") {
+        browser.screenshot(&std::path::PathBuf::from(folder).join("overview-on-paper.png")).await;
+    }
+    browser.on_paper(false).await;
+    browser.wait_for("#most-lag .u-over").await;
+}

@@ -99,6 +99,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] })).await;
     }
 
+    /// Shows the page as a printer would get it, in the dark theme of the system, or as a screen again.
+    pub(crate) async fn on_paper(&self, paper: bool) {
+        let media = if paper { "print" } else { "" };
+        let dark = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "media": media, "features": dark })).await;
+    }
+
     /// Opens an address.
     pub(crate) async fn goto(&self, url: &str) {
         self.client.goto(url).await.unwrap_or_else(|error| panic!("{url} cannot be opened: {error}"));

@@ -88,3 +88,53 @@ async fn what_is_not_known_is_not_compared() {
     assert!(!app.get("/?range=24h").await.words().contains("Are we getting better?"), "a day has no trend");
     assert_eq!(app.get("/api/v1/overview?range=24h").await.json()["trend"], serde_json::Value::Null);
 }
+
+/// Spans and lag of an hour, so many days ago: how many of a hundred spans failed, how long messages took, and what was left to read.
+async fn spans_and_lag(shop: &Seeded, days_ago: &[(u64, f64, f64, f64)]) {
+    for (place, (days, failed, took, lag)) in days_ago.iter().enumerate() {
+        let taken_at = shop.now.minus(Duration::from_secs(days * DAY));
+        let (source, after) = (format!("spans-{place}"), taken_at.minus(Duration::from_secs(HOUR)));
+        let mut times = Histogram::new();
+        (0..100).for_each(|_| times.record(*took));
+        let labels = Labels::bus(&"prod".into()).topic(&"a".into()).consumer_group(&"labels".into());
+        let of = |figure, labels: &Labels| SeriesKey { figure, labels: labels.clone() };
+        let spans = labels.clone().service("labels").operation("process");
+        let begin = NewFrame { source: &source, after: None, taken_at: after, points: Vec::new(), state: None, snapshot: false };
+        assert!(shop.store.add_frame(begin).await.expect("written"));
+        let points = vec![
+            (of(Figure::SpansPerSecond, &spans), Point::Count(100.0)),
+            (of(Figure::SpanErrorsPerSecond, &spans), Point::Count(*failed)),
+            (of(Figure::EndToEndDurationSeconds, &spans), Point::Durations(times)),
+            (of(Figure::ConsumerGroupLagMessages, &labels), Point::Level(*lag)),
+        ];
+        let frame = NewFrame { source: &source, after: Some(after), taken_at, points, state: None, snapshot: false };
+        assert!(shop.store.add_frame(frame).await.expect("written"));
+    }
+    while shop.store.roll_up_figures(shop.now).await.expect("rolled up") {}
+}
+
+#[tokio::test]
+async fn latency_failed_spans_and_lag_stand_beside_the_week_before() {
+    let shop = read_since(60).await;
+    spans_and_lag(&shop, &[(10, 10.0, 0.5, 4_000.0), (3, 5.0, 2.0, 1_000.0)]).await;
+    let app = shop.app();
+    let words = app.get("/?range=7d").await.words();
+    let trend = &words[words.find("Are we getting better?").unwrap_or_else(|| panic!("{words}"))..];
+    assert!(trend.contains("Spans that failed of all spans 5.0 % 10.0 % 50 % fewer"), "{trend}");
+    assert!(trend.contains("Lag of all consumer groups messages, mean 1,000 4,000 75 % less"), "{trend}");
+    let found = app.get("/api/v1/overview?range=7d").await.json()["trend"].clone();
+    let figure = |name: &str| {
+        let rows = found["figures"].as_array().expect("figures");
+        rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}: {found:#}")).clone()
+    };
+    let p95 = figure("end_to_end_duration_seconds");
+    let (now, before) = (p95["now"].as_f64().expect("a time"), p95["before"].as_f64().expect("a time"));
+    assert!((now - 2.0).abs() < 0.1 && (before - 0.5).abs() < 0.03, "{p95}");
+    assert!(p95["text"].as_str().is_some_and(|text| text.ends_with("times as long")), "{p95}");
+    assert_eq!(figure("spans_error_ratio")["now"].as_f64(), Some(0.05));
+    let csv = app.get("/api/v1/overview/export?range=7d").await.text().to_owned();
+    assert!(csv.contains("trend,\"\",\"\",consumer_group_lag_messages,1000,4000,\"75 % less\""), "{csv}");
+    let other = app.get("/api/v1/overview?range=7d&bus=other").await.json()["trend"].clone();
+    let told = other["figures"].as_array().expect("figures").iter().any(|row| row["name"] == "spans_error_ratio");
+    assert!(!told, "another bus has no spans: {other:#}");
+}

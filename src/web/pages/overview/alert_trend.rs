@@ -2,6 +2,7 @@
 //! were over. A rule that fires often and that nobody takes is noise; a page that lists it says so.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::trend::Change;
 use crate::metrics::trend::{Better, compare};
@@ -32,6 +33,10 @@ pub(in crate::web) struct AlertRow {
     /// Until it was over, on average.
     pub(in crate::web) resolve: String,
     pub(in crate::web) resolve_before: String,
+    /// How often it fired, and in the time before, where that is known.
+    pub(in crate::web) fired: (u64, Option<u64>),
+    /// Until somebody had it and until it was over, on average.
+    pub(in crate::web) times: (Option<Duration>, Option<Duration>),
 }
 
 /// Reads both times; the one before only where there is enough of it to compare with.
@@ -76,6 +81,8 @@ fn row(late: &AlertFigures, early: Option<&AlertFigures>, days: f64, days_before
         now_words: grouped(late.fired),
         before_words: if days_before.is_some() { grouped(fired_before) } else { "not known".to_owned() },
         change: Change { words, direction },
+        fired: (late.fired, days_before.map(|_| fired_before)),
+        times: (late.acknowledge, late.resolve),
         acknowledge: late.acknowledge.map_or_else(|| "nobody did".to_owned(), duration_words),
         acknowledged: if late.fired == 0 { String::new() } else { format!("{} of {}", grouped(late.acknowledged), grouped(late.fired)) },
         resolve: late.resolve.map_or_else(|| if late.fired == 0 { String::new() } else { "go on".to_owned() }, duration_words),
@@ -88,8 +95,6 @@ fn row(late: &AlertFigures, early: Option<&AlertFigures>, days: f64, days_before
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn figures(rule: i64, fired: u64, acknowledged: u64) -> AlertFigures {

@@ -28,23 +28,23 @@ const FAST_FACTOR: u64 = 3;
 
 /// One thing that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Attention {
+pub(in crate::web) struct Attention {
     /// `bad` or `warn`.
-    pub(super) tone: &'static str,
+    pub(in crate::web) tone: &'static str,
     /// What it is.
-    pub(super) what: String,
+    pub(in crate::web) what: String,
     /// The numbers behind it.
-    pub(super) evidence: String,
+    pub(in crate::web) evidence: String,
     /// Where: a bus or consumer group.
-    pub(super) place: String,
+    pub(in crate::web) place: String,
     /// Since when.
-    pub(super) since: Option<Timestamp>,
+    pub(in crate::web) since: Option<Timestamp>,
     /// The page that explains it.
-    pub(super) href: String,
+    pub(in crate::web) href: String,
     /// What that page is.
-    pub(super) action: &'static str,
+    pub(in crate::web) action: &'static str,
     /// Of an alert, what its rule says how bad it is.
-    pub(super) severity: Option<Severity>,
+    pub(in crate::web) severity: Option<Severity>,
 }
 
 impl Attention {
@@ -53,7 +53,7 @@ impl Attention {
         words::severity(self.how_bad(), true)
     }
 
-    fn how_bad(&self) -> Severity {
+    pub(in crate::web) fn how_bad(&self) -> Severity {
         self.severity.unwrap_or(if self.is_bad() { Severity::Critical } else { Severity::Warning })
     }
 
@@ -64,7 +64,7 @@ impl Attention {
 
 /// Everything that needs a person.
 /// `groups_href` is the list of the failure groups that failed in the range.
-pub(super) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range, groups_href: &str) -> Vec<Attention> {
+pub(in crate::web) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range, groups_href: &str) -> Vec<Attention> {
     let mut list: Vec<_> = reasons.iter().map(|(_, text)| not_ready(text)).collect();
     list.extend(firing(figures));
     list.extend(figures.buses.iter().filter_map(|bus| bus_trouble(&bus.state, figures.now)));

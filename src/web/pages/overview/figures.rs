@@ -1,8 +1,8 @@
 //! The figures of the first page. Of a bus that is silent they say up to when they are true, and never show what nobody knows as zero.
 
 use super::flow::Flow;
+use super::lede::some;
 use super::load::Overview;
-use super::some;
 use crate::model::Timestamp;
 use crate::model::bus::Gap;
 use crate::web::view::address::Address;
@@ -73,6 +73,7 @@ pub(super) fn strip(figures: &Overview, range: Range, here: &Address) -> Vec<Fig
             },
             here.at("/dead-letters").and("status", "all").to_string(),
         ),
+        dealt_with(figures, range, here),
         figure(
             "Open dead letters".to_owned(),
             grouped(figures.counts.open),
@@ -103,8 +104,19 @@ pub(super) fn strip(figures: &Overview, range: Range, here: &Address) -> Vec<Fig
             )
         },
     ];
-    strip.splice(2..2, flowing(&figures.flow, past, figures.now));
+    strip.splice(3..3, flowing(&figures.flow, past, figures.now));
     strip
+}
+
+/// Dead letters that were replayed or discarded, whenever they had arrived.
+fn dealt_with(figures: &Overview, range: Range, here: &Address) -> Figure {
+    let out = &figures.departures;
+    let note = match out.since.filter(|_| !out.is_known_since(figures.buckets.from)) {
+        Some(since) => format!("counted since {}", time::clock(since, figures.now)),
+        None if out.total() == 0 => "none replayed or discarded".to_owned(),
+        None => format!("{} replayed, {} discarded", grouped(out.replayed), grouped(out.discarded)),
+    };
+    figure(format!("Dealt with in {}", range.words()), grouped(out.total()), note, format!("{}#arrivals", here.at("/")))
 }
 
 /// What the buses removed before it was read.

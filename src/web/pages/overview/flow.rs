@@ -1,261 +1,259 @@
-//! What flows over the buses: throughput, the consumer groups that are behind, the busiest topics; and, over a week and more, how that
-//! compares with the time before.
+//! What flows over the buses: throughput, lag, how long messages take and which fail; the busiest and the worst topics and consumer
+//! groups. Nothing is read group by group: those that are shown are found from sums of all that are kept in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::latency;
+use super::latency::{self, Latency};
 use crate::model::figure::{Figure, Labels};
-use crate::model::lag::GroupStatus;
-use crate::model::{BusId, GroupName, Timestamp, TopicName};
+use crate::model::{BusId, GroupName, TopicName};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::failure_groups::Buckets;
 use crate::store::happenings::About;
 use crate::store::{Store, StoreError};
-use crate::web::pages::consumer_group::history::{query, series};
-use crate::web::view::address::segment;
 use crate::web::view::freshness::Freshness;
-use crate::web::view::group::{self, GroupState};
-use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, decimal, numbers, spark};
-use crate::web::view::marks::Marks;
+use crate::web::view::lines::{LineChart, Named, Unit, spark};
+use crate::web::view::marks::{Marked, Marks};
 
-/// Rows of a short list.
-const ROWS: usize = 6;
-/// Series that are read step by step to find those with the most in the range itself, which may cut its first hour.
-const CANDIDATES: usize = 24;
+mod letters;
+mod rows;
+mod series;
+mod spans;
+
+use letters::Letters;
+use rows::needs;
+use rows::{GroupFacts, ROWS};
+pub(in crate::web) use rows::{GroupRow, TopicRow};
+use series::{Values, growth, just_before, largest, leading, mean, mean_of_sum, most, peak};
+pub(in crate::web) use spans::Share;
+use spans::Shares;
 
 /// Figures of the buses over the range.
 #[derive(Debug)]
 pub(in crate::web) struct Flow {
     /// Throughput, lag of the groups with the most, and, where spans come, how long messages take and how many spans fail.
-    pub(in crate::web) charts: Vec<LineChart>,
+    pub(in crate::web) drawn: Vec<Drawn>,
     /// What happened meanwhile.
     pub(in crate::web) marks: Marks,
     /// Topics with the most messages.
-    pub(in crate::web) topics: Vec<TopicRow>,
+    pub(in crate::web) busiest_topics: Vec<TopicRow>,
+    /// Topics with the most failures.
+    pub(in crate::web) worst_topics: Vec<TopicRow>,
+    /// Consumer groups that read the most messages.
+    pub(in crate::web) busiest_groups: Vec<GroupRow>,
     /// Consumer groups, those that need somebody first.
-    pub(in crate::web) groups: Vec<GroupRow>,
+    pub(in crate::web) worst_groups: Vec<GroupRow>,
     /// All groups that need somebody, for what needs attention.
     pub(in crate::web) troubled: Vec<ConsumerGroupSummary>,
     /// Living groups.
     pub(in crate::web) all_groups: u64,
+    /// What is left to read now, of all groups of which that is known, and of how many it is not.
+    pub(in crate::web) lag: (Option<u64>, u64),
     /// Mean messages per second over the range, and over the time before.
     pub(in crate::web) rate: (Option<f64>, Option<f64>),
+    /// How long messages took, and how many spans failed.
+    pub(in crate::web) latency: Latency,
 }
 
-/// A busy topic.
+/// Lines over the range, before they are laid out.
+#[derive(Debug, Clone)]
+pub(in crate::web) struct Drawn {
+    pub(in crate::web) id: &'static str,
+    pub(in crate::web) title: &'static str,
+    pub(in crate::web) unit: Unit,
+    pub(in crate::web) lines: Vec<Named>,
+}
+
+impl Drawn {
+    /// The drawing, with its marks.
+    pub(in crate::web) fn chart(self, buckets: Buckets, marks: &[Marked]) -> LineChart {
+        LineChart::new(self.id, self.title, self.unit, buckets, self.lines, marks)
+    }
+}
+
+/// What is read of one bus.
 #[derive(Debug)]
-pub(in crate::web) struct TopicRow {
-    pub(in crate::web) bus: String,
-    pub(in crate::web) name: String,
-    pub(in crate::web) href: String,
-    pub(in crate::web) rate: String,
-    pub(in crate::web) spark: String,
+struct OfBus<'a> {
+    id: BusId,
+    freshness: &'a Freshness,
+    written: Vec<Values>,
+    written_before: Vec<Values>,
+    topics: BTreeMap<TopicName, Values>,
+    lags: BTreeMap<GroupName, Values>,
+    reads: BTreeMap<GroupName, Values>,
+    groups: Vec<ConsumerGroupSummary>,
+    shares: Shares,
 }
-
-/// A consumer group.
-#[derive(Debug)]
-pub(in crate::web) struct GroupRow {
-    pub(in crate::web) bus: String,
-    pub(in crate::web) name: String,
-    pub(in crate::web) href: String,
-    pub(in crate::web) status: GroupState,
-    /// Whether its figures are old ones.
-    pub(in crate::web) stale: bool,
-    pub(in crate::web) evidence: String,
-    pub(in crate::web) lag: Option<u64>,
-    pub(in crate::web) time_lag: String,
-    pub(in crate::web) spark: String,
-}
-
-type Values = Vec<Option<f64>>;
 
 impl Flow {
     pub(in crate::web) async fn load(store: &Store, buses: &[Freshness], buckets: Buckets) -> Result<Self, StoreError> {
-        let mut flow = Self {
-            charts: Vec::new(),
-            marks: Marks::default(),
-            topics: Vec::new(),
-            groups: Vec::new(),
-            troubled: Vec::new(),
-            all_groups: 0,
-            rate: (None, None),
-        };
-        let (mut per_bus, mut topics, mut lags, mut summaries) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
-        let mut before = Vec::new();
-        for freshness in buses {
-            let bus = &BusId::from(freshness.bus.as_str());
-            let of_bus = all(store, Figure::BusMessagesPerSecond, bus, buckets).await?;
-            per_bus.extend(of_bus.into_iter().map(|(_, values)| Named::new(bus.as_str(), values)));
-            before.extend(all(store, Figure::BusMessagesPerSecond, bus, just_before(buckets)).await?.into_iter().map(|(_, values)| values));
-            let of_topics = leading(store, Figure::TopicMessagesPerSecond, bus, buckets, |labels| labels.topic.clone(), &[]).await?;
-            topics.extend(of_topics.into_iter().filter_map(|(labels, values)| Some((bus.clone(), labels.topic?, values))));
-            let listed = store.list_consumer_groups(bus, None, None).await?;
-            let shown = shown(&listed);
-            let group = |labels: &Labels| labels.consumer_group.clone();
-            for (labels, values) in leading(store, Figure::ConsumerGroupLagMessages, bus, buckets, group, &shown).await? {
-                if let Some(group) = labels.consumer_group {
-                    lags.entry((bus.clone(), group)).or_insert_with(Vec::new).push(values);
-                }
-            }
-            summaries.extend(listed.into_iter().map(|group| (group, freshness)));
-        }
-        let lags: HashMap<(BusId, GroupName), Values> =
-            lags.into_iter().map(|(key, all)| (key, added_up(&all, buckets.count as usize))).collect();
-        flow.rate = (mean_of_sum(per_bus.iter().map(|named| &named.values), buckets), mean_of_sum(before.iter(), buckets));
-        let several = buses.len() > 1;
-        let mut happened = Vec::new();
-        for freshness in buses {
-            let bus = BusId::from(freshness.bus.as_str());
-            happened.extend(store.list_happenings(&bus, About::Bus, buckets.from, buckets.to).await?);
+        let ids: Vec<BusId> = buses.iter().map(|freshness| BusId::from(freshness.bus.as_str())).collect();
+        let letters = Letters::load(store, &ids, buckets).await?;
+        let (mut read, mut happened) = (Vec::new(), Vec::new());
+        for (freshness, bus) in buses.iter().zip(&ids) {
+            read.push(OfBus::load(store, bus, freshness, buckets, &letters).await?);
+            happened.extend(store.list_happenings(bus, About::Bus, buckets.from, buckets.to).await?);
         }
         happened.sort_by_key(|happening| happening.at);
-        flow.marks = Marks::of(&happened, buckets);
-        let marks = &flow.marks.shown;
-        flow.charts = vec![
-            LineChart::new("throughput", "Messages written", Unit::PerSecond, buckets, largest(per_bus), marks),
-            LineChart::new("most-lag", "Consumer groups with the most lag", Unit::Messages, buckets, most_lag(&lags, several), marks),
-        ];
-        let shown: Vec<BusId> = buses.iter().map(|freshness| BusId::from(freshness.bus.as_str())).collect();
-        flow.charts.extend(latency::charts(store, &shown, buckets, &flow.marks.shown).await?);
-        flow.topics = busiest(topics);
-        flow.all_groups = summaries.len() as u64;
-        flow.place(summaries, &lags);
-        Ok(flow)
-    }
-
-    fn place(&mut self, mut summaries: Vec<(ConsumerGroupSummary, &Freshness)>, lags: &HashMap<(BusId, GroupName), Values>) {
-        summaries.retain(|(group, _)| !group.standing.parked);
-        summaries.sort_by(|(a, _), (b, _)| worst_first(a, b));
-        let listed = summaries.iter().filter(|(group, _)| worth_a_row(group)).take(ROWS);
-        self.groups = listed.map(|(group, freshness)| row(group, freshness, lags)).collect();
-        // What a group did when its bus was last read says nothing about now; that the bus does not answer is said already.
-        summaries.retain(|(group, freshness)| needs(group).is_some() && !freshness.is_past());
-        self.troubled = summaries.into_iter().map(|(group, _)| group).collect();
-    }
-}
-
-/// The status when somebody should look.
-pub(super) fn needs(group: &ConsumerGroupSummary) -> Option<GroupStatus> {
-    Some(group.standing.status).filter(|status| status.needs_attention() && *status != GroupStatus::NoCommit && !group.standing.parked)
-}
-
-fn row(group: &ConsumerGroupSummary, freshness: &Freshness, lags: &HashMap<(BusId, GroupName), Values>) -> GroupRow {
-    GroupRow {
-        bus: group.bus.to_string(),
-        name: group.name.to_string(),
-        href: format!("/buses/{}/consumer-groups/{}", segment(group.bus.as_str()), segment(group.name.as_str())),
-        status: group::status_at(group.standing.status, false, freshness),
-        stale: freshness.is_stale(),
-        evidence: group.standing.evidence.clone(),
-        lag: group.lag_messages,
-        time_lag: group.time_lag.map_or_else(String::new, group::time_lag),
-        spark: lags.get(&(group.bus.clone(), group.name.clone())).map_or_else(String::new, |values| spark(values)),
-    }
-}
-
-async fn all(store: &Store, figure: Figure, bus: &BusId, buckets: Buckets) -> Result<Vec<(Labels, Values)>, StoreError> {
-    let found = series(store, figure, Labels::bus(bus), buckets).await?;
-    Ok(found
-        .into_iter()
-        .map(|series| {
-            let values = numbers(figure, &series, 0.5);
-            (series.labels, values)
+        let latency = latency::load(store, &ids, buckets).await?;
+        let mut worst_topics = worst_topics(&read, &letters);
+        let names: Vec<(BusId, TopicName)> = worst_topics.iter().map(|row| (row.bus.clone(), row.name.clone())).collect();
+        for (row, counts) in worst_topics.iter_mut().zip(letters.over_time(store, &names, buckets).await?) {
+            row.bars = crate::web::view::chart::spark(&counts, None);
+        }
+        let mut drawn = drawn(&read);
+        drawn.extend(latency.drawn.iter().cloned());
+        let (worst_groups, busiest_groups, troubled) = groups(&read, &letters);
+        let all: Vec<&ConsumerGroupSummary> = read.iter().flat_map(|bus| &bus.groups).collect();
+        let known = || all.iter().filter_map(|group| group.lag_messages);
+        Ok(Self {
+            drawn,
+            marks: Marks::of(&happened, buckets),
+            busiest_topics: busiest_topics(&read, &letters),
+            worst_topics,
+            busiest_groups,
+            worst_groups,
+            troubled,
+            all_groups: all.len() as u64,
+            lag: (known().next().map(|_| known().sum()), all.iter().filter(|group| group.lag_messages.is_none()).count() as u64),
+            rate: (
+                mean_of_sum(read.iter().flat_map(|bus| &bus.written), buckets),
+                mean_of_sum(read.iter().flat_map(|bus| &bus.written_before), buckets),
+            ),
+            latency,
         })
-        .collect())
-}
-
-/// Series of those that lead over the whole hours of the range, and of those named: a page shows few of thousands.
-async fn leading<K: Ord + Clone + Send + Sync>(
-    store: &Store,
-    figure: Figure,
-    bus: &BusId,
-    buckets: Buckets,
-    key: impl Fn(&Labels) -> Option<K> + Send + Sync,
-    named: &[K],
-) -> Result<Vec<(Labels, Values)>, StoreError> {
-    let mut sizes: BTreeMap<K, f64> = BTreeMap::new();
-    for (key, total) in store.read_totals(figure, bus, buckets.from, &key).await? {
-        *sizes.entry(key).or_default() += total.value(0.5).unwrap_or_default();
     }
-    let mut sizes: Vec<(K, f64)> = sizes.into_iter().filter(|(_, size)| *size > 0.0).collect();
-    sizes.sort_by(|(a, some), (b, other)| other.total_cmp(some).then_with(|| a.cmp(b)));
-    let wanted: BTreeSet<K> = sizes.into_iter().take(CANDIDATES).map(|(key, _)| key).chain(named.iter().cloned()).collect();
-    let query = query(figure, Labels::bus(bus), buckets);
-    let found = store.read_series_where(&query, |labels| key(labels).is_some_and(|key| wanted.contains(&key))).await?;
-    Ok(found
-        .into_iter()
-        .map(|series| {
-            let values = numbers(figure, &series, 0.5);
-            (series.labels, values)
-        })
-        .collect())
 }
 
-/// Groups that the page lists, whatever their lag was.
-fn shown(listed: &[ConsumerGroupSummary]) -> Vec<GroupName> {
-    let mut groups: Vec<&ConsumerGroupSummary> = listed.iter().filter(|group| worth_a_row(group)).collect();
-    groups.sort_by(|a, b| worst_first(a, b));
+impl<'a> OfBus<'a> {
+    async fn load(store: &Store, bus: &BusId, freshness: &'a Freshness, buckets: Buckets, letters: &Letters) -> Result<Self, StoreError> {
+        let of_topic = |labels: &Labels| labels.topic.clone();
+        let of_group = |labels: &Labels| labels.consumer_group.clone();
+        let groups = store.list_consumer_groups(bus, None, None).await?;
+        let mut names = spans::failing(store, bus, buckets).await?;
+        names.topics.extend(Letters::most(&letters.topics, bus, ROWS));
+        names.groups.extend(Letters::most(&letters.groups, bus, ROWS));
+        names.groups.extend(behind(&groups));
+        let (topics, read) = (names.topics.clone(), names.groups.clone());
+        let topics = leading(store, (Figure::TopicMessagesPerSecond, bus, buckets), of_topic, topics, &[most]).await?;
+        let reads = leading(store, (Figure::ConsumerGroupMessagesPerSecond, bus, buckets), of_group, read, &[most]).await?;
+        names.topics.extend(busiest(&topics).into_iter().map(|(_, name)| name.clone()));
+        names.groups.extend(busiest(&reads).into_iter().map(|(_, name)| name.clone()));
+        let shares = spans::count(store, bus, buckets, &names).await?;
+        Ok(Self {
+            written: series::all(store, Figure::BusMessagesPerSecond, bus, buckets).await?,
+            written_before: series::all(store, Figure::BusMessagesPerSecond, bus, just_before(buckets)).await?,
+            lags: leading(store, (Figure::ConsumerGroupLagMessages, bus, buckets), of_group, names.groups, &[most, growth]).await?,
+            id: bus.clone(),
+            freshness,
+            topics,
+            reads,
+            groups,
+            shares,
+        })
+    }
+
+    fn facts(&'a self, group: &'a ConsumerGroupSummary, letters: &Letters) -> GroupFacts<'a> {
+        GroupFacts {
+            summary: group,
+            freshness: self.freshness,
+            lag: self.lags.get(&group.name),
+            rate: self.reads.get(&group.name).and_then(|values| mean(values)),
+            dead_letters: letters.of_group(&self.id, &group.name),
+            spans: self.shares.groups.get(&group.name).copied(),
+        }
+    }
+
+    fn topic(&self, name: &TopicName, letters: &Letters) -> TopicRow {
+        let values = self.topics.get(name);
+        TopicRow {
+            rate: values.and_then(|values| mean(values)),
+            spark: values.map_or_else(String::new, |values| spark(values)),
+            dead_letters: letters.of_topic(&self.id, name),
+            spans: self.shares.topics.get(name).copied(),
+            ..TopicRow::new(self.id.clone(), name.clone())
+        }
+    }
+}
+
+/// Groups whose lag is read whatever it was: those that need somebody, and those with the most left to read.
+fn behind(listed: &[ConsumerGroupSummary]) -> Vec<GroupName> {
+    let mut groups: Vec<&ConsumerGroupSummary> =
+        listed.iter().filter(|group| !group.standing.parked && (group.lag_messages > Some(0) || needs(group).is_some())).collect();
+    groups.sort_by(|a, b| (needs(b), b.lag_messages).cmp(&(needs(a), a.lag_messages)).then_with(|| a.name.cmp(&b.name)));
     groups.into_iter().take(ROWS).map(|group| group.name.clone()).collect()
 }
 
-fn worth_a_row(group: &ConsumerGroupSummary) -> bool {
-    !group.standing.parked && (group.lag_messages > Some(0) || needs(group).is_some())
+/// Names with their mean, the highest first.
+fn busiest<K: Ord>(of: &BTreeMap<K, Values>) -> Vec<(f64, &K)> {
+    let rated = of.iter().filter_map(|(name, values)| mean(values).filter(|rate| *rate > 0.0).map(|rate| (rate, name)));
+    let mut rated: Vec<(f64, &K)> = rated.collect();
+    rated.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    rated.truncate(ROWS);
+    rated
 }
 
-fn worst_first(a: &ConsumerGroupSummary, b: &ConsumerGroupSummary) -> std::cmp::Ordering {
-    let key = |group: &ConsumerGroupSummary| (needs(group), group.lag_messages.unwrap_or(0));
-    key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
+fn busiest_topics(read: &[OfBus<'_>], letters: &Letters) -> Vec<TopicRow> {
+    let mut rows: Vec<TopicRow> =
+        read.iter().flat_map(|bus| busiest(&bus.topics).into_iter().map(|(_, name)| bus.topic(name, letters))).collect();
+    rows.sort_by(|a, b| b.rate.unwrap_or_default().total_cmp(&a.rate.unwrap_or_default()).then_with(|| a.name.cmp(&b.name)));
+    rows.truncate(ROWS);
+    rows.iter_mut().for_each(|row| row.key = format!("busiest {}", row.href));
+    rows
 }
 
-fn just_before(buckets: Buckets) -> Buckets {
-    let length = buckets.to.as_millis() - buckets.from.as_millis();
-    Buckets { from: Timestamp::from_millis(buckets.from.as_millis() - length), to: buckets.from, count: buckets.count }
-}
-
-fn mean(values: &[Option<f64>]) -> Option<f64> {
-    let known: Vec<f64> = values.iter().flatten().copied().collect();
-    #[expect(clippy::cast_precision_loss, reason = "steps of a drawing")]
-    let count = known.len() as f64;
-    (!known.is_empty()).then(|| known.iter().sum::<f64>() / count)
-}
-
-fn mean_of_sum<'a>(all: impl Iterator<Item = &'a Values>, buckets: Buckets) -> Option<f64> {
-    let all: Vec<Values> = all.cloned().collect();
-    mean(&added_up(&all, buckets.count as usize))
-}
-
-fn peak(values: &[Option<f64>]) -> f64 {
-    values.iter().flatten().copied().fold(0.0, f64::max)
-}
-
-fn largest(mut named: Vec<Named>) -> Vec<Named> {
-    named.sort_by(|a, b| peak(&b.values).total_cmp(&peak(&a.values)).then_with(|| a.label.cmp(&b.label)));
-    named.truncate(MOST);
-    // By name, so that a line keeps its colour while their numbers change.
-    named.sort_by(|a, b| a.label.cmp(&b.label));
-    named
-}
-
-fn most_lag(lags: &HashMap<(BusId, GroupName), Values>, several: bool) -> Vec<Named> {
-    let named = lags
-        .iter()
-        .filter(|(_, values)| peak(values) > 0.0)
-        .map(|((bus, group), values)| Named::new(if several { format!("{bus} / {group}") } else { group.to_string() }, values.clone()));
-    largest(named.collect())
-}
-
-fn busiest(topics: Vec<(BusId, TopicName, Values)>) -> Vec<TopicRow> {
-    let mut rated: Vec<(f64, BusId, TopicName, Values)> = topics
-        .into_iter()
-        .filter_map(|(bus, topic, values)| mean(&values).filter(|rate| *rate > 0.0).map(|rate| (rate, bus, topic, values)))
-        .collect();
-    rated.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.2.cmp(&b.2)));
-    let row = |(rate, bus, topic, values): (f64, BusId, TopicName, Values)| TopicRow {
-        href: format!("/buses/{}/topics/{}", segment(bus.as_str()), segment(topic.as_str())),
-        bus: bus.to_string(),
-        name: topic.to_string(),
-        rate: decimal(rate),
-        spark: spark(&values),
+fn worst_topics(read: &[OfBus<'_>], letters: &Letters) -> Vec<TopicRow> {
+    let of_bus = |bus: &OfBus<'_>| {
+        let named: BTreeSet<TopicName> =
+            Letters::most(&letters.topics, &bus.id, ROWS).into_iter().chain(bus.shares.topics.keys().cloned()).collect();
+        named.iter().map(|name| bus.topic(name, letters)).collect::<Vec<_>>()
     };
-    rated.into_iter().take(ROWS).map(row).collect()
+    rows::worst_topics(read.iter().flat_map(of_bus).collect())
+}
+
+/// The worst and the busiest groups, and all that need somebody.
+fn groups(read: &[OfBus<'_>], letters: &Letters) -> (Vec<GroupRow>, Vec<GroupRow>, Vec<ConsumerGroupSummary>) {
+    let mut all: Vec<GroupFacts<'_>> = Vec::new();
+    for bus in read {
+        all.extend(bus.groups.iter().filter(|group| !group.standing.parked).map(|group| bus.facts(group, letters)));
+    }
+    let mut busiest: Vec<GroupFacts<'_>> = all.iter().filter(|facts| facts.rate > Some(0.0)).copied().collect();
+    busiest.sort_by(|a, b| {
+        let rate = |facts: &GroupFacts<'_>| facts.rate.unwrap_or_default();
+        rate(b).total_cmp(&rate(a)).then_with(|| a.summary.name.cmp(&b.summary.name))
+    });
+    let reads = |facts: GroupFacts<'_>| {
+        let of = read.iter().find(|bus| bus.id == facts.summary.bus).and_then(|bus| bus.reads.get(&facts.summary.name));
+        let row = GroupRow::new(facts);
+        GroupRow { key: format!("busiest {}", row.href), spark: of.map_or_else(String::new, |values| spark(values)), ..row }
+    };
+    let busiest = busiest.into_iter().take(ROWS).map(reads).collect();
+    all.sort_by(rows::worst_first);
+    let worst = all.iter().filter(|facts| rows::is_worth_a_row(facts)).take(ROWS).map(|facts| GroupRow::new(*facts)).collect();
+    // What a group did when its bus was last read says nothing about now; that the bus does not answer is said already.
+    let troubled = all.iter().filter(|facts| needs(facts.summary).is_some() && !facts.freshness.is_past());
+    let mut troubled: Vec<ConsumerGroupSummary> = troubled.map(|facts| facts.summary.clone()).collect();
+    troubled.sort_by(|a, b| (needs(b), b.lag_messages).cmp(&(needs(a), a.lag_messages)).then_with(|| a.name.cmp(&b.name)));
+    (worst, busiest, troubled)
+}
+
+/// Throughput by bus, and lag of the groups with the most.
+fn drawn(read: &[OfBus<'_>]) -> Vec<Drawn> {
+    let several = read.len() > 1;
+    let written = read.iter().flat_map(|bus| bus.written.iter().map(|values| Named::new(bus.id.as_str(), values.clone()))).collect();
+    let lag = |bus: &OfBus<'_>| {
+        let behind = bus.lags.iter().filter(|(_, values)| peak(values) > 0.0);
+        let named = |(group, values): (&GroupName, &Values)| {
+            Named::new(if several { format!("{} / {group}", bus.id) } else { group.to_string() }, values.clone())
+        };
+        behind.map(named).collect::<Vec<_>>()
+    };
+    vec![
+        Drawn { id: "throughput", title: "Messages written", unit: Unit::PerSecond, lines: largest(written) },
+        Drawn {
+            id: "most-lag",
+            title: "Consumer groups with the most lag",
+            unit: Unit::Messages,
+            lines: largest(read.iter().flat_map(lag).collect()),
+        },
+    ]
 }

@@ -8,6 +8,7 @@ use crate::model::failure_group::FailureGroup;
 use crate::model::partition_problem::PartitionProblem;
 use crate::model::policy::{Breaker, Policy};
 use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Timestamp};
+use crate::store::departures::Departures;
 use crate::store::failure_groups::{Arrivals, Buckets, FailureGroupSort};
 use crate::store::{Store, StoreError, StoreUsage};
 use crate::web::view::freshness::Freshness;
@@ -34,6 +35,8 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) counts: StatusCounts,
     /// Arrivals over the range.
     pub(in crate::web) arrivals: Arrivals,
+    /// What became of dead letters in the range.
+    pub(in crate::web) departures: Departures,
     /// What failed in the range, but was there before its bus or topic was first read.
     pub(in crate::web) backlog: u64,
     /// Failure groups with open dead letters that failed in the range, most first; where there are none, those with any.
@@ -80,10 +83,11 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     let page = PageRequest::first(GROUPS);
     let one_bus = if let [bus] = buses { Some(bus) } else { None };
     let gap_page = PageRequest::first(GAPS);
-    let (states, counts, arrivals, backlog, mut groups, gaps, problems, usage, policies) = tokio::try_join!(
+    let (states, counts, arrivals, departures, backlog, mut groups, gaps, problems, usage, policies) = tokio::try_join!(
         store.list_buses(),
         store.count_by_status(&everything),
         store.list_arrivals(&everything, buckets),
+        store.count_departures(buses, buckets.from, buckets.to),
         store.count_backlog(buses, from, to),
         store.list_failure_groups(&recent, FailureGroupSort::Open, sparks, &page),
         store.list_gaps(one_bus, None, &gap_page),
@@ -108,6 +112,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         buses: watched,
         counts,
         arrivals,
+        departures,
         backlog,
         groups_are_recent,
         more_groups: groups.next_cursor.is_some(),

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use super::alert_trend::{self, AlertRow};
-use crate::metrics::bucket::Bucket;
-use crate::metrics::histogram::Histogram;
+use super::alert_trend;
+pub(in crate::web) use super::alert_trend::AlertRow;
 use crate::metrics::trend::{Better, Direction, compare};
-use crate::model::figure::{Figure, Labels};
-use crate::model::{BusId, DeadLetterFilter, Timestamp};
-use crate::store::failure_group_events::FailureGroupEvent;
-use crate::store::failure_groups::Buckets;
-use crate::store::figures::read::SeriesQuery;
+use crate::model::{BusId, Timestamp};
 use crate::store::trends::Cause;
 use crate::store::{Store, StoreError};
 use crate::web::view::address::segment;
 use crate::web::view::lines::{decimal, seconds};
-use crate::web::view::number::grouped;
+use crate::web::view::number::{grouped, with_commas};
 use crate::web::view::range::Range;
 use crate::web::view::time::{duration_words, exact_near};
+use sums::Sums;
+
+mod sums;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -75,19 +73,6 @@ pub(in crate::web) struct CauseRow {
     pub(in crate::web) now_words: String,
     pub(in crate::web) before_words: String,
     pub(in crate::web) change: Change,
-}
-
-/// What one of the two times came to.
-#[derive(Debug, Default)]
-struct Sums {
-    days: f64,
-    messages: f64,
-    rate: Option<f64>,
-    letters: f64,
-    new_groups: f64,
-    resolved: Histogram,
-    outcomes: f64,
-    failures: f64,
 }
 
 /// Both times, cut to what is known.
@@ -196,45 +181,6 @@ impl Times {
 
 const HOUR_MS: i64 = 3_600_000;
 
-impl Sums {
-    async fn load(store: &Store, buses: &[BusId], from: Timestamp, to: Timestamp) -> Result<Self, StoreError> {
-        let mut sums = Self { days: from.age_at(to).as_secs_f64() / DAY.as_secs_f64(), ..Self::default() };
-        if sums.days <= 0.0 {
-            return Ok(sums);
-        }
-        let everything = DeadLetterFilter { bus: buses.to_vec(), ..DeadLetterFilter::default() };
-        let once = Buckets { from, to, count: 1 };
-        sums.letters = number(store.list_arrivals(&everything, once).await?.total);
-        let of: Vec<Labels> = if buses.is_empty() { vec![Labels::default()] } else { buses.iter().map(Labels::bus).collect() };
-        for labels in of {
-            let new = store.failure_group_series(FailureGroupEvent::New, labels.bus.as_ref(), None, once).await?;
-            sums.new_groups += number(new.iter().flat_map(|(_, counts)| counts).sum());
-            for bucket in read(store, Figure::BusMessagesPerSecond, &labels, once).await? {
-                sums.messages += total(&bucket);
-                sums.rate = Some(sums.rate.unwrap_or(0.0) + bucket.value(0.5).unwrap_or(0.0));
-            }
-            sums.outcomes += read(store, Figure::ReplayOutcomes, &labels, once).await?.iter().map(total).sum::<f64>();
-            sums.failures += read(store, Figure::ReplayFailures, &labels, once).await?.iter().map(total).sum::<f64>();
-            for bucket in read(store, Figure::DeadLettersResolveSeconds, &labels, once).await? {
-                if let Bucket::Durations(times) = bucket {
-                    sums.resolved.merge(&times);
-                }
-            }
-        }
-        Ok(sums)
-    }
-}
-
-async fn read(store: &Store, figure: Figure, labels: &Labels, once: Buckets) -> Result<Vec<Bucket>, StoreError> {
-    let step_ms = once.to.as_millis() - once.from.as_millis();
-    let query = SeriesQuery { figure, labels: labels.clone(), from: once.from, to: once.to, step_ms };
-    Ok(store.read_series(&query).await?.iter().filter_map(crate::store::figures::read::SeriesBuckets::total).collect())
-}
-
-fn total(bucket: &Bucket) -> f64 {
-    if let Bucket::Count { total, .. } = bucket { *total } else { 0.0 }
-}
-
 /// What a row is called and how its numbers are written.
 type Row = (&'static str, &'static str, &'static str, fn(f64) -> String, (&'static str, &'static str), Better, fn(&Sums) -> Option<f64>);
 
@@ -249,6 +195,13 @@ const ROWS: &[Row] = &[
     ("failure_groups_new_per_day", "New failure groups", "a day", decimal, ("more", "fewer"), Better::Less, |sums| {
         (sums.days > 0.0).then(|| sums.new_groups / sums.days)
     }),
+    ("end_to_end_duration_seconds", "From sending to processed", "p95", seconds, ("longer", "shorter"), Better::Less, |sums| {
+        sums.end_to_end.as_ref()?.value(0.95)
+    }),
+    ("spans_error_ratio", "Spans that failed", "of all spans", percent, ("more", "fewer"), Better::Less, |sums| {
+        (sums.spans > 0.0).then(|| sums.failed_spans / sums.spans)
+    }),
+    ("consumer_group_lag_messages", "Lag of all consumer groups", "messages, mean", whole, ("more", "less"), Better::Less, |sums| sums.lag),
     ("dead_letters_resolve_seconds", "Time to resolve", "median", seconds, ("longer", "shorter"), Better::Less, |sums| {
         sums.resolved.quantile(0.5)
     }),
@@ -309,6 +262,10 @@ fn cause_row(cause: Cause, days: f64, days_before: Option<f64>) -> CauseRow {
         change: Change { words: text, direction },
         cause,
     }
+}
+
+fn whole(messages: f64) -> String {
+    with_commas(&format!("{messages:.0}"))
 }
 
 fn percent(ratio: f64) -> String {

@@ -1,0 +1,132 @@
+//! Series of a few of thousands: those that lead, found from what all of them came to, which is kept in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::metrics::bucket::Bucket;
+use crate::model::figure::{Figure, Labels};
+use crate::model::{BusId, Timestamp};
+use crate::store::failure_groups::Buckets;
+use crate::store::{Store, StoreError};
+use crate::web::pages::consumer_group::history::query;
+use crate::web::view::lines::{MOST, Named, added_up, numbers};
+
+/// Series that are read step by step to find those with the most in the range itself, which may cut its first hour.
+const CANDIDATES: usize = 24;
+
+/// Numbers of a series per step.
+pub(super) type Values = Vec<Option<f64>>;
+
+/// What a series leads by.
+pub(super) type Weight = fn(&Bucket) -> f64;
+
+/// The highest level, or the rate.
+pub(super) fn most(bucket: &Bucket) -> f64 {
+    bucket.value(0.5).unwrap_or_default()
+}
+
+/// How far a level rose above its lowest.
+pub(super) fn growth(bucket: &Bucket) -> f64 {
+    if let Bucket::Level { min, last, .. } = bucket { last - min } else { 0.0 }
+}
+
+/// All series of a figure on a bus, for figures of which there are few.
+pub(super) async fn all(store: &Store, figure: Figure, bus: &BusId, buckets: Buckets) -> Result<Vec<Values>, StoreError> {
+    let found = store.read_series(&query(figure, Labels::bus(bus), buckets)).await?;
+    Ok(found.into_iter().map(|series| numbers(figure, &series, 0.5)).collect())
+}
+
+/// Series of those that lead over the whole hours of the range by any of the weights, and of those named, added up by key.
+pub(super) async fn leading<K: Ord + Clone + Send + Sync>(
+    store: &Store,
+    (figure, bus, buckets): (Figure, &BusId, Buckets),
+    key: impl Fn(&Labels) -> Option<K> + Send + Sync,
+    named: BTreeSet<K>,
+    weights: &[Weight],
+) -> Result<BTreeMap<K, Values>, StoreError> {
+    let totals = store.read_totals(figure, bus, buckets.from, &key).await?;
+    let mut wanted = named;
+    for weight in weights {
+        let mut sizes: BTreeMap<&K, f64> = BTreeMap::new();
+        for (key, total) in &totals {
+            *sizes.entry(key).or_default() += weight(total);
+        }
+        wanted.extend(first(sizes, CANDIDATES).into_iter().cloned());
+    }
+    let query = query(figure, Labels::bus(bus), buckets);
+    let found = store.read_series_where(&query, |labels| key(labels).is_some_and(|key| wanted.contains(&key))).await?;
+    let mut by_key: BTreeMap<K, Vec<Values>> = BTreeMap::new();
+    for series in found {
+        if let Some(key) = key(&series.labels) {
+            by_key.entry(key).or_default().push(numbers(figure, &series, 0.5));
+        }
+    }
+    Ok(by_key.into_iter().map(|(key, all)| (key, added_up(&all, buckets.count as usize))).collect())
+}
+
+/// The first few keys by size, without those that have none.
+pub(super) fn first<K: Ord>(sizes: BTreeMap<K, f64>, few: usize) -> Vec<K> {
+    let mut sizes: Vec<(K, f64)> = sizes.into_iter().filter(|(_, size)| *size > 0.0).collect();
+    sizes.sort_by(|(a, some), (b, other)| other.total_cmp(some).then_with(|| a.cmp(b)));
+    sizes.into_iter().take(few).map(|(key, _)| key).collect()
+}
+
+/// The time of the same length before.
+pub(super) fn just_before(buckets: Buckets) -> Buckets {
+    let length = buckets.to.as_millis() - buckets.from.as_millis();
+    Buckets { from: Timestamp::from_millis(buckets.from.as_millis() - length), to: buckets.from, count: buckets.count }
+}
+
+/// The mean of the steps that are known.
+pub(super) fn mean(values: &[Option<f64>]) -> Option<f64> {
+    let known: Vec<f64> = values.iter().flatten().copied().collect();
+    #[expect(clippy::cast_precision_loss, reason = "steps of a drawing")]
+    let count = known.len() as f64;
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / count)
+}
+
+/// The mean of several series added up.
+pub(super) fn mean_of_sum<'a>(all: impl Iterator<Item = &'a Values>, buckets: Buckets) -> Option<f64> {
+    let all: Vec<Values> = all.cloned().collect();
+    mean(&added_up(&all, buckets.count as usize))
+}
+
+/// How much more it is in the newest step than in the oldest that is known; negative is less.
+pub(super) fn grew(values: &[Option<f64>]) -> Option<f64> {
+    let mut known = values.iter().flatten();
+    let first = known.next()?;
+    Some(known.next_back()? - first)
+}
+
+/// The highest of its steps.
+pub(super) fn peak(values: &[Option<f64>]) -> f64 {
+    values.iter().flatten().copied().fold(0.0, f64::max)
+}
+
+/// As many lines as a drawing can hold, those with the highest peaks.
+pub(super) fn largest(mut named: Vec<Named>) -> Vec<Named> {
+    named.sort_by(|a, b| peak(&b.values).total_cmp(&peak(&a.values)).then_with(|| a.label.cmp(&b.label)));
+    named.truncate(MOST);
+    // By name, so that a line keeps its colour while their numbers change.
+    named.sort_by(|a, b| a.label.cmp(&b.label));
+    named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_from_the_first_known_step_to_the_last() {
+        assert_eq!(grew(&[None, Some(40.0), Some(900.0), None, Some(100.0), None]), Some(60.0));
+        assert_eq!(grew(&[Some(40.0), Some(10.0)]), Some(-30.0));
+        assert_eq!((grew(&[None, Some(40.0)]), grew(&[])), (None, None), "one look tells no growth");
+        let bucket = Bucket::Level { samples: 4, sum: 50.0, min: 5.0, max: 40.0, last: 30.0 };
+        assert_eq!((most(&bucket), growth(&bucket)), (40.0, 25.0));
+    }
+
+    #[test]
+    fn those_that_lead_have_something() {
+        let sizes = BTreeMap::from([("a", 1.0), ("b", 0.0), ("c", 7.0), ("d", 1.0)]);
+        assert_eq!(first(sizes, 2), ["c", "a"]);
+    }
+}

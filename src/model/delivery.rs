@@ -100,4 +100,8 @@ pub struct DeliveryFilter {
     pub receiver: Option<ReceiverId>,
     /// In one state.
     pub state: Option<DeliveryState>,
+    /// Which told of the alert with this number.
+    pub alert: Option<i64>,
+    /// Which told of alerts of the rule with this number.
+    pub rule: Option<i64>,
 }

@@ -24,6 +24,9 @@ pub const DEADLINE: std::time::Duration = std::time::Duration::from_hours(24);
 statements! {
     const RECEIVER = "select name, kind from receivers where id = $1";
     const LAST_TOLD = "select told from deliveries where receiver_id = $1 and subject = $2 and told is not null order by number desc limit 1";
+    const TELLS = "insert into delivery_alerts (fingerprint, started_at, delivery) \
+        select cast($2 as text), cast($3 as bigint), d.number from deliveries d where d.id = $1 \
+        on conflict (fingerprint, started_at, delivery) do nothing";
     const ADD = "insert into deliveries (id, receiver_id, receiver_name, kind, subject, told, reason, status, title, alerts, notification, state, \
         created_at, next_at, give_up_at, attempts, epoch, uncertain) \
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $12, $13, 0, 0, false)";
@@ -31,7 +34,11 @@ statements! {
         on conflict (receiver_id, fingerprint) do update set alert = excluded.alert, ended_at = excluded.ended_at";
     const LIST = delivery_sql!(
         "where number < $1 and (cast($2 as bigint) is null or receiver_id = $2) and (cast($3 as smallint) is null or state = $3) \
-         order by number desc limit $4"
+         and (cast($4 as bigint) is null or number in (select t.delivery from delivery_alerts t \
+            join alerts a on a.fingerprint = t.fingerprint and a.started_at = t.started_at where a.id = $4)) \
+         and (cast($5 as bigint) is null or number in (select t.delivery from delivery_alerts t \
+            join alerts a on a.fingerprint = t.fingerprint and a.started_at = t.started_at where a.rule_id = $5)) \
+         order by number desc limit $6"
     );
     const FIND = delivery_sql!("where id = $1");
     const ATTEMPTS = "select attempt, started_at, took_ms, status, answer, error, next_at from delivery_attempts where delivery = $1 order by id";
@@ -40,6 +47,8 @@ statements! {
     const STATES = "select cast(coalesce(sum(case when state = 3 then 1 else 0 end), 0) as bigint), \
         cast(coalesce(sum(case when state = 4 and ended_at >= $1 then 1 else 0 end), 0) as bigint) from deliveries where state in (3, 4)";
     const PRUNE = "delete from deliveries where number in (select number from deliveries where ended_at < $1 order by ended_at limit $2)";
+    const PRUNE_TELLS = "delete from delivery_alerts where delivery in \
+        (select number from deliveries where ended_at < $1 order by ended_at limit $2)";
     const PRUNE_ATTEMPTS = "delete from delivery_attempts where delivery in \
         (select number from deliveries where ended_at < $1 order by ended_at limit $2)";
 }
@@ -64,6 +73,8 @@ impl Store {
             .bind(before)
             .bind(receiver)
             .bind(state)
+            .bind(filter.alert)
+            .bind(filter.rule)
             .bind(i64::from(page.limit) + 1)
             .fetch_all(pool)
             .await?)?;
@@ -230,6 +241,10 @@ engines! {
             .bind(now.plus(DEADLINE).as_millis())
             .execute(&mut *tx)
             .await?;
+        for alert in &row.notification.alerts {
+            let about = sqlx::query(TELLS).bind(&id).bind(clean(&alert.fingerprint)).bind(alert.started_at.as_millis());
+            about.execute(&mut *tx).await?;
+        }
         Ok(id)
     }
 
@@ -248,7 +263,9 @@ engines! {
     }
 
     pub(super) async fn prune(tx: &mut Connection, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        sqlx::query(PRUNE_ATTEMPTS).bind(before.as_millis()).bind(i64::from(limit)).execute(&mut *tx).await?;
+        for about in [PRUNE_ATTEMPTS, PRUNE_TELLS] {
+            sqlx::query(about).bind(before.as_millis()).bind(i64::from(limit)).execute(&mut *tx).await?;
+        }
         Ok(sqlx::query(PRUNE).bind(before.as_millis()).bind(i64::from(limit)).execute(&mut *tx).await?.rows_affected())
     }
 }

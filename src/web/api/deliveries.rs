@@ -27,6 +27,10 @@ pub(in crate::web) struct DeliveryQuery {
     receiver: Option<String>,
     /// `waiting`, `sending`, `delivered`, `failed` (it is tried again) or `given_up`.
     state: Option<String>,
+    /// Id of an alert: deliveries that told of it.
+    alert: Option<String>,
+    /// Id of a rule: deliveries that told of its alerts.
+    rule: Option<String>,
     /// Where the page begins: `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<CursorParam>,
@@ -43,7 +47,13 @@ pub(in crate::web) fn parse_filter(receiver: Option<&str>, state: Option<&str>) 
         .transpose()?;
     let state =
         given(state).map(|text| text.parse::<DeliveryState>().map_err(|error| Error::field("state", error.to_string()))).transpose()?;
-    Ok(DeliveryFilter { receiver, state })
+    Ok(DeliveryFilter { receiver, state, ..DeliveryFilter::default() })
+}
+
+/// The number that an id means.
+fn number(field: &'static str, id: Option<&str>) -> Result<Option<i64>, Error> {
+    let wrong = || Error::field(field, format!("{field} is the id of {}", if field == "alert" { "an alert" } else { "a rule" }));
+    id.filter(|id| !id.is_empty()).map(|id| id.parse().map_err(|_| wrong())).transpose()
 }
 
 /// A delivery.
@@ -163,7 +173,11 @@ pub(super) async fn detail_of(state: &WebState, delivery: Delivery) -> Result<De
 #[utoipa::path(get, path = "/deliveries", tag = "alerts", params(DeliveryQuery),
     responses((status = 200, body = DeliveryList), (status = 422, body = Problem)))]
 async fn list(_: Viewer, State(state): State<WebState>, Query(query): Query<DeliveryQuery>) -> Result<Json<DeliveryList>, Error> {
-    let filter = parse_filter(query.receiver.as_deref(), query.state.as_deref())?;
+    let filter = DeliveryFilter {
+        alert: number("alert", query.alert.as_deref())?,
+        rule: number("rule", query.rule.as_deref())?,
+        ..parse_filter(query.receiver.as_deref(), query.state.as_deref())?
+    };
     let page = state.store().list_deliveries(&filter, &LimitParam::page(query.cursor, query.limit, 100)).await?;
     let items = page.items.iter().map(DeliveryShape::from).collect();
     Ok(Json(DeliveryList { items, next_cursor: page.next_cursor.map(|cursor| cursor.to_string()) }))

@@ -196,7 +196,7 @@ async fn answer(
     problem: Problem,
 ) -> Result<Response, Error> {
     let receiver = state.deliveries().receivers().find(parse_id(id)?).await?;
-    let filter = DeliveryFilter { receiver: Some(receiver.id), state: None };
+    let filter = DeliveryFilter { receiver: Some(receiver.id), ..DeliveryFilter::default() };
     let recent = state.store().list_deliveries(&filter, &PageRequest::first(RECENT)).await?;
     let may_act = layout.may(Role::Admin);
     let fields = match fields {

@@ -11,7 +11,8 @@ use super::WebState;
 use super::error::Error;
 use super::extract::Viewer;
 use crate::model::Timestamp;
-use crate::telemetry::figures;
+use crate::store::{Store, StoreError};
+use crate::telemetry::figures::{self, Part, QUANTILES, Sample};
 use crate::telemetry::metrics::CONTENT_TYPE;
 
 /// A sample older than this is none: a scrape must not go on showing what nobody has seen for minutes.
@@ -49,18 +50,29 @@ pub(super) async fn ready(State(state): State<WebState>) -> Response {
 }
 
 /// `GET /metrics`: Prometheus text, for viewers unless the configuration says for everybody; with `bus_figures` the newest sample of
-/// every series of the buses too, and what tables know of the last minutes, read from the store.
+/// every series of the buses too, quantiles of durations, and what tables know of the last minutes, read from the store.
 pub(super) async fn metrics(State(state): State<WebState>, mut parts: Parts) -> Result<Response, Error> {
     if !state.config().http.metrics_public {
         Viewer::from_request_parts(&mut parts, &state).await?;
     }
     let mut text = state.metrics().encode();
     if state.config().http.bus_figures {
-        let now = Timestamp::now();
-        let mut samples = state.store().newest_samples(now.minus(NEWEST)).await?;
-        samples.retain(|(key, _)| !key.figure.is_few());
-        samples.extend(state.store().recent_samples(now).await?);
-        text.push_str(&figures::encode(samples));
+        text.push_str(&figures::encode(bus_figures(state.store(), Timestamp::now()).await?));
     }
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+async fn bus_figures(store: &Store, now: Timestamp) -> Result<Vec<Sample>, StoreError> {
+    let mut newest = store.newest_samples(now.minus(NEWEST)).await?;
+    newest.retain(|(key, _)| !key.figure.is_few());
+    newest.extend(store.recent_samples(now).await?);
+    let mut samples: Vec<Sample> = newest.into_iter().map(|(key, value)| Sample { key, part: Part::Value, value }).collect();
+    for (key, histogram) in store.recent_durations(now).await? {
+        let sample = |part, value| Sample { key: key.clone(), part, value };
+        let quantile = |(word, share): (&'static str, f64)| Some(sample(Part::Quantile(word), histogram.quantile(share)?));
+        samples.extend(QUANTILES.into_iter().filter_map(quantile));
+        #[expect(clippy::cast_precision_loss, reason = "messages of some minutes")]
+        samples.push(sample(Part::Measured, histogram.count() as f64));
+    }
+    Ok(samples)
 }

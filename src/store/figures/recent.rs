@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::read::SeriesQuery;
 use crate::metrics::bucket::Bucket;
-use crate::model::figure::{Figure, Labels, SeriesKey};
+use crate::metrics::histogram::Histogram;
+use crate::model::figure::{Figure, FigureKind, Labels, SeriesKey};
 use crate::model::{DeadLetterFilter, Timestamp};
 use crate::store::arrivals::Buckets;
 use crate::store::failure_group_events::FailureGroupEvent;
@@ -43,6 +44,22 @@ impl Store {
         let lost = self.totals(Figure::RecordsLost, now).await?;
         samples.extend(lost.into_iter().map(|(labels, lost)| (SeriesKey { figure: Figure::RecordsLost, labels }, lost)));
         Ok(samples)
+    }
+
+    /// Durations of the last five minutes, by series; those without any are left out.
+    pub async fn recent_durations(&self, now: Timestamp) -> Result<Vec<(SeriesKey, Histogram)>, StoreError> {
+        let step_ms = MINUTES * MINUTE_MS;
+        let mut durations = Vec::new();
+        for figure in Figure::ALL.iter().copied().filter(|figure| figure.kind() == FigureKind::Durations) {
+            let from = now.minus(Duration::from_millis(step_ms.unsigned_abs()));
+            let query = SeriesQuery { figure, labels: Labels::default(), from, to: now, step_ms };
+            for series in self.read_series(&query).await? {
+                if let Some(Bucket::Durations(histogram)) = series.total() {
+                    durations.push((SeriesKey { figure, labels: series.labels }, histogram));
+                }
+            }
+        }
+        Ok(durations)
     }
 
     async fn totals(&self, figure: Figure, now: Timestamp) -> Result<Vec<(Labels, f64)>, StoreError> {

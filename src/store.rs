@@ -190,6 +190,7 @@ fn all_statements(db: &Db) -> Vec<(&'static str, &'static str)> {
         figures::totals::STATEMENTS,
         group_events::STATEMENTS,
         happenings::STATEMENTS,
+        happenings::listed::STATEMENTS,
         indexing::STATEMENTS,
         indexing::write::STATEMENTS,
         instances::STATEMENTS,

@@ -219,6 +219,13 @@ impl WebState {
         self.inner.parts.demo.as_ref()
     }
 
+    /// The beginning of addresses that are given away: as configured, else where this instance listens.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        let http = &self.config().http;
+        http.public_url.as_ref().map_or_else(|| format!("http://{}", http.listen), |url| url.to_string().trim_end_matches('/').to_owned())
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Config {

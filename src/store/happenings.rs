@@ -11,6 +11,8 @@ use crate::model::purge::PurgeState;
 use crate::model::replay::ReplayState;
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 
+pub mod listed;
+
 statements! {
     const REPLAYS = "select r.replay_id, r.name, r.started_at, r.ended_at, r.state, r.sent_total from replays r \
         join buses b on b.id = r.bus_id where b.bus = $1 and r.started_at is not null and r.started_at < $3 \

@@ -16,9 +16,11 @@ mod dead_letters;
 pub(super) mod deliveries;
 pub(super) mod discards;
 mod failure_groups;
+pub(super) mod happenings;
 pub(super) mod journeys;
 mod overview;
 pub(super) mod purges;
+mod rates;
 pub(super) mod receivers;
 mod records;
 pub(super) mod replay_policies;
@@ -28,6 +30,7 @@ mod series;
 pub(super) mod silences;
 mod topics;
 pub(super) mod traces;
+pub(super) mod unasked;
 
 /// All routes of the API.
 pub(super) fn routes() -> OpenApiRouter<WebState> {
@@ -44,6 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
         .merge(series::routes())
         .merge(records::routes())
         .merge(consumer_groups::routes())
+        .merge(happenings::routes())
         .merge(replays::routes())
         .merge(replay_policies::routes())
         .merge(receivers::routes())

@@ -147,6 +147,7 @@ pub fn route_list() -> Vec<RouteInfo> {
 /// CSRF, body limit. Errors are presented outside of everything that can fail, and inside of what every answer needs.
 pub fn router(state: &WebState) -> Router {
     let (api, _) = api_router().split_for_parts();
+    let api = api.route_layer(from_fn_with_state(state.clone(), api::unasked::refuse));
     let page_routes = root_routes().and(pages::routes()).router;
     page_routes
         .merge(api)

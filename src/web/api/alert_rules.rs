@@ -1,5 +1,7 @@
 //! Alert rules, and what they would have done.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,18 +11,24 @@ use utoipa_axum::routes;
 
 use super::super::WebState;
 use super::super::error::{Error, Problem};
-use super::super::extract::{Admin, Json as Body, Path, Viewer};
+use super::super::extract::{Admin, Json as Body, LimitParam, Path, Query, Viewer};
 use crate::alerts::keeping::AlertError;
+use crate::model::Timestamp;
+use crate::model::alert::AlertRule;
 
 mod body;
 mod shape;
 mod trying;
 
 pub(in crate::web) use body::RuleBody;
-use shape::{RuleList, RuleShape};
+use shape::{ChangeList, RuleList, RuleShape};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(detail, replace, switch, remove)).routes(routes!(trying::try_rule))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(detail, replace, switch, remove))
+        .routes(routes!(changes))
+        .routes(routes!(trying::try_rule))
 }
 
 impl From<AlertError> for Error {
@@ -39,11 +47,22 @@ pub(in crate::web) fn parse_id(text: &str) -> Result<i64, Error> {
     text.parse().map_err(|_| Error::NotFound("alert rule"))
 }
 
+/// A rule with what it did.
+async fn shape_of(state: &WebState, rule: AlertRule) -> Result<RuleShape, Error> {
+    let fired = state.store().last_fired().await?.into_iter().find(|(number, _)| *number == rule.number);
+    Ok(RuleShape::new(rule, fired.map(|(_, at)| at)))
+}
+
 /// Lists rules, oldest first.
 #[utoipa::path(get, path = "/alert-rules", tag = "alerts", responses((status = 200, body = RuleList)))]
 async fn list(_: Viewer, State(state): State<WebState>) -> Result<Json<RuleList>, Error> {
     let rules = state.store().list_alert_rules().await?;
-    Ok(Json(RuleList { items: rules.into_iter().map(RuleShape::new).collect(), next_cursor: None }))
+    let fired: HashMap<i64, Timestamp> = state.store().last_fired().await?.into_iter().collect();
+    let shape = |rule: AlertRule| {
+        let last = fired.get(&rule.number).copied();
+        RuleShape::new(rule, last)
+    };
+    Ok(Json(RuleList { items: rules.into_iter().map(shape).collect(), next_cursor: None }))
 }
 
 /// Adds a rule.
@@ -55,14 +74,40 @@ async fn add(
     Body(body): Body<RuleBody>,
 ) -> Result<(StatusCode, Json<RuleShape>), Error> {
     let rule = state.alerts().add_rule(&body.parse()?, &caller.actor, caller.now).await?;
-    Ok((StatusCode::CREATED, Json(RuleShape::new(rule))))
+    Ok((StatusCode::CREATED, Json(RuleShape::new(rule, None))))
 }
 
 /// One rule.
 #[utoipa::path(get, path = "/alert-rules/{id}", tag = "alerts", params(("id" = String, Path, description = "Id of the rule.")),
     responses((status = 200, body = RuleShape), (status = 404, body = Problem)))]
 async fn detail(_: Viewer, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<RuleShape>, Error> {
-    Ok(Json(RuleShape::new(state.alerts().find_rule(parse_id(&id)?).await?)))
+    let rule = state.alerts().find_rule(parse_id(&id)?).await?;
+    Ok(Json(shape_of(&state, rule).await?))
+}
+
+/// Restricts the list of changes.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ChangesQuery {
+    /// Changes at most, from 1 to 1,000; 100 unless told.
+    #[param(value_type = Option<u32>)]
+    limit: Option<LimitParam>,
+}
+
+/// Who changed a rule, and how, the newest first.
+#[utoipa::path(get, path = "/alert-rules/{id}/changes", tag = "alerts",
+    params(("id" = String, Path, description = "Id of the rule."), ChangesQuery),
+    responses((status = 200, body = ChangeList), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn changes(
+    _: Viewer,
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+    Query(query): Query<ChangesQuery>,
+) -> Result<Json<ChangeList>, Error> {
+    let rule = state.alerts().find_rule(parse_id(&id)?).await?;
+    let changes = state.store().list_alert_rule_changes(rule.number, query.limit.map_or(100, |limit| limit.0)).await?;
+    Ok(Json(ChangeList { items: changes.into_iter().map(Into::into).collect(), next_cursor: None }))
 }
 
 /// Replaces a rule. Alerts that fire go on with it, as far as their labels stay.
@@ -75,7 +120,7 @@ async fn replace(
     Body(body): Body<RuleBody>,
 ) -> Result<Json<RuleShape>, Error> {
     let rule = state.alerts().change_rule(parse_id(&id)?, &body.parse()?, &caller.actor, caller.now).await?;
-    Ok(Json(RuleShape::new(rule)))
+    Ok(Json(shape_of(&state, rule).await?))
 }
 
 /// The switch of a rule.
@@ -96,7 +141,7 @@ async fn switch(
     Body(body): Body<RuleSwitch>,
 ) -> Result<Json<RuleShape>, Error> {
     let rule = state.alerts().switch_rule(parse_id(&id)?, body.enabled, &caller.actor, caller.now).await?;
-    Ok(Json(RuleShape::new(rule)))
+    Ok(Json(shape_of(&state, rule).await?))
 }
 
 /// Removes a rule and ends its alerts; what they were stays in the history.

@@ -1,5 +1,7 @@
 //! Alerts: what fires, what fired, and who has taken note.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -9,13 +11,17 @@ use utoipa_axum::routes;
 use super::super::WebState;
 use super::super::error::{Error, Problem};
 use super::super::extract::{CursorParam, Json as Body, LimitParam, Operator, Path, Query, TimeParam, Viewer};
-use crate::model::alert::{AlertState, Severity};
+use super::happenings::HappeningShape;
+use crate::model::alert::{Alert, AlertState, Severity};
+use crate::model::happening::{Happened, HappeningKind};
+use crate::model::{PageRequest, Timestamp};
 use crate::store::alerts::AlertFilter;
+use crate::store::happenings::listed::{HappeningFilter, Listed};
 
 mod shape;
 
 pub(in crate::web) use shape::AlertShape;
-use shape::{AlertList, FiguresList, FiguresShape};
+use shape::{AlertDetail, AlertList, FiguresList, FiguresShape};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(figures)).routes(routes!(detail)).routes(routes!(acknowledge, take_back))
@@ -25,6 +31,13 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
 pub(in crate::web) fn parse_id(text: &str) -> Result<i64, Error> {
     text.parse().map_err(|_| Error::NotFound("alert"))
 }
+
+/// Causes are looked for so long before an alert began,
+const BEFORE: Duration = Duration::from_mins(30);
+/// and so long after: they are often noticed later than what they cause.
+const AFTER: Duration = Duration::from_mins(2);
+/// Happenings told with an alert.
+const MOST_BEFORE: u32 = 100;
 
 /// What lists show unless told.
 const ACTIVE: &[AlertState] = &[AlertState::Pending, AlertState::Firing, AlertState::Recovering];
@@ -80,7 +93,8 @@ async fn list(viewer: Viewer, State(state): State<WebState>, Query(query): Query
         to: query.to.map(|time| time.0),
     };
     let page = state.store().list_alerts(&filter, &LimitParam::page(query.cursor, query.limit, 100)).await?;
-    let items = page.items.into_iter().map(|alert| AlertShape::new(alert, viewer.now)).collect();
+    let base = state.base_url();
+    let items = page.items.into_iter().map(|alert| AlertShape::new(alert, &base, viewer.now)).collect();
     Ok(Json(AlertList { items, next_cursor: page.next_cursor.map(|cursor| cursor.to_string()) }))
 }
 
@@ -101,7 +115,7 @@ struct RangeQuery {
 #[utoipa::path(get, path = "/alerts/figures", tag = "alerts", params(RangeQuery), responses((status = 200, body = FiguresList), (status = 422, body = Problem)))]
 async fn figures(viewer: Viewer, State(state): State<WebState>, Query(query): Query<RangeQuery>) -> Result<Json<FiguresList>, Error> {
     let to = query.to.map_or(viewer.now, |to| to.0);
-    let from = query.from.map_or_else(|| to.minus(std::time::Duration::from_hours(30 * 24)), |from| from.0);
+    let from = query.from.map_or_else(|| to.minus(Duration::from_hours(30 * 24)), |from| from.0);
     if from >= to {
         return Err(Error::field("from", "from lies before to"));
     }
@@ -109,11 +123,29 @@ async fn figures(viewer: Viewer, State(state): State<WebState>, Query(query): Qu
     Ok(Json(FiguresList { items, next_cursor: None }))
 }
 
-/// One alert.
+/// One alert, with what changed just before it.
 #[utoipa::path(get, path = "/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Id of the alert.")),
-    responses((status = 200, body = AlertShape), (status = 404, body = Problem)))]
-async fn detail(viewer: Viewer, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<AlertShape>, Error> {
-    Ok(Json(AlertShape::new(state.alerts().find_alert(parse_id(&id)?).await?, viewer.now)))
+    responses((status = 200, body = AlertDetail), (status = 404, body = Problem)))]
+async fn detail(viewer: Viewer, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<AlertDetail>, Error> {
+    let alert = state.alerts().find_alert(parse_id(&id)?).await?;
+    let (base, before) = (state.base_url(), before(&state, &alert, viewer.now).await?);
+    Ok(Json(AlertDetail { alert: AlertShape::new(alert, &base, viewer.now), before }))
+}
+
+/// What may have caused it: everything on its bus but the changes of status, which follow from something else.
+async fn before(state: &WebState, alert: &Alert, now: Timestamp) -> Result<Vec<HappeningShape>, Error> {
+    let Some(bus) = alert.bus() else { return Ok(Vec::new()) };
+    let began = alert.standing.pending_since.into_iter().chain(alert.standing.started_at).min().unwrap_or(now);
+    let filter = HappeningFilter {
+        kinds: HappeningKind::ALL.iter().copied().filter(|kind| *kind != HappeningKind::StatusChanged).collect(),
+        from: Some(began.minus(BEFORE)),
+        to: Some(began.plus(AFTER)),
+        ..HappeningFilter::default()
+    };
+    let happened = state.store().list_happened(&bus, &filter, &PageRequest::first(MOST_BEFORE)).await?.items;
+    let is_itself = |listed: &Listed| matches!(listed, Listed::Happening(one) if matches!(one.what, Happened::AlertFired { number, .. } if number == alert.number));
+    let base = state.base_url();
+    Ok(happened.iter().filter(|listed| !is_itself(listed)).map(|listed| HappeningShape::new(listed, &bus, &base)).collect())
 }
 
 /// Somebody takes note.
@@ -140,7 +172,7 @@ async fn acknowledge(
     let body = body.map(|Body(body)| body).unwrap_or_default();
     let expires_at = body.expires_at.map(|time| time.0);
     let alert = state.alerts().acknowledge(parse_id(&id)?, &body.note, expires_at, &caller.actor, caller.now).await?;
-    Ok(Json(AlertShape::new(alert, caller.now)))
+    Ok(Json(AlertShape::new(alert, &state.base_url(), caller.now)))
 }
 
 /// Takes an acknowledgement back: receivers are told again.
@@ -148,5 +180,5 @@ async fn acknowledge(
     responses((status = 200, body = AlertShape), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn take_back(Operator(caller): Operator, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<AlertShape>, Error> {
     let alert = state.alerts().take_back(parse_id(&id)?, &caller.actor, caller.now).await?;
-    Ok(Json(AlertShape::new(alert, caller.now)))
+    Ok(Json(AlertShape::new(alert, &state.base_url(), caller.now)))
 }

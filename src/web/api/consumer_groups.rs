@@ -15,6 +15,9 @@ use crate::model::{BusId, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 
 mod exact;
+mod pace;
+
+use pace::Pace;
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).merge(exact::routes())
@@ -79,14 +82,17 @@ async fn list(
     responses((status = 200, body = ConsumerGroup), (status = 404, body = Problem))
 )]
 async fn show(
-    _: Viewer,
+    viewer: Viewer,
     State(state): State<WebState>,
-    Path((bus, group)): Path<(BusId, GroupName)>,
+    Path((bus, name)): Path<(BusId, GroupName)>,
 ) -> Result<Json<ConsumerGroup>, Error> {
     let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
-    let group = state.store().find_consumer_group(&bus.id, &group).await?.ok_or(Error::NotFound("consumer group"))?;
+    let group = state.store().find_consumer_group(&bus.id, &name).await?.ok_or(Error::NotFound("consumer group"))?;
     let reason = bus.capabilities.reason_against(Capability::DescribeGroups).map(str::to_owned);
-    Ok(Json(ConsumerGroup::new(group, reason)))
+    let listed = state.store().list_consumer_groups(&bus.id, Some(name.as_str()), None).await?;
+    let summary = listed.into_iter().find(|summary| summary.name == name);
+    let pace = Pace::load(state.store(), &group, summary, viewer.now).await?;
+    Ok(Json(ConsumerGroup::new(group, reason, pace)))
 }
 
 /// A consumer group in a list.
@@ -189,6 +195,9 @@ struct ConsumerGroup {
     evidence: String,
     /// No members, and no commit for seven days: stopped, and no error.
     parked: bool,
+    /// How far behind it is over all partitions, and how fast it reads.
+    #[serde(flatten)]
+    pace: Pace,
     /// When it was last read.
     #[schema(value_type = String, format = DateTime)]
     sampled_at: Timestamp,
@@ -279,7 +288,7 @@ struct GroupLook {
 
 impl ConsumerGroup {
     /// A sampled group; `members_reason` tells why the bus does not describe members, where it does not.
-    fn new(group: SampledGroup, members_reason: Option<String>) -> Self {
+    fn new(group: SampledGroup, members_reason: Option<String>, pace: Pace) -> Self {
         let members_reason = if group.members.is_some() { None } else { members_reason };
         Self {
             bus: group.bus.to_string(),
@@ -292,6 +301,7 @@ impl ConsumerGroup {
             status_since: group.standing.since,
             evidence: group.standing.evidence,
             parked: group.standing.parked,
+            pace,
             sampled_at: group.sampled_at,
             partitions: group.offsets.iter().map(Into::into).collect(),
         }

@@ -15,7 +15,7 @@ use crate::web::WebState;
 use crate::web::error::{Error, Problem};
 use crate::web::extract::{Path, Viewer};
 use crate::web::view::filter::{FieldProblem, ListQuery, Reading};
-use crate::web::view::query::{Pairs, failure_group_sort, parse_fingerprint, problems};
+use crate::web::view::query::{Pairs, failure_group_sort, only, parse_fingerprint, problems};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(detail))
@@ -151,7 +151,7 @@ async fn list(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(pairs
         ("from" = Option<String>, Query, description = "Instead of `range`: beginning of the arrivals."),
         ("to" = Option<String>, Query, description = "Instead of `range`: end of the arrivals."),
     ),
-    responses((status = 200, body = FailureGroupDetail), (status = 404, description = "There is no such failure group", body = Problem))
+    responses((status = 200, body = FailureGroupDetail), (status = 404, description = "There is no such failure group", body = Problem), (status = 422, description = "A field is wrong; the problem names it", body = Problem))
 )]
 async fn detail(
     State(state): State<WebState>,
@@ -160,6 +160,7 @@ async fn detail(
     Pairs(pairs): Pairs,
 ) -> Result<axum::Json<FailureGroupDetail>, Error> {
     let fingerprint = parse_fingerprint(&fingerprint)?;
+    only(&pairs, &["range", "from", "to"])?;
     let query = ListQuery::parse(&pairs, Reading::Api, &[], caller.now).map_err(problems)?;
     let buckets = query.range.buckets(caller.now, BUCKETS);
     let group = state.store().find_failure_group(&bus, fingerprint, buckets).await?.ok_or(Error::NotFound("failure group"))?;

@@ -65,21 +65,23 @@ pub(in crate::web) enum Subject {
 
 impl JourneyQuery {
     pub(in crate::web) fn subject(self) -> Result<Subject, Error> {
-        match (self.dead_letter, self.trace_id, self.topic) {
-            (Some(id), None, None) => Ok(Subject::Letter(id)),
-            (None, Some(trace), None) => {
+        let is_place = self.bus.is_some() || self.topic.is_some() || self.partition.is_some() || self.offset.is_some();
+        match (self.dead_letter, self.trace_id, is_place) {
+            (Some(id), None, false) => Ok(Subject::Letter(id)),
+            (None, Some(trace), false) => {
                 trace.parse().map(Subject::Trace).map_err(|error| Error::field("trace_id", format!("trace_id: {error}")))
             }
-            (None, None, Some(topic)) => {
+            (None, None, true) => {
                 let missing = |field: &'static str| {
                     Error::field(field, format!("a record is named by bus, topic, partition and offset; {field} is missing"))
                 };
+                let topic = self.topic.ok_or_else(|| missing("topic"))?;
                 let bus = self.bus.ok_or_else(|| missing("bus"))?;
                 let (partition, offset) =
                     (self.partition.ok_or_else(|| missing("partition"))?, self.offset.ok_or_else(|| missing("offset"))?);
                 Ok(Subject::Record(BusId::new(bus), topic, partition, offset))
             }
-            (None, None, None) => Err(Error::field("dead_letter", "give dead_letter, trace_id, or bus, topic, partition and offset")),
+            (None, None, false) => Err(Error::field("dead_letter", "give dead_letter, trace_id, or bus, topic, partition and offset")),
             _ => Err(Error::field("dead_letter", "dead_letter, trace_id and the record's place cannot be combined")),
         }
     }

@@ -16,9 +16,17 @@ use crate::alerts::delivery::DeliveryError;
 use crate::alerts::receivers::{ReceiverError, ReceiverTerms, Removable};
 use crate::model::Timestamp;
 use crate::model::receiver::{CustomHeader, Endpoint, Receiver, ReceiverId, ReceiverKind, Secret, Smtp, SmtpTls};
+use crate::store::deliveries::Arrived;
+
+/// What arrived is counted so far back.
+const WEEK: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(detail, replace, remove)).routes(routes!(test))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(detail, replace, remove))
+        .routes(routes!(test))
+        .routes(routes!(tell_untold))
 }
 
 /// A receiver.
@@ -131,6 +139,10 @@ struct ReceiverShape {
     /// The last success.
     #[schema(value_type = Option<String>, format = DateTime)]
     delivered_at: Option<Timestamp>,
+    /// Deliveries to it that were made in the last seven days.
+    deliveries_last_week: u64,
+    /// Those of them that arrived.
+    delivered_last_week: u64,
     created_by: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -146,8 +158,11 @@ struct ReceiverList {
 }
 
 impl ReceiverShape {
-    fn new(receiver: Receiver, now: Timestamp) -> Self {
+    fn new(receiver: Receiver, arrived: &[Arrived], now: Timestamp) -> Self {
+        let arrived = arrived.iter().find(|arrived| arrived.receiver == receiver.id);
         Self {
+            deliveries_last_week: arrived.map_or(0, |arrived| arrived.made),
+            delivered_last_week: arrived.map_or(0, |arrived| arrived.delivered),
             flagged: receiver.is_flagged(now),
             id: receiver.id.to_string(),
             name: receiver.name,
@@ -194,7 +209,8 @@ pub(in crate::web) fn parse_id(text: &str) -> Result<ReceiverId, Error> {
 #[utoipa::path(get, path = "/receivers", tag = "alerts", responses((status = 200, body = ReceiverList)))]
 async fn list(viewer: Viewer, State(state): State<WebState>) -> Result<Json<ReceiverList>, Error> {
     let receivers = state.store().list_receivers().await?;
-    let items = receivers.into_iter().map(|receiver| ReceiverShape::new(receiver, viewer.now)).collect();
+    let arrived = state.store().count_arrived(viewer.now.minus(WEEK)).await?;
+    let items = receivers.into_iter().map(|receiver| ReceiverShape::new(receiver, &arrived, viewer.now)).collect();
     Ok(Json(ReceiverList { items, next_cursor: None }))
 }
 
@@ -207,7 +223,7 @@ async fn add(
     Body(body): Body<ReceiverBody>,
 ) -> Result<(StatusCode, Json<ReceiverShape>), Error> {
     let receiver = state.deliveries().receivers().add(body.parse()?, &caller.actor, caller.now).await?;
-    Ok((StatusCode::CREATED, Json(ReceiverShape::new(receiver, caller.now))))
+    Ok((StatusCode::CREATED, Json(ReceiverShape::new(receiver, &[], caller.now))))
 }
 
 /// One receiver.
@@ -215,7 +231,8 @@ async fn add(
     responses((status = 200, body = ReceiverShape), (status = 404, body = Problem)))]
 async fn detail(viewer: Viewer, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<ReceiverShape>, Error> {
     let receiver = state.deliveries().receivers().find(parse_id(&id)?).await?;
-    Ok(Json(ReceiverShape::new(receiver, viewer.now)))
+    let arrived = state.store().count_arrived(viewer.now.minus(WEEK)).await?;
+    Ok(Json(ReceiverShape::new(receiver, &arrived, viewer.now)))
 }
 
 /// Replaces a receiver; secrets that are left out stay, as long as its kind and its host do.
@@ -228,7 +245,8 @@ async fn replace(
     Body(body): Body<ReceiverBody>,
 ) -> Result<Json<ReceiverShape>, Error> {
     let receiver = state.deliveries().receivers().change(parse_id(&id)?, body.parse()?, &caller.actor, caller.now).await?;
-    Ok(Json(ReceiverShape::new(receiver, caller.now)))
+    let arrived = state.store().count_arrived(caller.now.minus(WEEK)).await?;
+    Ok(Json(ReceiverShape::new(receiver, &arrived, caller.now)))
 }
 
 /// Removes a receiver; what has not reached it is given up.
@@ -245,4 +263,20 @@ async fn remove(Admin(caller): Admin, State(state): State<WebState>, Path(id): P
 async fn test(Admin(caller): Admin, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<DeliveryDetail>, Error> {
     let delivery = state.deliveries().test(parse_id(&id)?, &caller.actor, caller.now).await?;
     Ok(Json(detail_of(&state, delivery).await?))
+}
+
+/// How many rules changed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ToldRules {
+    /// Rules that tell the receiver from now on.
+    rules: u64,
+}
+
+/// Lets every rule that tells nobody tell this receiver.
+#[utoipa::path(post, path = "/receivers/{id}/rules", tag = "alerts", params(("id" = String, Path, description = "Id of the receiver.")),
+    responses((status = 200, body = ToldRules), (status = 404, body = Problem)))]
+async fn tell_untold(Admin(caller): Admin, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<ToldRules>, Error> {
+    let receiver = state.deliveries().receivers().find(parse_id(&id)?).await?;
+    let rules = state.alerts().tell_untold(receiver.id, &caller.actor, caller.now).await?;
+    Ok(Json(ToldRules { rules }))
 }

@@ -19,6 +19,7 @@ use crate::store::failure_group_events::FailureGroupEvent;
 use crate::store::figures::read::SeriesQuery;
 use crate::store::{Store, StoreError};
 
+mod merged;
 mod tables;
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
@@ -96,6 +97,10 @@ struct SeriesParams {
     /// Length of a step, such as `1m`; about 240 steps unless told.
     #[param(value_type = Option<String>)]
     step: Option<DurationParam>,
+    /// All series that fit as one, with the labels that were asked for: quantiles over several topics, groups or services cannot be made of
+    /// theirs. Only for durations and for `spans_error_ratio`.
+    #[serde(default)]
+    merged: bool,
 }
 
 /// Samples of a figure.
@@ -132,6 +137,7 @@ async fn series(_: Viewer, State(state): State<WebState>, Query(asked): Query<Se
         return Err(Error::field("quantile", "is a share from 0 to 1."));
     }
     let rows = match query.figure {
+        _ if asked.merged => vec![merged::read(state.store(), &query, quantile).await?],
         Figure::DeadLettersPerMinute => tables::arrivals(state.store(), &query).await?,
         Figure::FailureGroupsNew => tables::failure_groups(state.store(), FailureGroupEvent::New, &query).await?,
         Figure::FailureGroupsReturned => tables::failure_groups(state.store(), FailureGroupEvent::Returned, &query).await?,

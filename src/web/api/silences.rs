@@ -170,7 +170,8 @@ async fn add(
 async fn preview(viewer: Viewer, State(state): State<WebState>, Body(body): Body<PreviewBody>) -> Result<Json<PreviewShape>, Error> {
     let covered = state.alerts().preview(&MatcherShape::read(body.matchers)).await?;
     let count = covered.len();
-    let items = covered.into_iter().take(100).map(|alert| AlertShape::new(alert, viewer.now)).collect();
+    let base = state.base_url();
+    let items = covered.into_iter().take(100).map(|alert| AlertShape::new(alert, &base, viewer.now)).collect();
     Ok(Json(PreviewShape { count, items }))
 }
 

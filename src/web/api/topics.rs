@@ -1,6 +1,6 @@
 //! `/buses/{bus}/topics`: the topics of a bus as last sampled, and one with its partitions, configuration and gaps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::Json;
 use axum::extract::State;
@@ -12,6 +12,7 @@ use super::super::error::{Error, Problem};
 use super::super::extract::{LimitParam, Path, Query, Viewer};
 use super::super::view::listing::{self, AfterParam};
 use super::super::view::topic::{RoleWord, role_word};
+use super::rates;
 use crate::model::bus::{Capability, Gap, PartitionState, TopicSummary};
 use crate::model::partition_problem::PartitionProblem;
 use crate::model::{BusId, PageRequest, Timestamp, TopicName};
@@ -60,7 +61,7 @@ struct TopicList {
     responses((status = 200, body = TopicList), (status = 404, body = Problem), (status = 422, body = Problem))
 )]
 async fn list(
-    _: Viewer,
+    viewer: Viewer,
     State(state): State<WebState>,
     Path(bus): Path<BusId>,
     Query(query): Query<TopicsQuery>,
@@ -72,7 +73,10 @@ async fn list(
     let after = query.cursor.as_ref().map(|after| &after.0);
     let listed = listing::list(topics, |topic| (0, topic.generation.topic.as_str()), after, limit);
     let next_cursor = listed.next.as_ref().map(ToString::to_string);
-    Ok(Json(TopicList { items: listed.rows.into_iter().map(Into::into).collect(), next_cursor }))
+    let shown: HashSet<&TopicName> = listed.rows.iter().map(|topic| &topic.generation.topic).collect();
+    let rates = rates::written(state.store(), &bus.id, |topic| shown.contains(topic), viewer.now).await?;
+    let item = |topic: TopicSummary| Topic { messages_per_second: rates.get(&topic.generation.topic).copied(), ..topic.into() };
+    Ok(Json(TopicList { items: listed.rows.into_iter().map(item).collect(), next_cursor }))
 }
 
 /// One topic with its partitions, configuration and gaps.
@@ -83,18 +87,23 @@ async fn list(
     params(("bus" = String, Path, description = "Bus"), ("topic" = String, Path, description = "Topic")),
     responses((status = 200, body = TopicDetail), (status = 404, body = Problem))
 )]
-async fn show(_: Viewer, State(state): State<WebState>, Path((bus, topic)): Path<(BusId, TopicName)>) -> Result<Json<TopicDetail>, Error> {
+async fn show(
+    viewer: Viewer,
+    State(state): State<WebState>,
+    Path((bus, topic)): Path<(BusId, TopicName)>,
+) -> Result<Json<TopicDetail>, Error> {
     let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
     let (summary, partitions) = state.store().find_topic(&bus.id, &topic).await?.ok_or(Error::NotFound("topic"))?;
     let gaps = state.store().list_gaps(Some(&bus.id), Some(&topic), &PageRequest::first(GAPS)).await?;
     let problems = state.store().list_partition_problems(Some(&bus.id), Some(&topic)).await?;
+    let rates = rates::written(state.store(), &bus.id, |of| *of == topic, viewer.now).await?;
     Ok(Json(TopicDetail {
         config: summary.generation.config.clone(),
         config_reason: bus.capabilities.reason_against(Capability::ReadConfigs).map(str::to_owned),
         partitions: partitions.iter().map(Into::into).collect(),
         gaps: gaps.items.into_iter().map(Into::into).collect(),
         problems: problems.into_iter().map(Into::into).collect(),
-        topic: summary.into(),
+        topic: Topic { messages_per_second: rates.get(&topic).copied(), ..summary.into() },
     }))
 }
 
@@ -120,6 +129,8 @@ struct Topic {
     replication_factor: u32,
     /// Sum of end - log start: at most this many records, as transaction markers, aborted and compacted ones count too.
     records_at_most: Option<u64>,
+    /// Messages written per second over the last five minutes; null where nobody has sampled it.
+    messages_per_second: Option<f64>,
     /// Consumer groups with commits on it.
     consumer_group_count: u32,
     /// Open dead letters on it (dead-letter topics), or that came from it.
@@ -148,6 +159,7 @@ impl From<TopicSummary> for Topic {
             partition_count: topic.partitions,
             replication_factor: generation.replication_factor,
             records_at_most: topic.records_at_most,
+            messages_per_second: None,
             consumer_group_count: topic.consumer_groups,
             open_dead_letters: topic.open_dead_letters,
             first_seen_at: generation.first_seen_at,

@@ -19,15 +19,17 @@ use crate::store::spans::keep::SpanLoss;
 use crate::store::spans::read::StoredTrace;
 use crate::traces::critical::{by_span, critical_path, length};
 
+mod kept;
+
 pub(super) fn routes() -> OpenApiRouter<WebState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(detail)).routes(routes!(pin))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(detail)).routes(routes!(pin)).merge(kept::routes())
 }
 
 /// Spans of a trace that a list looks at.
 const SPANS_OF_ROW: u32 = 200;
 
 /// Restricts a search. Every field narrows it.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::web) struct TracesQuery {
@@ -47,19 +49,15 @@ pub(in crate::web) struct TracesQuery {
     pub(in crate::web) at_least: Option<String>,
     /// Start of the range, inclusive.
     #[param(value_type = Option<String>, format = DateTime)]
-    #[serde(skip_serializing)]
     pub(in crate::web) from: Option<TimeParam>,
     /// End of the range, exclusive.
     #[param(value_type = Option<String>, format = DateTime)]
-    #[serde(skip_serializing)]
     pub(in crate::web) to: Option<TimeParam>,
     /// Where the page begins: `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
-    #[serde(skip_serializing)]
     pub(in crate::web) cursor: Option<CursorParam>,
     /// Matching spans at most, 1 to 1,000; 100 unless told.
     #[param(value_type = Option<u32>)]
-    #[serde(skip_serializing)]
     pub(in crate::web) limit: Option<LimitParam>,
 }
 
@@ -79,6 +77,9 @@ impl TracesQuery {
             let micros = duration.and_then(|duration| i64::try_from(duration.as_micros()).ok());
             micros.ok_or_else(|| Error::field("at_least", "at_least should be a duration such as \"250ms\" or \"2s\""))
         });
+        if self.from.zip(self.to).is_some_and(|(from, to)| from.0 >= to.0) {
+            return Err(Error::field("from", "from lies before to"));
+        }
         let text = |value: &Option<String>| value.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         Ok(TraceFilter {
             bus: text(&self.bus),
@@ -88,8 +89,8 @@ impl TracesQuery {
             operation: operation.transpose()?,
             failed,
             at_least_us: at_least.transpose()?,
-            from: self.from.as_ref().map(|time| time.0),
-            to: self.to.as_ref().map(|time| time.0),
+            from: self.from.map(|time| time.0),
+            to: self.to.map(|time| time.0),
         })
     }
 }
@@ -275,18 +276,21 @@ struct TraceShape {
     links: Vec<LinkShape>,
     /// Why it is kept beyond the time of all spans: `failed`, `slow`, `dead_lettered`, `replayed`, `pinned`, `baseline`, `linked`.
     kept: Vec<&'static str>,
+    /// Ids of dead letters whose headers name it.
+    dead_letters: Vec<String>,
 }
 
 /// One trace with all of its spans.
-#[utoipa::path(get, path = "/traces/{trace_id}", tag = "traces", responses((status = 200, body = TraceShape), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/traces/{trace_id}", tag = "traces", params(("trace_id" = String, Path, description = "Id of the trace.")), responses((status = 200, body = TraceShape), (status = 404, body = Problem)))]
 async fn detail(_: Viewer, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<TraceShape>, Error> {
     let (id, trace) = find(&state, &id).await?;
     let links = trace.links_from.iter().chain(&trace.links_to).map(LinkShape::from).collect();
     let kept = trace.kept.map_or_else(Vec::new, |(reasons, _)| reasons.words());
+    let dead_letters = state.store().list_letters_of_trace(id).await?.iter().map(ToString::to_string).collect();
     let critical = by_span(&critical_path(&trace.spans));
     let waited_for = |span: &Span| critical.get(&span.span_id).map_or(0, |segments| length(segments));
     let spans = trace.spans.iter().map(|span| SpanShape::new(span, waited_for(span))).collect();
-    Ok(Json(TraceShape { trace_id: id.to_string(), spans, links, kept }))
+    Ok(Json(TraceShape { trace_id: id.to_string(), spans, links, kept, dead_letters }))
 }
 
 /// A trace by the id in a path.
@@ -300,7 +304,7 @@ pub(in crate::web) async fn find(state: &WebState, id: &str) -> Result<(TraceId,
 }
 
 /// Keeps a trace beyond the time of all spans, with those that are linked with it.
-#[utoipa::path(post, path = "/traces/{trace_id}/pin", tag = "traces", responses((status = 204), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/traces/{trace_id}/pin", tag = "traces", params(("trace_id" = String, Path, description = "Id of the trace.")), responses((status = 204), (status = 403, body = Problem), (status = 404, body = Problem)))]
 async fn pin(Operator(caller): Operator, State(state): State<WebState>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     pin_trace(&state, &caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -96,7 +96,8 @@ async fn page(
     let wanted = JourneyQuery {
         dead_letter: query.dead_letter,
         trace_id: query.trace_id,
-        bus: query.bus,
+        // The frame of every page may name a bus; here it counts with a place only.
+        bus: query.bus.filter(|_| query.topic.is_some()),
         topic: query.topic,
         partition: query.partition,
         offset: query.offset,

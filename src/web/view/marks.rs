@@ -75,6 +75,12 @@ impl Marks {
     }
 }
 
+/// One happening in words, and the page that tells more.
+#[must_use]
+pub fn told(happening: &Happening) -> (String, String) {
+    (words(&[happening]), href(happening))
+}
+
 /// How much it explains.
 const fn weight(happening: &Happening) -> u8 {
     match &happening.what {

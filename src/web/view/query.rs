@@ -38,6 +38,15 @@ pub fn problems(problems: Vec<FieldProblem>) -> Error {
     }
 }
 
+/// Refuses every other name: what an address would read and then forget must not look as if it had been understood.
+pub fn only(pairs: &[(String, String)], known: &[&str]) -> Result<(), Error> {
+    let other = pairs.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name).find(|name| !known.contains(&name.as_str()));
+    other.map_or(Ok(()), |name| {
+        let problem = format!("is not a field of this request; known are {}", known.join(", "));
+        Err(problems(vec![FieldProblem { field: name.chars().take(60).collect(), problem }]))
+    })
+}
+
 /// The fingerprint of a path.
 pub fn parse_fingerprint(text: &str) -> Result<Fingerprint, Error> {
     let problem = |error: InvalidFingerprint| FieldProblem { field: "fingerprint".to_owned(), problem: format!("is {error}") };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::replays::duration;
-use crate::model::Timestamp;
 use crate::model::alert::{AlertRule, BurnRate, GroupBy, Label};
+use crate::model::{AuditEntry, Timestamp};
 
 /// Rules of a list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -51,6 +51,9 @@ pub(super) struct RuleShape {
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     changed_at: Timestamp,
+    /// When an alert of it last fired, as far back as alerts are kept.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_fired_at: Option<Timestamp>,
 }
 
 /// Use of an error budget.
@@ -63,8 +66,34 @@ struct BurnRateShape {
     minimum_count: u64,
 }
 
+/// Changes of a rule.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct ChangeList {
+    pub(super) items: Vec<ChangeShape>,
+    /// Always null: a rule has few; older ones are in the audit.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// Somebody changed a rule.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AlertRuleChange)]
+pub(super) struct ChangeShape {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// Who, such as `user:mara`.
+    by: String,
+    /// As the audit names it, such as `alert_rules.change`.
+    action: String,
+}
+
+impl From<AuditEntry> for ChangeShape {
+    fn from(entry: AuditEntry) -> Self {
+        Self { at: entry.at, by: entry.actor.name, action: entry.action }
+    }
+}
+
 impl RuleShape {
-    pub(super) fn new(rule: AlertRule) -> Self {
+    pub(super) fn new(rule: AlertRule, last_fired_at: Option<Timestamp>) -> Self {
         let terms = rule.terms;
         Self {
             id: rule.number.to_string(),
@@ -97,6 +126,7 @@ impl RuleShape {
             created_by: rule.created_by,
             created_at: rule.created_at,
             changed_at: rule.changed_at,
+            last_fired_at,
         }
     }
 }

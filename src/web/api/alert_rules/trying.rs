@@ -91,7 +91,7 @@ struct EpisodeShape {
     responses((status = 200, body = TryAnswer), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn try_rule(viewer: Viewer, State(state): State<WebState>, Body(body): Body<TryBody>) -> Result<Json<TryAnswer>, Error> {
     let range = range(body.from, body.to, body.step.as_deref(), viewer.now)?;
-    let rule = body.rule.parse()?;
+    let rule = body.rule.parse().map_err(within_rule)?;
     if let Some(problem) = check(&rule.terms).into_iter().next() {
         return Err(Error::field(format!("rule.{}", problem.field), problem.text));
     }
@@ -107,6 +107,16 @@ pub(super) async fn try_rule(viewer: Viewer, State(state): State<WebState>, Body
     let step = duration(range.step_ms.unsigned_abs());
     let coarse = coarse(&rule.terms, range.step_ms);
     Ok(Json(TryAnswer { from: range.from, to: range.to, step, coarse, tried, saved }))
+}
+
+/// A field of the rule is one of `rule` here.
+fn within_rule(error: Error) -> Error {
+    match error {
+        Error::Invalid { status, code, field: Some(field), text } => {
+            Error::Invalid { status, code, field: Some(format!("rule.{field}")), text }
+        }
+        other => other,
+    }
 }
 
 fn range(from: Option<TimeParam>, to: Option<TimeParam>, step: Option<&str>, now: Timestamp) -> Result<Range, Error> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::super::super::view::alert::way::ways;
+use super::super::happenings::HappeningShape;
 use super::super::replays::duration;
 use crate::model::Timestamp;
 use crate::model::alert::{Acknowledgement, Alert, Cause};
@@ -55,6 +57,28 @@ pub(in crate::web) struct AlertShape {
     /// Id of the alert that explains it.
     inhibited_by: Option<String>,
     receivers: Vec<String>,
+    /// Its page.
+    url: String,
+    /// Pages that explain it, over the time in which it happened; the best first.
+    ways: Vec<WayShape>,
+}
+
+/// A page that explains an alert.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct WayShape {
+    url: String,
+    /// What a link to it says.
+    text: &'static str,
+}
+
+/// One alert, with what happened around its beginning.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct AlertDetail {
+    #[serde(flatten)]
+    pub(super) alert: AlertShape,
+    /// What happened on its bus from 30 minutes before it began to two minutes after, as far as causes are noticed late; the newest first,
+    /// at most 100. `/buses/{bus}/happenings` has all of it. Empty where the alert is about no bus.
+    pub(super) before: Vec<HappeningShape>,
 }
 
 /// Somebody has taken note.
@@ -69,7 +93,9 @@ struct AcknowledgementShape {
 }
 
 impl AlertShape {
-    pub(in crate::web) fn new(alert: Alert, now: Timestamp) -> Self {
+    /// `base` is the beginning of addresses.
+    pub(in crate::web) fn new(alert: Alert, base: &str, now: Timestamp) -> Self {
+        let ways = ways(&alert).into_iter().map(|way| WayShape { url: format!("{base}{}", way.href), text: way.words }).collect();
         let (standing, details) = (alert.standing, alert.details);
         Self {
             id: alert.number.to_string(),
@@ -96,6 +122,8 @@ impl AlertShape {
             silenced_by: alert.silenced_by.map(|id| id.to_string()),
             inhibited_by: alert.inhibited_by.filter(|id| *id > 0).map(|id| id.to_string()),
             receivers: details.receivers.iter().map(ToString::to_string).collect(),
+            url: format!("{base}/alerts/{}", alert.number),
+            ways,
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::store::{Store, StoreError};
 use crate::web::WebState;
 use crate::web::error::{Error, Problem};
 use crate::web::extract::{Caller, Operator};
-use crate::web::view::filter::{FieldProblem, ListQuery, Reading, api_query};
-use crate::web::view::query::{Pairs, problems};
+use crate::web::view::filter::{FILTER_NAMES, FieldProblem, ListQuery, Reading, api_query};
+use crate::web::view::query::{Pairs, only, problems};
 
 /// Content that is read at once: a value of custody's default limit fits.
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
@@ -65,6 +65,7 @@ enum Scope {
 
 impl Scope {
     fn parse(pairs: &[(String, String)], caller: &Caller) -> Result<Self, Error> {
+        only(pairs, &[FILTER_NAMES, &["id"]].concat())?;
         let query = ListQuery::parse(pairs, Reading::Api, &["id"], caller.now).map_err(problems)?;
         let given: Vec<_> = pairs.iter().filter(|(name, value)| name == "id" && !value.is_empty()).map(|(_, id)| id).collect();
         let wrong = |problem: &str| problems(vec![FieldProblem { field: "id".to_owned(), problem: problem.to_owned() }]);

@@ -19,6 +19,7 @@ pub mod notification;
 pub mod page;
 pub mod partition_problem;
 pub mod policy;
+pub mod public_id;
 pub mod purge;
 pub mod quantity;
 pub mod receiver;

@@ -4,37 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::dead_letter::{UnknownWord, words};
-use super::replay::uuid_v7;
+use super::public_id::public_id;
 use super::{Actor, DeadLetterId, Timestamp};
 
-/// An act's public id: a `UUIDv7` in its usual form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DiscardId(String);
-
-impl DiscardId {
-    /// A new one.
-    #[must_use]
-    pub fn new(now: Timestamp) -> Self {
-        Self(uuid_v7(now).hyphenated().to_string())
-    }
-
-    /// The text; `None` when it is no UUID.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        uuid::Uuid::try_parse(text).ok().map(|id| Self(id.hyphenated().to_string()))
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for DiscardId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+public_id! {
+    /// An act's public id.
+    DiscardId
 }
 
 /// Why dead letters are discarded: 1 to 500 characters, without space around them.

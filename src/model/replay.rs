@@ -7,7 +7,7 @@ use super::{Actor, BusId, DeadLetterId, GroupName, Timestamp, TopicName};
 mod ids;
 mod words;
 
-pub use ids::{MessageId, ReplayId, uuid_v7};
+pub use ids::{MessageId, ReplayId};
 pub use words::{CheckLevel, Delivery, ItemResult, OnFailed, Partitioner, ReplayState, Request, SkipReason, StateReason, Undecided};
 
 /// The first few that are sent to see whether they fail again.
@@ -279,8 +279,9 @@ pub struct ReplayEvent {
 
 #[cfg(test)]
 mod tests {
-    use super::{ReplayState, uuid_v7};
+    use super::ReplayState;
     use crate::model::Timestamp;
+    use crate::model::public_id::uuid_v7;
 
     #[test]
     fn states_follow_the_design() {

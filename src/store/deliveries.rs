@@ -9,8 +9,8 @@ use super::{Store, StoreError};
 use crate::lifecycle::failpoint;
 use crate::model::delivery::{Attempt, Delivery, DeliveryFilter, DeliveryState};
 use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus, Reason};
+use crate::model::public_id::uuid_v7;
 use crate::model::receiver::{ReceiverId, ReceiverKind};
-use crate::model::replay::uuid_v7;
 use crate::model::{Cursor, Page, PageRequest, Timestamp};
 
 mod rows;

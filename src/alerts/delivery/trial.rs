@@ -9,8 +9,8 @@ use crate::lifecycle::changes::Noun;
 use crate::model::alert::Severity;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus, Reason};
+use crate::model::public_id::uuid_v7;
 use crate::model::receiver::{ReceiverId, ReceiverKind};
-use crate::model::replay::uuid_v7;
 use crate::model::{Actor, Timestamp};
 
 /// How long somebody waits for the answer: a little longer than one attempt takes.

@@ -190,7 +190,7 @@ async fn lag_on_a_topic_with_transactions_is_at_most_also_after_a_restart() {
     let kafka = kafka::shared();
     let topic = kafka.topic(&unique("ledger"), 1, &[]).await;
     let reader = format!("{topic}-reader");
-    kafka.produce(&records(&topic, 300)).await;
+    kafka.produce(&records(&topic, 0, 300)).await;
     kafka.commit(&reader, &[(&topic, 0, 10)]).await;
     let mut redrive = Setup::new().bus("prod", &kafka.bootstrap()).start().await;
     let client = redrive.client("viewer");
@@ -206,14 +206,14 @@ async fn lag_on_a_topic_with_transactions_is_at_most_also_after_a_restart() {
         }
     };
     assert_eq!(at_end(&redrive, 300).await["lag_is_at_most"], false, "nothing speaks for transactions yet");
-    let open = kafka.begin_transaction(&unique("writer"), &records(&topic, 5)).await;
+    let open = kafka.begin_transaction(&unique("writer"), &records(&topic, 0, 5)).await;
     let partition = at_end(&redrive, 305).await;
     assert_eq!((&partition["lag_is_at_most"], &partition["lag_messages"]), (&true.into(), &295.into()), "{partition:#}");
     open.commit().await;
     at_end(&redrive, 306).await;
     redrive.stop().await;
     redrive.start().await;
-    kafka.produce(&records(&topic, 3)).await;
+    kafka.produce(&records(&topic, 0, 3)).await;
     let partition = at_end(&redrive, 309).await;
     assert_eq!((&partition["lag_is_at_most"], &partition["lag_messages"]), (&true.into(), &299.into()), "{partition:#}");
     redrive.stop().await;

@@ -86,6 +86,8 @@ mod tests {
             failing_since: failing.then_some(NOW),
             brokers: 3,
             capabilities: Capabilities::default(),
+            addresses: Vec::new(),
+            untracked_groups: 0,
         }
     }
 

@@ -113,7 +113,7 @@ fn groups() -> Vec<NewRule> {
             &[Bus, ConsumerGroup],
             "{consumer_group} ({bus}) has messages to read and reads none for {value}",
             Terms {
-                filter: Filter::from([(Label::Status, "{stalled,stopped,transaction_blocked}".to_owned())]),
+                filter: Filter::from([(Label::Status, "{stalled,stopped,unassigned,transaction_blocked}".to_owned())]),
                 keep_firing_for_ms: MINUTE_MS,
                 ..usual(Figure::ConsumerGroupStatusSeconds, Above, 300.0)
             },

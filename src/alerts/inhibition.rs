@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::rule::needs_source;
 use crate::model::BusId;
-use crate::model::alert::{Alert, AlertState};
+use crate::model::alert::{Alert, AlertState, Cause};
 use crate::model::figure::Figure;
 
 /// Alerts of buses that do not answer, by bus. One that is pending explains already: else what it explains would be told first.
@@ -28,7 +29,9 @@ impl Explanations {
     /// The alert that explains another.
     #[must_use]
     pub fn of(&self, alert: &Alert, buses: &HashMap<String, BusId>) -> Option<i64> {
-        if !is_explained(alert.details.figure) {
+        let figure = alert.details.figure;
+        let is_silence = alert.standing.cause == Some(Cause::NoData) && needs_source(figure);
+        if !is_explained(figure) && !is_silence {
             return None;
         }
         self.0.get(&bus_of(alert, buses)?).copied()
@@ -88,6 +91,9 @@ mod tests {
         assert_eq!(explanations.of(&alert(3, Figure::ConsumerGroupLagMessages, &[("bus", "test")]), &none), None);
         assert_eq!(explanations.of(&alert(4, Figure::ConsumerGroupLagMessages, &[]), &none), None);
         assert_eq!(explanations.of(&alert(5, Figure::DeadLettersPerMinute, &[("bus", "prod")]), &none), None);
+        let mut silent = alert(6, Figure::DeadLettersPerMinute, &[("bus", "prod")]);
+        silent.standing.cause = Some(Cause::NoData);
+        assert_eq!(explanations.of(&silent, &none), Some(1), "it says no more than that the bus is silent");
         assert_eq!(explanations.of(&down(AlertState::Firing), &none), None, "nothing explains itself");
     }
 

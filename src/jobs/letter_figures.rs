@@ -15,6 +15,7 @@ use crate::model::figure::{Figure, Labels, SeriesKey};
 use crate::model::{BusId, BusState, Timestamp};
 use crate::store::figures::NewFrame;
 use crate::store::figures::letters::{MOST, Outcome};
+use crate::store::topics::NoticedGap;
 use crate::store::{Store, StoreError, StoreUsage};
 
 /// Who writes levels, who writes what became of replays, and who writes what we did not read in time.
@@ -25,6 +26,8 @@ const GAPS: &str = "gaps";
 const ZERO_FOR: Duration = Duration::from_hours(1);
 /// Changes of status become visible out of order by less than this.
 const SETTLED: Duration = Duration::from_secs(5);
+/// Gaps are noted at most so long after they were noticed.
+const LATE: Duration = Duration::from_mins(10);
 /// Outcomes read at once.
 const READ: u32 = 20_000;
 /// After a pause outcomes are told apart by this.
@@ -166,18 +169,33 @@ async fn outcomes(run: &Run, until: Timestamp) -> Result<(), StoreError> {
 
 /// Counts what was gone before we had read it, up to `until`, once each. Whoever counts for the first time begins a minute before: what
 /// the first look of a new installation has noticed belongs to it, and what an older one did not count is long known.
+///
+/// A gap may come late: its row is written with a batch of letters, by an instance whose clock may differ. So the last minutes are read
+/// again, and those that are counted go with the frame.
 async fn gaps(store: &Store, until: Timestamp) -> Result<(), StoreError> {
-    let after = store.figure_source(GAPS).await?.map(|(at, _)| at);
-    let from = after.unwrap_or_else(|| until.minus(WINDOW));
-    if from >= until {
+    let (after, counted) = store.figure_source(GAPS).await?.map_or((None, None), |(at, state)| (Some(at), state));
+    if after.is_some_and(|after| after >= until) {
         return Ok(());
     }
-    let lost = store.sum_gaps(from, until).await?;
-    let point = |(bus, topic, lost)| (key(Figure::RecordsLost, Labels::bus(&bus).topic(&topic)), Point::Count(number(lost)));
-    let points = lost.into_iter().map(point).collect();
+    let (counted, known) = (ids(&counted.unwrap_or_default()), until.minus(WINDOW));
+    let noticed = store.list_noticed_gaps(after.unwrap_or(until).minus(LATE), until).await?;
+    let is_news = |gap: &&NoticedGap| !counted.contains(&gap.id) && (after.is_some() || gap.noticed_at > known);
+    let mut lost: BTreeMap<Labels, u64> = BTreeMap::new();
+    for gap in noticed.iter().filter(is_news) {
+        *lost.entry(Labels::bus(&gap.bus).topic(&gap.topic)).or_default() += gap.lost;
+    }
+    let points = lost.into_iter().map(|(labels, lost)| (key(Figure::RecordsLost, labels), Point::Count(number(lost)))).collect();
+    let again = noticed.iter().filter(|gap| gap.noticed_at > until.minus(LATE));
+    let state = Some(again.flat_map(|gap| gap.id.to_le_bytes()).collect());
     // Where another instance has counted meanwhile, its count stands.
-    store.add_frame(NewFrame { source: GAPS, after, taken_at: until, points, state: None, snapshot: false }).await?;
+    store.add_frame(NewFrame { source: GAPS, after, taken_at: until, points, state, snapshot: false }).await?;
     Ok(())
+}
+
+/// Ids as a frame's state keeps them.
+fn ids(state: &[u8]) -> HashSet<i64> {
+    let (ids, _) = state.as_chunks();
+    ids.iter().map(|id| i64::from_le_bytes(*id)).collect()
 }
 
 /// Outcomes by consumer group and fingerprint, and how long it took until they were resolved.

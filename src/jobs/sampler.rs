@@ -279,10 +279,11 @@ impl Sampler {
     /// Writes groups first, then offsets, and only what differs from what the store has. Answers what a short read should count.
     async fn record(
         &mut self,
-        looked: groups::Looked,
+        mut looked: groups::Looked,
         offsets: &HashMap<i64, PartitionOffsets>,
         now: Timestamp,
     ) -> Result<Vec<counting::Wish>, Trouble> {
+        groups::look_again(&self.work, &self.lags, &mut looked.groups).await?;
         let store = &self.context.store;
         let (mut changed, mut events, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(alive) = &looked.alive {
@@ -334,7 +335,8 @@ impl Sampler {
     async fn note_transactions(&mut self) -> Result<(), Trouble> {
         let found = self.lags.take_found();
         if !found.is_empty() {
-            self.context.store.note_transactions(self.work.id(), &found).await?;
+            let noted = self.context.store.note_transactions(self.work.id(), &found).await;
+            noted.inspect_err(|_| self.lags.found_again(found))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Rows are written inside the transaction that decides what is told ([`Enqueue`]), so that neither a notification without a reason nor a
 //! reason without its notification can stay behind a crash. Deliveries about one subject (an alert, or a group) go out in order.
 
+use super::indexing::text_list;
 use super::replays::json;
 use super::rows::clean;
 use super::{Store, StoreError};
@@ -21,11 +22,27 @@ use rows::{AttemptRow, DeliveryRow, delivery_sql};
 /// A delivery is given up when it has not arrived for so long.
 pub const DEADLINE: std::time::Duration = std::time::Duration::from_hours(24);
 
+/// Deliveries that tell of some alerts: found by these, however many others there are.
+macro_rules! list_about {
+    ($column:literal) => {
+        delivery_sql!(concat!(
+            "where number in (select t.delivery from alerts a join delivery_alerts t on t.fingerprint = a.fingerprint \
+                and t.started_at = a.started_at where ",
+            $column,
+            " = $5 and (cast($6 as bigint) is null or a.id = $6)) \
+             and number < $1 and (cast($2 as bigint) is null or receiver_id = $2) and (cast($3 as smallint) is null or state = $3) \
+             order by number desc limit $4"
+        ))
+    };
+}
+
 statements! {
     const RECEIVER = "select name, kind from receivers where id = $1";
     const LAST_TOLD = "select told from deliveries where receiver_id = $1 and subject = $2 and told is not null order by number desc limit 1";
+    /// Each alert is when it began, in twenty digits, and its fingerprint.
     const TELLS = "insert into delivery_alerts (fingerprint, started_at, delivery) \
-        select cast($2 as text), cast($3 as bigint), d.number from deliveries d where d.id = $1 \
+        select distinct substr(e.value, 21), cast(substr(e.value, 1, 20) as bigint), d.number \
+        from deliveries d, (select value from json_each(cast($2 as text))) e where d.id = $1 \
         on conflict (fingerprint, started_at, delivery) do nothing";
     const ADD = "insert into deliveries (id, receiver_id, receiver_name, kind, subject, told, reason, status, title, alerts, notification, state, \
         created_at, next_at, give_up_at, attempts, epoch, uncertain) \
@@ -34,12 +51,10 @@ statements! {
         on conflict (receiver_id, fingerprint) do update set alert = excluded.alert, ended_at = excluded.ended_at";
     const LIST = delivery_sql!(
         "where number < $1 and (cast($2 as bigint) is null or receiver_id = $2) and (cast($3 as smallint) is null or state = $3) \
-         and (cast($4 as bigint) is null or number in (select t.delivery from delivery_alerts t \
-            join alerts a on a.fingerprint = t.fingerprint and a.started_at = t.started_at where a.id = $4)) \
-         and (cast($5 as bigint) is null or number in (select t.delivery from delivery_alerts t \
-            join alerts a on a.fingerprint = t.fingerprint and a.started_at = t.started_at where a.rule_id = $5)) \
-         order by number desc limit $6"
+         order by number desc limit $4"
     );
+    const LIST_OF_ALERT = list_about!("a.id");
+    const LIST_OF_RULE = list_about!("a.rule_id");
     const FIND = delivery_sql!("where id = $1");
     const ATTEMPTS = "select attempt, started_at, took_ms, status, answer, error, next_at from delivery_attempts where delivery = $1 order by id";
     const COUNTS = "select receiver_id, count(*), cast(coalesce(sum(case when state = 2 then 1 else 0 end), 0) as bigint) \
@@ -69,15 +84,16 @@ impl Store {
     pub async fn list_deliveries(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, StoreError> {
         let before = page.cursor.as_ref().map_or(i64::MAX, |cursor| cursor.id);
         let (receiver, state) = (filter.receiver.map(|id| id.0), filter.state.map(DeliveryState::code));
-        let rows: Vec<DeliveryRow> = read!(self, |pool| sqlx::query_as(LIST)
-            .bind(before)
-            .bind(receiver)
-            .bind(state)
-            .bind(filter.alert)
-            .bind(filter.rule)
-            .bind(i64::from(page.limit) + 1)
-            .fetch_all(pool)
-            .await?)?;
+        let (statement, about, narrowed) = match (filter.rule, filter.alert) {
+            (None, None) => (LIST, None, None),
+            (None, Some(alert)) => (LIST_OF_ALERT, Some(alert), None),
+            (Some(rule), alert) => (LIST_OF_RULE, Some(rule), alert),
+        };
+        let rows: Vec<DeliveryRow> = read!(self, |pool| {
+            let query = sqlx::query_as(statement).bind(before).bind(receiver).bind(state).bind(i64::from(page.limit) + 1);
+            let query = if let Some(about) = about { query.bind(about).bind(narrowed) } else { query };
+            query.fetch_all(pool).await?
+        })?;
         let more = rows.len() > page.limit as usize;
         let items: Vec<Delivery> = rows.into_iter().take(page.limit as usize).map(DeliveryRow::into_delivery).collect::<Result<_, _>>()?;
         let next_cursor = items.last().filter(|_| more).map(|last| Cursor { key: last.created_at.as_millis(), id: last.number });
@@ -241,10 +257,11 @@ engines! {
             .bind(now.plus(DEADLINE).as_millis())
             .execute(&mut *tx)
             .await?;
-        for alert in &row.notification.alerts {
-            let about = sqlx::query(TELLS).bind(&id).bind(clean(&alert.fingerprint)).bind(alert.started_at.as_millis());
-            about.execute(&mut *tx).await?;
-        }
+        let told = row.notification.alerts.iter();
+        let told: Vec<String> =
+            told.map(|alert| format!("{:020}{}", alert.started_at.as_millis().max(0), clean(&alert.fingerprint))).collect();
+        let told = text_list(&told.iter().map(String::as_str).collect::<Vec<_>>());
+        sqlx::query(TELLS).bind(&id).bind(told).execute(&mut *tx).await?;
         Ok(id)
     }
 

@@ -38,9 +38,24 @@ statements! {
         from gaps q join partitions p on p.id = q.partition_id join topic_generations g on g.id = p.generation_id \
         join buses b on b.id = g.bus_id where q.id < $1 and (cast($2 as text) is null or b.bus = $2) \
         and (cast($3 as text) is null or g.topic = $3) order by q.id desc limit $4";
-    const LOST = "select b.bus, g.topic, cast(sum(q.to_offset - q.from_offset) as bigint) \
+    const NOTICED = "select q.id, b.bus, g.topic, q.to_offset - q.from_offset, q.noticed_at \
         from gaps q join partitions p on p.id = q.partition_id join topic_generations g on g.id = p.generation_id \
-        join buses b on b.id = g.bus_id where q.noticed_at > $1 and q.noticed_at <= $2 group by b.bus, g.topic order by b.bus, g.topic";
+        join buses b on b.id = g.bus_id where q.noticed_at > $1 and q.noticed_at <= $2 order by q.id";
+}
+
+/// Offsets of a dead-letter topic that were gone before we had read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticedGap {
+    /// Ours.
+    pub id: i64,
+    /// The bus.
+    pub bus: BusId,
+    /// The topic.
+    pub topic: TopicName,
+    /// How many.
+    pub lost: u64,
+    /// When the indexer saw it.
+    pub noticed_at: Timestamp,
 }
 
 /// A topic as the sampler saw it.
@@ -177,11 +192,18 @@ impl Store {
         Ok(Page { items, next_cursor })
     }
 
-    /// Offsets that were gone before we had read them, noticed after `after` and until `until`, by bus and topic.
-    pub async fn sum_gaps(&self, after: Timestamp, until: Timestamp) -> Result<Vec<(BusId, TopicName, u64)>, StoreError> {
-        let rows: Vec<(String, String, i64)> =
-            read!(self, |pool| sqlx::query_as(LOST).bind(after.as_millis()).bind(until.as_millis()).fetch_all(pool).await?)?;
-        Ok(rows.into_iter().map(|(bus, topic, lost)| (BusId::new(bus), TopicName::new(topic), lost.max(0).unsigned_abs())).collect())
+    /// Offsets that were gone before we had read them, noticed after `after` and until `until`, in the order in which they were found.
+    pub async fn list_noticed_gaps(&self, after: Timestamp, until: Timestamp) -> Result<Vec<NoticedGap>, StoreError> {
+        let rows: Vec<(i64, String, String, i64, i64)> =
+            read!(self, |pool| sqlx::query_as(NOTICED).bind(after.as_millis()).bind(until.as_millis()).fetch_all(pool).await?)?;
+        let gap = |(id, bus, topic, lost, at): (i64, String, String, i64, i64)| NoticedGap {
+            id,
+            bus: BusId::new(bus),
+            topic: TopicName::new(topic),
+            lost: lost.max(0).unsigned_abs(),
+            noticed_at: Timestamp::from_millis(at),
+        };
+        Ok(rows.into_iter().map(gap).collect())
     }
 
     async fn summarise(&self, bus: &BusId, generations: Vec<TopicGeneration>) -> Result<Vec<TopicSummary>, StoreError> {

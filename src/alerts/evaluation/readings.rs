@@ -20,6 +20,8 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// A source that has not looked for so long is silent.
 const FRESH: Duration = Duration::from_secs(60);
+/// Another instance's clock may be so far ahead.
+const AHEAD: Duration = Duration::from_mins(5);
 /// What changes with dead letters is read again at least this often.
 const LETTERS: Duration = Duration::from_secs(5);
 
@@ -127,7 +129,7 @@ impl Readings {
     /// Takes in new looks of samplers; whether there were any, or some are silent now.
     async fn look(&mut self, store: &Store, now: Timestamp) -> Result<bool, StoreError> {
         // What lies further ahead was taken before a clock went back.
-        let newest = store.newest_frames(now.minus(FRESH), now.plus(FRESH)).await?;
+        let newest = store.newest_frames(now.minus(FRESH), now.plus(AHEAD)).await?;
         let before = self.looks.len();
         self.looks.retain(|source, _| newest.contains_key(source));
         let mut changed = self.looks.len() != before;

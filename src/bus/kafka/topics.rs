@@ -109,13 +109,13 @@ impl Shared {
         Ok(described)
     }
 
-    /// Log start, last stable offset, end, in this order: a log that grows meanwhile then never seems to end before it is stable.
+    /// Log start, end, last stable offset, in this order: what is written meanwhile is then never taken for an open transaction.
     pub(super) fn offsets(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, PartitionOffsets>, BusError> {
         let mut all = HashMap::with_capacity(partitions.len());
         for some in partitions.chunks(PARTITIONS_PER_CALL) {
             let log_starts = self.list_offsets(some, Offset::Beginning, false)?;
-            let stable = self.list_offsets(some, Offset::End, true)?;
             let ends = self.list_offsets(some, Offset::End, false)?;
+            let stable = self.list_offsets(some, Offset::End, true)?;
             for (partition, end) in ends {
                 let Some(log_start) = log_starts.get(&partition).copied() else { continue };
                 let last_stable = stable.get(&partition).map(|stable| (*stable).min(end));

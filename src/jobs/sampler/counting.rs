@@ -28,11 +28,14 @@ pub(super) async fn count(work: &BusWork, lags: &mut Lags, wishes: Vec<Wish>) {
     let reads = futures::stream::iter(wishes.into_iter().take(READS)).map(|wish| async move {
         let limit = usize::try_from(COUNTABLE).unwrap_or(usize::MAX);
         let read = tokio::time::timeout(PATIENCE, work.bus.read(&wish.place, ReadFrom::Offset(wish.from), limit)).await;
-        (wish, read)
+        let places = std::slice::from_ref(&wish.place);
+        // What was removed before it was read is missing for another reason.
+        let whole = work.bus.offsets(places).await.is_ok_and(|offsets| offsets.get(&wish.place).is_some_and(|o| o.log_start <= wish.from));
+        (wish, if whole { Some(read) } else { None })
     });
     for (wish, read) in reads.buffer_unordered(READS).collect::<Vec<_>>().await {
         // An open transaction ends a read early: then nobody knows yet.
-        if let Ok(Ok(read)) = read
+        if let Some(Ok(Ok(read))) = read
             && (read.next >= wish.to || read.records.last().is_some_and(|last| last.offset + 1 >= wish.to))
         {
             let records = read.records.iter().filter(|record| record.offset < wish.to).count();

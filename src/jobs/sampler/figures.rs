@@ -170,8 +170,10 @@ impl Figures {
                 self.snapshot_at = Some(now);
             }
         } else {
-            // Another instance sampled meanwhile: the next sweep asks again where the figures stand.
+            // Another instance sampled meanwhile, and has counted what we have: the next sweep asks again where the figures stand.
             self.begun = false;
+            self.committed.clear();
+            self.lost.clear();
         }
         Ok(())
     }

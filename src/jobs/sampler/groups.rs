@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 
+use super::lag::Lags;
 use super::{Context, Trouble};
 use crate::bus::{BusError, GroupDescription, GroupListing};
 use crate::dead_letters::indexer::BusWork;
@@ -180,6 +181,28 @@ async fn look(
         }
     }
     Ok(groups)
+}
+
+/// Reads once more what groups have committed that seem to have lost records.
+pub(super) async fn look_again(work: &BusWork, lags: &Lags, groups: &mut [LookedGroup]) -> Result<(), Trouble> {
+    let losing: Vec<GroupName> = groups.iter().filter(|group| lags.seems_to_lose(group)).map(|group| group.name.clone()).collect();
+    let read: Vec<_> = futures::stream::iter(losing)
+        .map(|name| async move {
+            let committed = work.bus.committed_offsets(&name).await;
+            (name, committed)
+        })
+        .buffer_unordered(IN_FLIGHT)
+        .collect()
+        .await;
+    for (name, committed) in read {
+        match (committed, groups.iter_mut().find(|group| group.name == name)) {
+            (Ok(committed), Some(group)) => lags.catch_up(group, &committed),
+            (Err(error @ BusError::Unreachable(_)), _) => return Err(error.into()),
+            (Err(error), _) => tracing::debug!(bus = %work.id(), group = %name, %error, "committed offsets could not be read again"),
+            (Ok(_), None) => {}
+        }
+    }
+    Ok(())
 }
 
 fn is_ours(work: &BusWork, name: &GroupName) -> bool {

@@ -28,8 +28,8 @@ pub(super) struct Lags {
     groups: HashMap<GroupName, GroupWatch>,
     ends: HashMap<i64, EndHistory>,
     places: HashMap<TopicPartition, Place>,
-    /// Topics on which offsets are not always records: compacted, or with transactions.
-    uncountable: HashSet<TopicName>,
+    /// Topics on which offsets are not always records, compacted or with transactions; each with the generation of which that is known.
+    uncountable: HashMap<TopicName, i64>,
     /// Those of them that the store does not know yet.
     found: Vec<TopicName>,
 }
@@ -37,6 +37,7 @@ pub(super) struct Lags {
 #[derive(Debug, Clone, Copy)]
 struct Place {
     id: i64,
+    generation: i64,
     offsets: PartitionOffsets,
     at: Timestamp,
 }
@@ -103,23 +104,36 @@ impl Lags {
     pub(super) fn look(&mut self, topics: &[StoredTopic], offsets: &HashMap<i64, PartitionOffsets>, asked: Timestamp, now: Timestamp) {
         let mut living = HashSet::new();
         for topic in topics {
-            let name = &topic.generation.topic;
+            let (name, generation) = (&topic.generation.topic, topic.generation.id);
             if topic.generation.compacted || topic.generation.transactional {
-                self.uncountable.insert(name.clone());
+                self.uncountable.insert(name.clone(), generation);
+            } else if self.uncountable.get(name).is_some_and(|known| *known != generation) {
+                self.uncountable.remove(name);
             }
             for partition in &topic.partitions {
                 living.insert(partition.id);
                 let Some(found) = offsets.get(&partition.id) else { continue };
                 self.ends.entry(partition.id).or_default().add_read(asked, now, found.end);
                 let place = TopicPartition { topic: name.clone(), partition: partition.partition };
-                self.places.insert(place, Place { id: partition.id, offsets: *found, at: now });
-                if found.last_stable.is_some_and(|stable| stable < found.end) && self.uncountable.insert(name.clone()) {
-                    self.found.push(name.clone());
+                self.places.insert(place, Place { id: partition.id, generation, offsets: *found, at: now });
+                if found.last_stable.is_some_and(|stable| stable < found.end) {
+                    self.find(name, generation);
                 }
             }
         }
         self.ends.retain(|id, _| living.contains(id));
         self.places.retain(|_, place| living.contains(&place.id));
+    }
+
+    fn find(&mut self, topic: &TopicName, generation: i64) {
+        if self.uncountable.insert(topic.clone(), generation) != Some(generation) {
+            self.found.push(topic.clone());
+        }
+    }
+
+    /// These could not be kept.
+    pub(super) fn found_again(&mut self, topics: Vec<TopicName>) {
+        self.found.extend(topics);
     }
 
     /// Topics that were found to have offsets that are no records, since the last time.
@@ -163,6 +177,33 @@ impl Lags {
             group.watches.iter().any(|(place, watch)| self.places.get(place).is_some_and(|found| found.offsets.end > watch.newest().end))
         });
         outrun.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether records seem to be gone that a group had not read. Its positions were read before the log starts: who deletes what he has
+    /// just read (Kafka Streams does, on topics of its own) may have committed meanwhile.
+    pub(super) fn seems_to_lose(&self, looked: &LookedGroup) -> bool {
+        looked.committed.iter().any(|(place, at)| self.seems_lost(&looked.name, place, *at))
+    }
+
+    fn seems_lost(&self, group: &GroupName, place: &TopicPartition, at: i64) -> bool {
+        let Some((found, group)) = self.places.get(place).zip(self.groups.get(group)) else { return false };
+        let before = match group.watches.get(place) {
+            Some(watch) => Some(watch.newest().log_start),
+            None => group.known.get(place).and_then(|known| known.log_start),
+        };
+        judging::newly_lost(at, found.offsets.log_start, before) > 0
+    }
+
+    /// Takes positions that were read after the log starts, where records seemed to be gone; none passes the end.
+    pub(super) fn catch_up(&self, looked: &mut LookedGroup, newer: &[(TopicPartition, i64)]) {
+        let newer: HashMap<&TopicPartition, i64> = newer.iter().map(|(place, at)| (place, *at)).collect();
+        for (place, at) in &mut looked.committed {
+            if let Some((found, newer)) = self.places.get(place).zip(newer.get(place))
+                && self.seems_lost(&looked.name, place, *at)
+            {
+                *at = (*at).max((*newer).min(found.offsets.end));
+            }
+        }
     }
 
     /// Forgets groups that are gone.
@@ -210,8 +251,9 @@ impl Lags {
 
     /// Takes what a short read has counted.
     pub(super) fn counted(&mut self, group: &GroupName, place: &TopicPartition, from: i64, to: i64, records: i64) {
-        if records < to - from && self.uncountable.insert(place.topic.clone()) {
-            self.found.push(place.topic.clone());
+        let generation = self.places.get(place).map(|found| found.generation);
+        if let Some(generation) = generation.filter(|_| records < to - from) {
+            self.find(&place.topic, generation);
         }
         if let Some(watch) = self.groups.get_mut(group).and_then(|group| group.watches.get_mut(place))
             && watch.to_count() == Some((from, to))

@@ -27,7 +27,7 @@ statements! {
     const DUE = delivery_sql!(concat!(
         "where d.receiver_id = $2 and ", due!(),
         " and not exists (select 1 from deliveries e where e.receiver_id = d.receiver_id and e.subject = d.subject and e.ended_at is null \
-         and e.number < d.number and (e.created_at < d.created_at or d.kind <> 5)) order by attempts, next_at, number limit $3"
+         and e.number < d.number and (e.created_at <> d.created_at or d.kind <> 5)) order by attempts, next_at, number limit $3"
     ));
     const CLAIM = "update deliveries set state = 1, epoch = epoch + 1, lease_until = $3, uncertain = $4 where number = $1 and epoch = $2 \
         and ended_at is null";

@@ -5,6 +5,7 @@ use redrive::model::dead_letter::NewDeadLetter;
 use redrive::model::{DeadLetterFilter, Header, PageRequest, Timestamp};
 use redrive::store::Store;
 use redrive::store::indexing::{Advance, IndexBatch, IndexOutcome};
+use redrive::store::topics::NoticedGap;
 
 use super::letters::{index, letter, stack_trace};
 use super::{START, World, on_both_engines};
@@ -66,9 +67,9 @@ async fn a_position_moves_alone_and_a_gap_is_said(world: World) {
     let other = "payments.DLT".into();
     assert!(world.store.list_gaps(None, Some(&other), &PageRequest::first(10)).await.expect("gaps").items.is_empty());
     let before = Timestamp::from_millis(START.as_millis() - 1);
-    let sums = world.store.sum_gaps(before, START).await.expect("sums");
-    assert_eq!(sums, [("prod".into(), topic, 42)]);
-    assert_eq!(world.store.sum_gaps(START, START.plus(std::time::Duration::from_secs(60))).await.expect("sums"), [], "it was counted");
+    let noticed = world.store.list_noticed_gaps(before, START).await.expect("gaps");
+    assert_eq!(noticed, [NoticedGap { id: gaps[0].id, bus: "prod".into(), topic, lost: 42, noticed_at: START }]);
+    assert_eq!(world.store.list_noticed_gaps(START, START.plus(std::time::Duration::from_secs(60))).await.expect("gaps"), []);
 }
 
 async fn a_dead_letter_without_its_advance_is_refused(world: World) {

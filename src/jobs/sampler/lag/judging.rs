@@ -61,7 +61,7 @@ impl Judging<'_> {
                 .get(place)
                 .and_then(|found| self.lags.ends.get(&found.id))
                 .and_then(|ends| ends.time_lag(found_next(watch)));
-            let uncountable = self.lags.uncountable.contains(&place.topic);
+            let uncountable = self.lags.uncountable.contains_key(&place.topic);
             offsets.push(offset(place, watch, time_lag, uncountable, self.now, self.stale));
         }
         self.jumps(jumps);
@@ -82,7 +82,11 @@ impl Judging<'_> {
         jumps: &mut BTreeMap<TopicName, Vec<Jump>>,
     ) -> &'g mut Watch {
         let (before, log_start) = if let Some(watch) = group.watches.get_mut(place) {
-            let before = (Some(watch.newest().committed), Some(watch.newest().log_start));
+            let mut before = (Some(watch.newest().committed), Some(watch.newest().log_start));
+            if found.at <= watch.newest().at {
+                // A clock that was set back: this look is not taken, and what it shows is counted with the next one that is.
+                before = (Some(found.committed), None);
+            }
             if let Some(jump) = watch.look(found) {
                 jumps.entry(place.topic.clone()).or_default().push(jump);
             }
@@ -207,7 +211,7 @@ fn held(member: &GroupMember) -> impl Iterator<Item = TopicPartition> {
 
 /// Offsets removed since the look before that were not read. What was gone when nobody had looked yet is nobody's news, and neither is
 /// what a group that was set back had read before.
-fn newly_lost(committed: i64, log_start: i64, before: Option<i64>) -> i64 {
+pub(super) fn newly_lost(committed: i64, log_start: i64, before: Option<i64>) -> i64 {
     before.map_or(0, |before| (log_start - committed.max(before)).max(0))
 }
 

@@ -82,13 +82,15 @@ impl<'a> Pair<'a> {
         let redrive = setup.start().await;
         redrive
             .wait_until("both buses have the topic", PATIENCE, async || {
-                let mut both = true;
+                // While the store is being opened, everything is answered with 503.
                 for bus in ["prod", "test"] {
                     let answer = http().get(redrive.url(&format!("/api/v1/buses/{bus}/topics/{topic}"))).send().await.expect("an answer");
-                    both &= answer.status() == 200;
+                    if answer.status() != 200 {
+                        return false;
+                    }
                 }
                 let buses = get(&redrive, "/api/v1/buses").await;
-                both && buses["items"].as_array().is_some_and(|buses| buses.iter().all(|bus| bus["state"] == "reachable"))
+                buses["items"].as_array().is_some_and(|buses| buses.iter().all(|bus| bus["state"] == "reachable"))
             })
             .await;
         let buses = get(&redrive, "/api/v1/buses").await;

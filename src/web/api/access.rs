@@ -137,7 +137,7 @@ struct UserPatch {
 }
 
 /// Changes a user and ends their sessions.
-#[utoipa::path(patch, path = "/users/{id}", tag = "access", params(("id" = String, Path)), request_body = UserPatch,
+#[utoipa::path(patch, path = "/users/{id}", tag = "access", params(("id" = String, Path, description = "Id of the user.")), request_body = UserPatch,
     responses((status = 200, body = UserItem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn change_user(
     admin: Admin,
@@ -151,7 +151,7 @@ async fn change_user(
 }
 
 /// Deletes a user and ends their sessions.
-#[utoipa::path(delete, path = "/users/{id}", tag = "access", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/users/{id}", tag = "access", params(("id" = String, Path, description = "Id of the user.")),
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn delete_user(admin: Admin, State(state): State<WebState>, Path(id): Path<i64>) -> Result<StatusCode, Error> {
     state.access().delete_user(&admin.actor, id, admin.now).await?;
@@ -229,7 +229,7 @@ async fn add_token(admin: Admin, State(state): State<WebState>, Body(wish): Body
 }
 
 /// Revokes a token; what uses it is refused at once.
-#[utoipa::path(delete, path = "/tokens/{id}", tag = "access", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/tokens/{id}", tag = "access", params(("id" = String, Path, description = "Id of the token.")),
     responses((status = 204), (status = 404, body = Problem)))]
 async fn revoke_token(admin: Admin, State(state): State<WebState>, Path(id): Path<i64>) -> Result<StatusCode, Error> {
     state.access().revoke_token(&admin.actor, id, admin.now).await?;

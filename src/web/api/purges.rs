@@ -59,6 +59,7 @@ impl From<PurgeError> for Error {
 /// What is to be purged: up to `partitions`' offsets, or what was written `before` a time, or, without both, all that is indexed.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PurgePlanBody)]
 struct PlanBody {
     /// The bus.
     #[schema(value_type = String)]
@@ -98,6 +99,7 @@ impl PlanBody {
 /// What a person confirms.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PurgeStartBody)]
 struct StartBody {
     /// The topic's name.
     #[serde(default)]
@@ -161,6 +163,7 @@ struct PurgeShape {
 
 /// One check of a plan.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PurgeCheck)]
 struct CheckShape {
     /// Names it; what `accept` repeats.
     code: String,

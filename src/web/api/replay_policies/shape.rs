@@ -76,6 +76,7 @@ struct HoursShape {
 
 /// The first few of each run.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ReplayPolicyCanary)]
 struct CanaryShape {
     count: u32,
     settle: String,

@@ -20,6 +20,7 @@ mod consumer_groups;
 mod departures;
 mod discards;
 mod figures;
+mod happened;
 mod indexing;
 mod instances;
 mod late;

@@ -3,9 +3,12 @@
 mod access;
 mod alert_pages;
 mod alerts;
+mod answers;
+mod asked_wrongly;
 mod audit;
 mod bad_input;
 mod consumer_groups;
+mod described;
 mod errors;
 mod events;
 mod first_start;

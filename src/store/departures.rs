@@ -86,11 +86,9 @@ impl Departures {
 fn parts(from: Timestamp, to: Timestamp) -> [(i64, i64); 3] {
     let up = |at: Timestamp| at.as_millis().saturating_add(MINUTE_MS - 1).div_euclid(MINUTE_MS);
     let (first, end) = (up(from), up(to).max(up(from)));
-    let hours = (first.saturating_add(59).div_euclid(60), end.div_euclid(60));
-    if hours.0 >= hours.1 {
-        return [(0, 0), (first, end), (0, 0)];
-    }
-    [hours, (first, hours.0 * 60), (hours.1 * 60, end)]
+    let begin = first.saturating_add(59).div_euclid(60);
+    let hours = (begin, end.div_euclid(60).max(begin));
+    [hours, (first, hours.0.saturating_mul(60).min(end)), (hours.1.saturating_mul(60).min(end), end)]
 }
 
 impl Store {
@@ -195,9 +193,9 @@ mod tests {
         assert_eq!(parts(at(120, 0), at(300, 0)), [(2, 5), (120, 120), (300, 300)]);
         assert_eq!(parts(at(90, 0), at(310, 0)), [(2, 5), (90, 120), (300, 310)]);
         assert_eq!(parts(at(90, 1), at(310, 1)), [(2, 5), (91, 120), (300, 311)], "a minute counts where it begins");
-        assert_eq!(parts(at(61, 0), at(119, 0)), [(0, 0), (61, 119), (0, 0)], "inside one hour");
-        assert_eq!(parts(at(110, 0), at(130, 0)), [(0, 0), (110, 130), (0, 0)], "across two, none of them whole");
-        assert_eq!(parts(at(200, 0), at(100, 0)), [(0, 0), (200, 200), (0, 0)], "nothing");
+        assert_eq!(parts(at(61, 0), at(119, 0)), [(2, 2), (61, 119), (119, 119)], "inside one hour");
+        assert_eq!(parts(at(110, 0), at(130, 0)), [(2, 2), (110, 120), (120, 130)], "across two, none of them whole");
+        assert_eq!(parts(at(200, 0), at(100, 0)), [(4, 4), (200, 200), (200, 200)], "nothing");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod bus;
 mod dead_letters;
 mod demo;
 mod figures;
+mod fuzz;
 mod harness;
 mod letters;
 mod notify;

@@ -85,6 +85,7 @@ pub mod filters;
 mod health;
 mod layout;
 mod pages;
+mod rates;
 pub mod render;
 mod router;
 mod security;

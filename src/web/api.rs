@@ -20,7 +20,6 @@ pub(super) mod happenings;
 pub(super) mod journeys;
 mod overview;
 pub(super) mod purges;
-mod rates;
 pub(super) mod receivers;
 mod records;
 pub(super) mod replay_policies;

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::super::extract::{Partial, Path, Query, Viewer};
+use super::super::rates::Pace;
 use super::super::render::{Page, part, render};
 use super::super::view::address::{Address, segment};
 use super::super::view::freshness::Freshness;
@@ -16,6 +17,7 @@ use super::super::view::listing::ShownOrder;
 use super::super::view::number::with_commas;
 use super::super::view::period::{Period, PeriodQuery};
 use super::super::{Error, Layout, Section, WebState, filters};
+use crate::metrics::pace::until_caught_up;
 use crate::model::bus::{Capability, ConsumerGroup, GroupMember};
 use crate::model::lag::{GroupOffset, GroupStatus, Standing};
 use crate::model::{BusId, BusState, GroupName, Timestamp};
@@ -184,7 +186,7 @@ impl GroupPage {
             status: group::status_at(group.standing.status, group.standing.parked, &freshness),
             looks: looks(&offsets),
             time_lag: summary.and_then(|summary| summary.time_lag).map_or_else(String::new, group::time_lag),
-            until: until(group.standing.status, totals.lag, history.speeds),
+            until: until(group.standing.status, summary.and_then(|summary| summary.lag_messages), history.pace),
             standing: group.standing,
             period,
             history,
@@ -316,14 +318,16 @@ fn looks(offsets: &[GroupOffset]) -> Option<Looks> {
     })
 }
 
-/// How long until nothing is left, at the speed of the last minutes.
-fn until(status: GroupStatus, lag: Option<u64>, speeds: Option<(f64, f64)>) -> String {
-    let (Some(lag), Some((read, written))) = (lag.filter(|lag| *lag > 0), speeds) else { return String::new() };
-    #[expect(clippy::cast_precision_loss, reason = "a time in words")]
-    let left = lag as f64;
-    match status {
-        GroupStatus::CatchingUp if read > written => format!("caught up in about {} at this speed", seconds(left / (read - written))),
-        GroupStatus::FallingBehind if read > 0.0 => {
+/// How long until nothing is left, at the pace of the last minutes.
+fn until(status: GroupStatus, lag: Option<u64>, pace: Pace) -> String {
+    if lag.is_none_or(|lag| lag == 0) {
+        return String::new();
+    }
+    if let Some(time) = until_caught_up(status, lag, pace.read, pace.written) {
+        return format!("caught up in about {} at this speed", seconds(time.as_secs_f64()));
+    }
+    match (status, pace.read, pace.written) {
+        (GroupStatus::FallingBehind, Some(read), Some(written)) if read > 0.0 => {
             format!("reads {} of every 100 messages written", (read / written.max(read) * 100.0).round())
         }
         _ => String::new(),
@@ -375,7 +379,24 @@ pub(super) async fn show(
     let period = asked.read(&address(&bus.id, &name), layout.now)?;
     let mut read: Vec<&str> = group.offsets.iter().map(|offset| offset.topic.as_str()).collect();
     read.dedup();
-    let history = History::load(state.store(), &bus.id, &name, &read, &period, layout.now).await?;
+    let history = History::load(state.store(), &group, &read, &period, layout.now).await?;
     let summary = listed.iter().find(|summary| summary.name == name);
     render(&GroupPage::new(layout, &bus, group, summary, period, history, &query.order), &partial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_until_caught_up_is_told_where_both_speeds_are_known() {
+        use GroupStatus::{CatchingUp, CaughtUp, FallingBehind};
+        let pace = |read, written| Pace { read, written };
+        assert_eq!(until(CatchingUp, Some(600), pace(Some(30.0), Some(20.0))), "caught up in about 1.0 min at this speed");
+        assert_eq!(until(CatchingUp, Some(600), pace(Some(30.0), None)), "", "one of its topics was not sampled");
+        assert_eq!(until(CatchingUp, Some(600), pace(Some(20.0), Some(20.0))), "", "it does not gain");
+        assert_eq!(until(CaughtUp, Some(0), pace(Some(30.0), Some(20.0))), "", "nothing is left");
+        assert_eq!(until(FallingBehind, Some(600), pace(Some(5.0), Some(20.0))), "reads 25 of every 100 messages written");
+        assert_eq!(until(FallingBehind, Some(600), pace(Some(5.0), None)), "");
+    }
 }

@@ -1,14 +1,12 @@
 //! How far behind a consumer group is, how fast it reads, and how long until it has caught up.
 
-use std::collections::HashSet;
-
-use super::super::rates;
 use super::seconds;
 use crate::metrics::pace::until_caught_up;
+use crate::model::Timestamp;
 use crate::model::bus::ConsumerGroup;
-use crate::model::{Timestamp, TopicName};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::{Store, StoreError};
+use crate::web::rates;
 
 /// Lag over all partitions, and the pace of the last five minutes.
 #[derive(Debug, Default, serde::Serialize, utoipa::ToSchema)]
@@ -44,11 +42,7 @@ impl Pace {
         summary: Option<ConsumerGroupSummary>,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let topics: HashSet<&TopicName> = group.offsets.iter().map(|offset| &offset.topic).collect();
-        let written = rates::written(store, &group.bus, |topic| topics.contains(topic), now).await?;
-        // A sum without one of them would promise too much.
-        let written = (!topics.is_empty() && written.len() == topics.len()).then(|| written.values().sum());
-        let read = rates::read(store, &group.bus, &group.name, now).await?;
+        let rates::Pace { read, written } = rates::pace(store, group, now).await?;
         let lag = summary.as_ref().and_then(|summary| summary.lag_messages);
         let time_lag = summary.as_ref().and_then(|summary| summary.time_lag);
         Ok(Self {

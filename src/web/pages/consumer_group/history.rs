@@ -1,23 +1,23 @@
 //! What a group did over time: lag, lag in time, speed, and what happened to it.
 
-use std::time::Duration;
+use std::collections::HashSet;
 
+use crate::model::bus::ConsumerGroup;
 use crate::model::figure::{Figure, FigureKind, Labels};
 use crate::model::group_event::{GroupEvent, GroupEventKind};
-use crate::model::{BusId, GroupName, Timestamp};
+use crate::model::{BusId, GroupName, Timestamp, TopicName};
 use crate::store::failure_groups::Buckets;
 use crate::store::figures::read::{SeriesBuckets, SeriesQuery};
 use crate::store::happenings::About;
 use crate::store::{Store, StoreError};
 use crate::web::pages::span_figures;
+use crate::web::rates::{self, Pace};
 use crate::web::view::lines::{LineChart, MOST, Named, Unit, added_up, numbers};
 use crate::web::view::marks::Marks;
 use crate::web::view::period::Period;
 
 /// Events shown at once.
 const EVENTS: u32 = 30;
-/// How fast a group reads is told by so long before now, whatever time is drawn.
-const LATELY: Duration = Duration::from_mins(5);
 
 /// Drawings and events of a group.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub(super) struct History {
     pub(super) marks: Marks,
     pub(super) events: Vec<EventRow>,
     pub(super) more_events: bool,
-    /// Messages per second read and written lately, for how long it takes to catch up.
-    pub(super) speeds: Option<(f64, f64)>,
+    /// How fast it reads now, whatever time is drawn.
+    pub(super) pace: Pace,
 }
 
 /// Something that happened.
@@ -60,23 +60,21 @@ pub(in crate::web::pages) fn query(figure: Figure, labels: Labels, buckets: Buck
 impl History {
     pub(super) async fn load(
         store: &Store,
-        bus: &BusId,
-        group: &GroupName,
+        of: &ConsumerGroup,
         topics: &[&str],
         period: &Period,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
+        let (bus, group) = (&of.bus, &of.name);
         let (buckets, labels) = (period.buckets, Labels::bus(bus).consumer_group(group));
         let of_spans = labels.clone();
         let events = store.list_group_events(bus, Some(group), buckets.from, buckets.to, EVENTS + 1).await?;
         let lag = series(store, Figure::ConsumerGroupLagMessages, labels.clone(), buckets).await?;
         let time = series(store, Figure::ConsumerGroupLagSeconds, labels, buckets).await?;
-        let (read, written) = rates(store, bus, group, topics, buckets).await?;
-        let lately = rates(store, bus, group, topics, Buckets { from: now.minus(LATELY), to: now, count: 1 }).await?;
-        let speeds = lately.0[0].zip(lately.1[0]);
+        let (read, written) = read_and_written(store, bus, group, topics, buckets).await?;
         let happened = store.list_happenings(bus, About::Group(group, topics), buckets.from, buckets.to).await?;
         let marks = Marks::of(&happened, buckets);
-        let rates = vec![Named::new("read", read), Named::new("written", written).dashed()];
+        let both = vec![Named::new("read", read), Named::new("written", written).dashed()];
         let mut charts = vec![
             LineChart::new("lag", "Lag", Unit::Messages, buckets, by_topic(Figure::ConsumerGroupLagMessages, &lag), &marks.shown),
             LineChart::new(
@@ -87,17 +85,17 @@ impl History {
                 by_topic(Figure::ConsumerGroupLagSeconds, &time),
                 &marks.shown,
             ),
-            LineChart::new("rates", "Read and written", Unit::PerSecond, buckets, rates, &marks.shown),
+            LineChart::new("rates", "Read and written", Unit::PerSecond, buckets, both, &marks.shown),
         ];
         charts.extend(span_figures::charts(store, &of_spans, buckets, &marks.shown).await?);
         let more_events = events.len() > EVENTS as usize;
         let events = events.into_iter().take(EVENTS as usize).map(Into::into).collect();
-        Ok(Self { charts, marks, events, more_events, speeds })
+        Ok(Self { charts, marks, events, more_events, pace: rates::pace(store, of, now).await? })
     }
 }
 
 /// What a group reads and what is written to its topics, each second, step by step.
-async fn rates(
+async fn read_and_written(
     store: &Store,
     bus: &BusId,
     group: &GroupName,
@@ -105,11 +103,9 @@ async fn rates(
     buckets: Buckets,
 ) -> Result<(Vec<Option<f64>>, Vec<Option<f64>>), StoreError> {
     let read = series(store, Figure::ConsumerGroupMessagesPerSecond, Labels::bus(bus).consumer_group(group), buckets).await?;
-    let mut written = Vec::new();
-    for topic in topics.iter().take(MOST * 4) {
-        let labels = Labels::bus(bus).topic(&(*topic).into());
-        written.extend(series(store, Figure::TopicMessagesPerSecond, labels, buckets).await?);
-    }
+    let topics: HashSet<&str> = topics.iter().copied().collect();
+    let is_read = move |labels: &Labels| labels.topic.as_ref().is_some_and(|topic: &TopicName| topics.contains(topic.as_str()));
+    let written = store.read_series_where(&query(Figure::TopicMessagesPerSecond, Labels::bus(bus), buckets), is_read).await?;
     let read = sum(Figure::ConsumerGroupMessagesPerSecond, &read, buckets);
     Ok((read, sum(Figure::TopicMessagesPerSecond, &written, buckets)))
 }

@@ -13,7 +13,8 @@ use crate::web::error::{Error, Problem};
 use crate::web::extract::Viewer;
 use crate::web::pages::overview;
 use crate::web::pages::overview::trend::Trend;
-use crate::web::view::query::Pairs;
+use crate::web::view::address::Address;
+use crate::web::view::query::{Pairs, only};
 use flow::{Attention, Drawing, Lag, Latency, Parts, Ranking, Spans, Throughput};
 use shape::{Bus, DeadLetters, GapItem, Reason, StoppedPolicy, TopicProblemItem, TrendItem, Usage};
 
@@ -23,6 +24,16 @@ mod shape;
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(overview)).routes(routes!(export::export))
+}
+
+/// What both read of an address.
+const FIELDS: &[&str] = &["bus", "range", "from", "to"];
+
+/// The list of the failure groups that failed in the time that was asked for, on the buses that were.
+fn failure_groups(pairs: &[(String, String)]) -> String {
+    let list = Address::new("/failure-groups").with_pairs(pairs);
+    let has_time = ["range", "from", "to"].iter().any(|name| list.get(name).is_some());
+    if has_time { list } else { list.set("range", "1h") }.to_string()
 }
 
 /// The figures of the first page.
@@ -81,19 +92,21 @@ struct Overview {
     responses((status = 200, body = Overview), (status = 422, description = "A field is wrong; the problem names it", body = Problem))
 )]
 async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(pairs): Pairs) -> Result<Json<Overview>, Error> {
+    only(&pairs, FIELDS)?;
     let query = overview::Query::parse(&pairs, caller.now)?;
     let figures = overview::load(state.store(), &query.buses, query.range, caller.now).await?;
     let kept = state.config().retention.hours;
     let trend = Trend::load(state.store(), &query.buses, query.range, caller.now, kept).await?;
     let reasons = state.lifecycle().readiness().reasons();
-    let attention = overview::attention(&figures, &reasons, query.range, "/failure-groups");
+    let attention = overview::attention(&figures, &reasons, query.range, &failure_groups(&pairs));
     let reasons: Vec<_> = reasons.into_iter().map(|(code, text)| Reason { code, text }).collect();
+    let base = state.base_url();
     let parts = Parts::of(figures.flow, figures.buckets);
     Ok(Json(Overview {
         ready: reasons.is_empty(),
         reasons,
         buses: figures.buses.into_iter().map(Bus::from).collect(),
-        attention: attention.into_iter().map(Attention::from).collect(),
+        attention: attention.into_iter().map(|item| Attention::new(item, &base)).collect(),
         dead_letters: DeadLetters {
             counts: figures.counts,
             arrived: figures.arrivals.total,
@@ -117,4 +130,17 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
         trend: trend.map(TrendItem::from),
         store: figures.usage.into(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::failure_groups;
+
+    #[test]
+    fn the_way_to_failure_groups_keeps_the_time_and_the_buses() {
+        let pairs = |query: &str| crate::web::address::pairs(query);
+        assert_eq!(failure_groups(&pairs("range=7d&bus=a&bus=b")), "/failure-groups?range=7d&bus=a&bus=b");
+        assert_eq!(failure_groups(&pairs("bus=a")), "/failure-groups?bus=a&range=1h");
+        assert_eq!(failure_groups(&[]), "/failure-groups?range=1h");
+    }
 }

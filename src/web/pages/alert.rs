@@ -64,10 +64,12 @@ struct AlertPage {
     looked_at: Timestamp,
     taken: Option<Taken>,
     silenced_by: Option<i64>,
-    inhibited_by: Option<Other>,
+    explained: Option<Explained>,
     unknown: Option<Unknown>,
     /// Alerts that are told to nobody because of this one.
     mutes: Vec<Other>,
+    /// How many there are beyond these.
+    more_mutes: usize,
     ways: Vec<Way>,
     chart: LineChart,
     marks: Marks,
@@ -96,6 +98,20 @@ struct Other {
 impl Other {
     fn new(alert: &Alert) -> Self {
         Self { number: alert.number, name: short(&alert.details.rule, 100), about: words::about(&alert.labels, true) }
+    }
+}
+
+/// Another alert explains it, so that nobody is told.
+struct Explained {
+    /// None where that alert has no number yet, or is gone.
+    by: Option<Other>,
+}
+
+impl Explained {
+    async fn load(store: &Store, alert: &Alert) -> Result<Option<Self>, StoreError> {
+        let Some(number) = alert.inhibited_by else { return Ok(None) };
+        let other = if number > 0 { store.find_alert(number).await? } else { None };
+        Ok(Some(Self { by: other.as_ref().map(Other::new) }))
     }
 }
 
@@ -177,11 +193,7 @@ async fn answer(
     let before = before::load(store, &alert, now).await?;
     let show_bus = layout.buses.len() > 1;
     let earlier = store.list_earlier_alerts(&alert, EARLIER).await?;
-    let inhibited_by = match alert.inhibited_by.filter(|number| *number > 0) {
-        Some(number) => store.find_alert(number).await?.as_ref().map(Other::new),
-        None => None,
-    };
-    let mutes = if explains(alert.details.figure) { muted_by(store, alert.number).await? } else { Vec::new() };
+    let (mutes, more_mutes) = if explains(alert.details.figure) { muted_by(store, alert.number).await? } else { (Vec::new(), 0) };
     let unknown = Unknown::new(&alert, rule.as_ref(), &store.list_buses().await?, now);
     let name = short(&alert.details.rule, 100);
     let page = AlertPage {
@@ -198,9 +210,10 @@ async fn answer(
         looked_at: alert.standing.last_eval,
         taken: taken(&alert, now),
         silenced_by: alert.silenced_by,
-        inhibited_by,
+        explained: Explained::load(store, &alert).await?,
         unknown,
         mutes,
+        more_mutes,
         ways: ways(&alert),
         chart,
         marks,
@@ -223,10 +236,11 @@ async fn answer(
     render_with(status, &page, partial)
 }
 
-/// Alerts that another one explains, so that nobody is told of them.
-async fn muted_by(store: &Store, number: i64) -> Result<Vec<Other>, StoreError> {
+/// Alerts that another one explains, so that nobody is told of them: the first, and how many more.
+async fn muted_by(store: &Store, number: i64) -> Result<(Vec<Other>, usize), StoreError> {
     let living = store.list_living_alerts().await?;
-    Ok(living.iter().filter(|alert| alert.inhibited_by == Some(number)).take(MUTED).map(Other::new).collect())
+    let muted: Vec<&Alert> = living.iter().filter(|alert| alert.inhibited_by == Some(number)).collect();
+    Ok((muted.iter().take(MUTED).map(|alert| Other::new(alert)).collect(), muted.len().saturating_sub(MUTED)))
 }
 
 const NOTHING_ON_BUS: &str =

@@ -222,7 +222,7 @@ impl OverviewPage {
             busiest_groups: lists.busiest_groups,
             worst_groups: lists.worst_groups,
             in_and_out: InAndOut::new(figures),
-            exports: here.at("/api/v1/overview/export").to_string(),
+            exports: export_of(&here),
             all_groups: figures.flow.all_groups,
             consumer_groups_href: figures
                 .buses
@@ -251,6 +251,12 @@ impl OverviewPage {
     fn chart_note(&self) -> String {
         format!("per {}, {}", self.chart.step, self.range)
     }
+}
+
+/// The export of what the page shows; it refuses what it does not read, where the page passes over it.
+fn export_of(here: &Address) -> String {
+    let pairs: Vec<_> = here.pairs().iter().filter(|(name, _)| ["bus", "range", "from", "to"].contains(&name.as_str())).cloned().collect();
+    Address::new("/api/v1/overview/export").with_pairs(&pairs).to_string()
 }
 
 impl FirstStartPage {

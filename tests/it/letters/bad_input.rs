@@ -38,6 +38,11 @@ async fn every_wrong_field_is_named() {
         }
     }
     assert_eq!(app.get("/api/v1/overview?range=soon").await.json()["field"], "range");
+    for path in ["/api/v1/overview", "/api/v1/overview/export"] {
+        let mistyped = app.get(&format!("{path}?range=1h&buss=prod")).await;
+        assert_eq!(mistyped.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        assert_eq!((&mistyped.json()["code"], &mistyped.json()["field"]), (&"unknown_field".into(), &"buss".into()), "{path}");
+    }
     assert_eq!(app.get("/api/v1/failure-groups?sort=size").await.json()["field"], "sort");
     assert_eq!(app.get("/?range=soon").await.status, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -119,6 +119,8 @@ async fn the_api_answers_what_the_page_shows() {
     let attention = found["attention"].as_array().expect("a list");
     let stalled = attention.iter().find(|item| item["text"] == "Consumer group broken: stalled").expect("the group is named");
     assert_eq!((&stalled["evidence"], &stalled["severity"]), (&"broken is told so".into(), &"critical".into()), "{stalled:#}");
+    let url = stalled["url"].as_str().expect("an address");
+    assert!(url.starts_with("http") && url.ends_with("/buses/prod/consumer-groups/broken"), "{url}");
     let day = app.get("/api/v1/overview?range=24h&bus=other").await.json();
     assert_eq!((&day["latency"]["p95_seconds"], &day["lag"]["lag_messages"]), (&serde_json::Value::Null, &serde_json::Value::Null));
     assert_eq!(day["worst"]["topics"], serde_json::json!([]));
@@ -151,7 +153,7 @@ async fn dead_letters_in_stand_beside_those_out() {
 #[tokio::test]
 async fn the_export_says_what_the_page_says_one_number_a_line() {
     let (_shop, app) = scene().await;
-    let page = app.get("/?range=24h").await;
+    let page = app.get("/?range=24h&utm=mail").await;
     assert!(page.text().contains("href=\"/api/v1/overview/export?range=24h\""), "the page leads to its export");
     let answer = app.get("/api/v1/overview/export?range=1h").await;
     let csv = answer.text().to_owned();

@@ -27,18 +27,21 @@ pub(super) struct Attention {
     #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
     /// The page that explains it.
-    href: String,
+    url: String,
 }
 
-impl From<Item> for Attention {
-    fn from(item: Item) -> Self {
+impl Attention {
+    /// `base` is the beginning of its address.
+    pub(super) fn new(item: Item, base: &str) -> Self {
+        // A place on the first page itself.
+        let page = if item.href.starts_with('#') { "/" } else { "" };
         Self {
             severity: item.how_bad().as_str(),
             text: item.what,
             evidence: item.evidence,
             place: item.place,
             since: item.since,
-            href: item.href,
+            url: format!("{base}{page}{}", item.href),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Why nothing is known of an alert's figure at this moment, and what its rule makes of that.
 
-use crate::alerts::rule::{labels_of, needs_source};
-use crate::model::alert::{Alert, AlertRule, AlertState, Label, NoData};
-use crate::model::figure::Figure;
+use crate::alerts::rule::{Patterns, labels_of, needs_source};
+use crate::model::alert::{Alert, AlertRule, AlertState, Filter, Label, NoData};
+use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, BusState, Timestamp};
 use crate::web::view::text::short;
 use crate::web::view::{alert as words, time};
@@ -20,29 +20,40 @@ impl Unknown {
     /// `None` where the figure is known, or the alert is over. `buses` are those that are configured.
     pub(super) fn new(alert: &Alert, rule: Option<&AlertRule>, buses: &[BusState], now: Timestamp) -> Option<Self> {
         let since = alert.standing.missing_since.filter(|_| alert.standing.state != AlertState::Resolved)?;
-        let why = why(alert.details.figure, alert.bus().as_ref(), buses, now);
+        let meant: Vec<&BusState> = buses.iter().filter(|bus| is_about(alert, rule, &bus.id)).collect();
+        let why = why(alert.details.figure, alert.bus().as_ref(), &meant, now);
         let reason = format!("No data since {}: {why}.", time::clock(since, now));
         Some(Self { reason, then: then(rule) })
     }
 }
 
-fn why(figure: Figure, bus: Option<&BusId>, buses: &[BusState], now: Timestamp) -> String {
-    let of_bus = labels_of(figure).contains(&Label::Bus) && !is_of_spans(figure);
-    let meant = buses.iter().filter(|state| of_bus && bus.is_none_or(|bus| *bus == state.id));
-    if let Some((state, since)) = meant.filter_map(|state| Some((state, state.failing_since?))).min_by_key(|(_, since)| *since) {
-        let error = state.error.as_deref().map_or_else(String::new, |error| format!(" ({})", short(error, 200)));
-        let since = time::clock(since, now);
-        let letters = needs_source(figure) && figure != Figure::ConsumerGroupStatusSeconds;
-        let unseen = if letters { ", so that nobody knows what happens there" } else { "" };
-        return format!("{} has not answered since {since}{error}{unseen}", short(state.id.as_str(), 80));
+/// Whether an alert's series may come from a bus: the one of its label; without one, of those that its rule's filter names.
+fn is_about(alert: &Alert, rule: Option<&AlertRule>, bus: &BusId) -> bool {
+    if let Some(named) = alert.bus() {
+        return named == *bus;
     }
-    match bus {
+    let pattern = rule.and_then(|rule| rule.terms.filter.get_key_value(&Label::Bus));
+    let of_bus = pattern.map(|(label, pattern)| Filter::from([(*label, pattern.clone())]));
+    of_bus.is_none_or(|filter| Patterns::new(&filter).is_some_and(|patterns| patterns.fit(&Labels::bus(bus))))
+}
+
+/// `meant` are the buses that it may come from; one of several is not to blame for what none of them has sampled.
+fn why(figure: Figure, bus: Option<&BusId>, meant: &[&BusState], now: Timestamp) -> String {
+    let of_bus = labels_of(figure).contains(&Label::Bus);
+    match (bus, meant) {
         _ if is_of_spans(figure) => "no spans arrive of it".to_owned(),
-        Some(bus) if of_bus && !buses.iter().any(|state| state.id == *bus) => {
-            format!("{} is configured no more", short(bus.as_str(), 80))
-        }
+        (_, [state]) if of_bus && state.failing_since.is_some() => failing(figure, state, now),
+        (Some(bus), []) if of_bus => format!("{} is configured no more", short(bus.as_str(), 80)),
         _ => "nobody has sampled it".to_owned(),
     }
+}
+
+fn failing(figure: Figure, state: &BusState, now: Timestamp) -> String {
+    let error = state.error.as_deref().map_or_else(String::new, |error| format!(" ({})", short(error, 200)));
+    let since = state.failing_since.map_or_else(String::new, |since| format!(" since {}", time::clock(since, now)));
+    let letters = needs_source(figure) && figure != Figure::ConsumerGroupStatusSeconds;
+    let unseen = if letters { ", so that nobody knows what happens there" } else { "" };
+    format!("{} has not answered{since}{error}{unseen}", short(state.id.as_str(), 80))
 }
 
 const fn is_of_spans(figure: Figure) -> bool {
@@ -113,5 +124,35 @@ mod tests {
         assert_eq!(Unknown::new(&over, None, &both, NOW), None, "all is known");
         (over.standing.missing_since, over.standing.state) = (Some(NOW), AlertState::Resolved);
         assert_eq!(Unknown::new(&over, None, &both, NOW), None);
+    }
+
+    #[test]
+    fn no_bus_is_blamed_for_what_another_may_have_left_unsaid() {
+        let (down, up) = (bus("prod", true), bus("test", false));
+        let mut alert = alert(1, Figure::ConsumerGroupLagMessages, &[("consumer_group", "billing")]);
+        alert.standing.missing_since = Some(NOW);
+        let said = |filter: Option<&str>, buses: &[BusState]| {
+            let filter = filter.map(|pattern| (Label::Bus, pattern.to_owned())).into_iter().collect();
+            let rule = AlertRule {
+                number: 1,
+                name: "Lag".to_owned(),
+                enabled: true,
+                terms: crate::model::alert::Terms {
+                    filter,
+                    ..crate::alerts::defaults::usual(Figure::ConsumerGroupLagMessages, crate::model::alert::Comparison::Above, 1_000.0)
+                },
+                created_by: "user:mara".to_owned(),
+                created_at: NOW,
+                changed_at: NOW,
+            };
+            Unknown::new(&alert, Some(&rule), buses, NOW).expect("nothing is known").reason
+        };
+        let both = [down.clone(), up.clone()];
+        assert!(said(None, &both).ends_with(": nobody has sampled it."), "it may be on the other bus: {}", said(None, &both));
+        assert!(said(Some("te*"), &both).ends_with(": nobody has sampled it."), "the filter names the one that answers");
+        assert!(said(Some("prod"), &both).contains(": prod has not answered since"), "the filter names it: {}", said(Some("prod"), &both));
+        assert!(said(Some("pr*"), &both).contains(": prod has not answered since"), "a pattern names it");
+        assert!(said(Some("*"), &both).ends_with(": nobody has sampled it."), "a pattern that names both");
+        assert!(said(None, std::slice::from_ref(&down)).contains(": prod has not answered since"), "there is no other");
     }
 }

@@ -76,6 +76,7 @@ use crate::telemetry::Metrics;
 pub mod address;
 mod api;
 mod assets;
+mod causes;
 mod context;
 mod cookies;
 pub mod error;

@@ -8,15 +8,13 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::super::WebState;
 use super::super::error::{Error, Problem};
 use super::super::extract::{CursorParam, Json as Body, LimitParam, Operator, Path, Query, TimeParam, Viewer};
+use super::super::{WebState, causes};
 use super::happenings::HappeningShape;
+use crate::model::Timestamp;
 use crate::model::alert::{Alert, AlertState, Severity};
-use crate::model::happening::{Happened, HappeningKind};
-use crate::model::{PageRequest, Timestamp};
 use crate::store::alerts::AlertFilter;
-use crate::store::happenings::listed::{HappeningFilter, Listed};
 
 mod shape;
 
@@ -31,13 +29,6 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
 pub(in crate::web) fn parse_id(text: &str) -> Result<i64, Error> {
     text.parse().map_err(|_| Error::NotFound("alert"))
 }
-
-/// Causes are looked for so long before an alert began,
-const BEFORE: Duration = Duration::from_mins(30);
-/// and so long after: they are often noticed later than what they cause.
-const AFTER: Duration = Duration::from_mins(2);
-/// Happenings told with an alert.
-const MOST_BEFORE: u32 = 100;
 
 /// What lists show unless told.
 const ACTIVE: &[AlertState] = &[AlertState::Pending, AlertState::Firing, AlertState::Recovering];
@@ -132,20 +123,12 @@ async fn detail(viewer: Viewer, State(state): State<WebState>, Path(id): Path<St
     Ok(Json(AlertDetail { alert: AlertShape::new(alert, &base, viewer.now), before }))
 }
 
-/// What may have caused it: everything on its bus but the changes of status, which follow from something else.
+/// What may have caused it.
 async fn before(state: &WebState, alert: &Alert, now: Timestamp) -> Result<Vec<HappeningShape>, Error> {
     let Some(bus) = alert.bus() else { return Ok(Vec::new()) };
-    let began = alert.standing.pending_since.into_iter().chain(alert.standing.started_at).min().unwrap_or(now);
-    let filter = HappeningFilter {
-        kinds: HappeningKind::ALL.iter().copied().filter(|kind| *kind != HappeningKind::StatusChanged).collect(),
-        from: Some(began.minus(BEFORE)),
-        to: Some(began.plus(AFTER)),
-        ..HappeningFilter::default()
-    };
-    let happened = state.store().list_happened(&bus, &filter, &PageRequest::first(MOST_BEFORE)).await?.items;
-    let is_itself = |listed: &Listed| matches!(listed, Listed::Happening(one) if matches!(one.what, Happened::AlertFired { number, .. } if number == alert.number));
     let base = state.base_url();
-    Ok(happened.iter().filter(|listed| !is_itself(listed)).map(|listed| HappeningShape::new(listed, &bus, &base)).collect())
+    let found = causes::load(state.store(), alert, now).await?;
+    Ok(found.iter().map(|listed| HappeningShape::new(listed, &bus, &base)).collect())
 }
 
 /// Somebody takes note.

@@ -119,23 +119,33 @@ pub(in crate::web) struct TraceRow {
     pub(in crate::web) failed: bool,
 }
 
-/// What a search has found.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(in crate::web) struct TraceList {
+/// A page of what a search has found.
+pub(in crate::web) struct Found {
     /// Traces, the one with the newest matching span first.
     pub(in crate::web) items: Vec<TraceRow>,
     /// Where the next page begins.
     pub(in crate::web) next_cursor: Option<String>,
     /// Everything that started at this time or later was looked at.
-    #[schema(value_type = Option<String>, format = DateTime)]
     pub(in crate::web) searched_back_to: Option<Timestamp>,
+}
+
+/// What a search has found.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct TraceList {
+    /// Traces, the one with the newest matching span first.
+    items: Vec<TraceRow>,
+    /// Where the next page begins.
+    next_cursor: Option<String>,
+    /// Everything that started at this time or later was looked at.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    searched_back_to: Option<Timestamp>,
     /// What is missing or not exact in traces and in the figures of spans, since Redrive began.
-    pub(in crate::web) losses: Vec<LossShape>,
+    losses: Vec<LossShape>,
 }
 
 /// Something that is missing or not exact.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(in crate::web) struct LossShape {
+struct LossShape {
     /// `hot`, `kept`: dropped before its time. `topic`: removed from a topic of spans before it was read. `repeats`: repeats were not known
     /// for the whole ten minutes. `skewed`: taken before it was sent, as the clocks differ. `unplaced`: on which of several buses is not
     /// known. `crowded`: counted without topic and consumer group. `uncompared`: nobody knows whether it was slow.
@@ -155,11 +165,14 @@ impl From<&SpanLoss> for LossShape {
 /// Searches; the newest first. A page may be empty and have a cursor while the search goes on.
 #[utoipa::path(get, path = "/traces", tag = "traces", params(TracesQuery), responses((status = 200, body = TraceList), (status = 422, body = Problem)))]
 async fn list(_: Viewer, State(state): State<WebState>, Query(query): Query<TracesQuery>) -> Result<Json<TraceList>, Error> {
-    search(&state, query, 100).await.map(Json)
+    let found = search(&state, query, 100).await?;
+    let losses = state.store().list_span_losses().await?.iter().map(LossShape::from).collect();
+    let Found { items, next_cursor, searched_back_to } = found;
+    Ok(Json(TraceList { items, next_cursor, searched_back_to, losses }))
 }
 
 /// Searches, for a page or the API.
-pub(in crate::web) async fn search(state: &WebState, query: TracesQuery, rows: u32) -> Result<TraceList, Error> {
+pub(in crate::web) async fn search(state: &WebState, query: TracesQuery, rows: u32) -> Result<Found, Error> {
     let filter = query.filter()?;
     let page = LimitParam::page(query.cursor, query.limit, rows);
     let found = state.store().search_spans(&filter, page.cursor.as_ref(), page.limit).await?;
@@ -176,9 +189,8 @@ pub(in crate::web) async fn search(state: &WebState, query: TracesQuery, rows: u
         // One span went well, and another one of the trace did not.
         items.extend(row(&spans, matching).filter(|row| filter.failed.is_none_or(|failed| row.failed == failed)));
     }
-    let losses = state.store().list_span_losses().await?.iter().map(LossShape::from).collect();
     let next_cursor = found.next_cursor.map(|cursor| cursor.to_string());
-    Ok(TraceList { items, next_cursor, searched_back_to: found.searched_back_to, losses })
+    Ok(Found { items, next_cursor, searched_back_to: found.searched_back_to })
 }
 
 fn row(spans: &[NotedSpan], matching: usize) -> Option<TraceRow> {

@@ -38,7 +38,10 @@ fn has_query(operation: &Operation) -> bool {
     operation.parameters.iter().flatten().any(in_query)
 }
 
-/// Refuses a query where none is read. Who asks is known first: strangers are told nothing of what there is.
+/// Operations that strangers may call.
+const WITHOUT_LOGIN: &[&str] = &["/api/v1/login"];
+
+/// Refuses a query where none is read. Who asks is known first, where a login is needed: strangers are told nothing of what there is.
 pub(in crate::web) async fn refuse(State(state): State<WebState>, path: MatchedPath, request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     if query.is_empty() || !WITHOUT_QUERY.contains(&(request.method().clone(), path.as_str().to_owned())) {
@@ -46,7 +49,9 @@ pub(in crate::web) async fn refuse(State(state): State<WebState>, path: MatchedP
     }
     let field = address::pairs(query).into_iter().next().map(|(name, _)| name.chars().take(60).collect::<String>());
     let (mut parts, _) = request.into_parts();
-    if let Err(error) = Viewer::from_request_parts(&mut parts, &state).await {
+    if !WITHOUT_LOGIN.contains(&path.as_str())
+        && let Err(error) = Viewer::from_request_parts(&mut parts, &state).await
+    {
         return error.into_response();
     }
     let name = field.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::group_event::{GroupEvent, GroupEventKind};
 use redrive::model::{Actor, AuditEntry, BusKind, Role, Timestamp};
 use redrive::store::alerts::history::{AlertCounts, OverFilter};
+use redrive::store::alerts::round::Round;
 use redrive::store::alerts::rules::NewRule;
 use redrive::store::buses::SweepResult;
 use redrive::store::figures::NewFrame;
@@ -211,6 +212,45 @@ async fn one_alert_says_what_since_when_how_bad_what_changed_before_and_where_to
     let part = part.send().await.text;
     assert!(part.trim_start().starts_with("<div id=\"head\"") && !part.contains("<html"), "{part}");
     assert_eq!(scene.get("/alerts/9999", &scene.viewer).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_alert_that_another_explains_says_so_even_where_that_one_is_not_known() {
+    let mut scene = Scene::new().await;
+    let alert = scene.fire().await;
+    let path = format!("/alerts/{}", alert.number);
+    assert!(!text(&scene.page(&path).await).contains("Nobody is told"));
+    for other in [-1, 9_999] {
+        let moved = vec![Alert { inhibited_by: Some(other), ..alert.clone() }];
+        assert!(scene.site.store.write_alert_round(None, &Round { moved, ..Round::default() }, scene.now).await.expect("written"));
+        let page = scene.page(&path).await;
+        assert!(text(&page).contains("Nobody is told: another alert explains it."), "{other}: {page}");
+        assert!(!page.contains("See that alert"), "there is nothing to see: {other}");
+    }
+}
+
+#[tokio::test]
+async fn an_alert_that_mutes_many_names_some_and_counts_the_others() {
+    let mut scene = Scene::new().await;
+    let lags = scene.fire().await;
+    let mut down = Alert { fingerprint: "00000000000000ff".to_owned(), ..lags.clone() };
+    down.labels.remove("consumer_group");
+    down.details.figure = Figure::BusReachable;
+    let write = async |added: Vec<Alert>| {
+        let round = Round { added, ..Round::default() };
+        assert!(scene.site.store.write_alert_round(None, &round, scene.now).await.expect("written"));
+    };
+    write(vec![down]).await;
+    let living = scene.site.store.list_living_alerts().await.expect("readable");
+    let number = living.iter().find(|alert| alert.details.figure == Figure::BusReachable).expect("it is written").number;
+    let muted = |i: usize| Alert { fingerprint: format!("{i:016x}"), inhibited_by: Some(number), ..lags.clone() };
+    write((0..50).map(muted).collect()).await;
+    let path = format!("/alerts/{number}");
+    let some = text(&scene.page(&path).await);
+    assert!(some.contains("It mutes") && !some.contains("and 1 more"), "{some}");
+    write((50..53).map(muted).collect()).await;
+    let many = text(&scene.page(&path).await);
+    assert!(many.contains("and 3 more"), "{many}");
 }
 
 #[tokio::test]

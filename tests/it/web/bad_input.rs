@@ -61,6 +61,16 @@ async fn the_api_names_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_field_that_a_login_does_not_take_is_named_to_strangers_too() {
+    let site = Site::new().await;
+    let login = json!({ "username": "mara", "password": "12345678" });
+    let asked = site.post("/api/v1/login?x=1").json(&login).send().await.problem();
+    assert_eq!(asked, (422, "unknown_field".to_owned(), Some("x".to_owned())));
+    let logout = site.post("/api/v1/logout?x=1").json(json!({})).send().await.problem();
+    assert_eq!(logout.0, 401, "who asks is known first where a login is needed");
+}
+
+#[tokio::test]
 async fn too_much_is_refused() {
     let site = Site::new().await;
     let admin = site.token("admin", Role::Admin).await;

@@ -77,7 +77,8 @@ pub(super) struct AlertDetail {
     #[serde(flatten)]
     pub(super) alert: AlertShape,
     /// What happened on its bus from 30 minutes before it began to two minutes after, as far as causes are noticed late; the newest first,
-    /// at most 100. `/buses/{bus}/happenings` has all of it. Empty where the alert is about no bus.
+    /// at most 100 each of rebalances, of failure groups (of its topic, where it has one) and of all else. `/buses/{bus}/happenings` has all
+    /// of it. Empty where the alert is about no bus.
     pub(super) before: Vec<HappeningShape>,
 }
 

@@ -6,7 +6,7 @@ use crate::model::figure::{Figure, FigureKind};
 use crate::store::Store;
 use crate::store::figures::read::SeriesQuery;
 use crate::web::error::Error;
-use crate::web::view::quantiles::quantile_of;
+use crate::web::view::quantiles::{quantile_of, shares_of};
 
 /// All series that fit a query in one, under the labels that were asked for.
 pub(super) async fn read(store: &Store, query: &SeriesQuery, quantile: f64) -> Result<Row, Error> {
@@ -14,10 +14,7 @@ pub(super) async fn read(store: &Store, query: &SeriesQuery, quantile: f64) -> R
         Figure::SpansErrorRatio => {
             let of = async |figure| store.read_merged(&SeriesQuery { figure, ..query.clone() }).await;
             let (all, failed) = (of(Figure::SpansPerSecond).await?, of(Figure::SpanErrorsPerSecond).await?);
-            let count =
-                |bucket: &Option<crate::metrics::bucket::Bucket>| bucket.as_ref().map_or(0.0, crate::metrics::bucket::Bucket::count);
-            let share = |(all, failed)| Some(count(all)).filter(|all| *all > 0.0).map(|all| count(failed) / all);
-            all.iter().zip(&failed).map(share).collect()
+            shares_of(&all, &failed)
         }
         figure if figure.kind() == FigureKind::Durations => quantile_of(&store.read_merged(query).await?, quantile),
         _ => return Err(Error::field("merged", "only durations and spans_error_ratio can be merged.")),

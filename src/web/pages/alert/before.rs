@@ -3,25 +3,24 @@
 
 use std::time::Duration;
 
+use crate::model::Timestamp;
 use crate::model::alert::Alert;
 use crate::model::group_event::GroupEventKind;
 use crate::model::happening::{Happened, Happening};
-use crate::model::{Timestamp, TopicName};
 use crate::store::failure_group_events::{FailureGroupEvent, FailureGroupNews};
 use crate::store::failure_groups::Buckets;
-use crate::store::happenings::About;
+use crate::store::happenings::listed::Listed;
 use crate::store::{Store, StoreError};
+use crate::web::causes;
 use crate::web::view::address::segment;
 use crate::web::view::marks::Marks;
 use crate::web::view::text::short;
 use crate::web::view::time;
 
-/// So long before it began.
-const WINDOW: Duration = Duration::from_mins(30);
-/// And so long after: causes are often noticed later than what they cause.
-const GRACE: Duration = Duration::from_mins(2);
 /// Lines shown.
 const MOST: usize = 12;
+/// Failure groups among them.
+const MOST_GROUPS: usize = 8;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,25 +33,23 @@ pub(super) struct Before {
     pub(super) distance: String,
 }
 
-/// When the condition began to hold.
-fn began(alert: &Alert, now: Timestamp) -> Timestamp {
-    alert.standing.pending_since.into_iter().chain(alert.standing.started_at).min().unwrap_or(now)
-}
-
 pub(super) fn title(alert: &Alert, now: Timestamp) -> String {
-    format!("30 min before {}", time::clock(began(alert, now), now))
+    format!("{} before {}", time::duration_words(causes::BEFORE), time::clock(causes::began(alert, now), now))
 }
 
 pub(super) async fn load(store: &Store, alert: &Alert, now: Timestamp) -> Result<Vec<Before>, StoreError> {
     let Some(bus) = alert.bus() else { return Ok(Vec::new()) };
-    let began = began(alert, now);
-    let (from, to) = (began.minus(WINDOW), began.plus(GRACE));
-    let mut happened = store.list_happenings(&bus, About::Bus, from, to).await?;
-    happened.retain(|one| !matches!(one.what, Happened::AlertFired { number, .. } if number == alert.number));
-    let topic = alert.labels.get("topic").map(|topic| TopicName::from(topic.as_str()));
-    let news = store.list_failure_group_news(&bus, topic.as_ref(), from, to, 8).await?;
-    let mut lines = marked(&happened, Buckets { from, to, count: 32 });
-    lines.extend(news.iter().map(|news| failure_group(news, bus.as_str())));
+    let began = causes::began(alert, now);
+    let (mut happened, mut lines) = (Vec::new(), Vec::new());
+    for listed in causes::load(store, alert, now).await? {
+        match listed {
+            Listed::Happening(one) => happened.push(one),
+            Listed::FailureGroup(news) if lines.len() < MOST_GROUPS => lines.push(failure_group(&news, bus.as_str())),
+            Listed::FailureGroup(_) => {}
+        }
+    }
+    happened.sort_by_key(|one| one.at);
+    lines.extend(marked(&happened, Buckets { from: began.minus(causes::BEFORE), to: began.plus(causes::AFTER), count: 32 }));
     for line in &mut lines {
         line.distance = distance(line.at, began);
     }

@@ -1,7 +1,7 @@
 //! Failure groups never seen before, and those that were resolved and arrive again, each once: written with the dead letter that tells.
 
 use super::arrivals::Buckets;
-use super::rows::{clean, fingerprint, text};
+use super::rows::clean;
 use super::{Store, StoreError};
 use crate::model::figure::Labels;
 use crate::model::{BusId, Fingerprint, Timestamp, TopicName};
@@ -14,9 +14,6 @@ statements! {
         join buses b on b.id = e.bus_id where e.kind = $1 and e.at >= $2 and e.at < $3 \
         and (cast($5 as text) is null or b.bus = $5) and (cast($6 as text) is null or e.topic = $6) \
         group by 1, 2, 3 order by 1, 2, 3";
-    const LIST = "select e.at, e.kind, e.topic, g.version, g.hash, g.title from failure_group_events e \
-        join buses b on b.id = e.bus_id join failure_groups g on g.id = e.failure_group_id where e.at >= $1 and e.at < $2 and b.bus = $3 \
-        and (cast($4 as text) is null or e.topic = $4) order by e.at desc, e.id desc limit $5";
     const PRUNE = "delete from failure_group_events where id in (select id from failure_group_events where at < $1 order by at limit $2)";
 }
 
@@ -54,34 +51,7 @@ pub struct FailureGroupNews {
     pub title: String,
 }
 
-type NewsRow = (i64, i16, String, i16, i64, Vec<u8>);
-
 impl Store {
-    /// Failure groups that were new or returned on a bus, from `from` to before `to`, the newest first; on one topic when asked.
-    pub async fn list_failure_group_news(
-        &self,
-        bus: &BusId,
-        topic: Option<&TopicName>,
-        from: Timestamp,
-        to: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<FailureGroupNews>, StoreError> {
-        let rows: Vec<NewsRow> = read!(self, |pool| sqlx::query_as(LIST)
-            .bind(from.as_millis())
-            .bind(to.as_millis())
-            .bind(clean(bus.as_str()))
-            .bind(topic.map(|topic| clean(topic.as_str())))
-            .bind(i64::from(limit))
-            .fetch_all(pool)
-            .await?)?;
-        let news = |(at, kind, topic, version, hash, title): NewsRow| {
-            let event = if kind == FailureGroupEvent::New.code() { FailureGroupEvent::New } else { FailureGroupEvent::Returned };
-            let fingerprint = fingerprint(version, hash)?;
-            Ok(FailureGroupNews { at: Timestamp::from_millis(at), event, topic: TopicName::new(topic), fingerprint, title: text(title) })
-        };
-        rows.into_iter().map(news).collect()
-    }
-
     /// How many failure groups were new, or returned, per bucket, by bus and topic; those without any are left out.
     pub async fn failure_group_series(
         &self,

@@ -135,10 +135,10 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
 #[cfg(test)]
 mod tests {
     use super::failure_groups;
+    use crate::web::address::pairs;
 
     #[test]
     fn the_way_to_failure_groups_keeps_the_time_and_the_buses() {
-        let pairs = |query: &str| crate::web::address::pairs(query);
         assert_eq!(failure_groups(&pairs("range=7d&bus=a&bus=b")), "/failure-groups?range=7d&bus=a&bus=b");
         assert_eq!(failure_groups(&pairs("bus=a")), "/failure-groups?bus=a&range=1h");
         assert_eq!(failure_groups(&[]), "/failure-groups?range=1h");

@@ -120,6 +120,7 @@ pub(in crate::web) struct TraceRow {
 }
 
 /// A page of what a search has found.
+#[derive(Debug)]
 pub(in crate::web) struct Found {
     /// Traces, the one with the newest matching span first.
     pub(in crate::web) items: Vec<TraceRow>,

@@ -147,7 +147,7 @@ mod tests {
             };
             Unknown::new(&alert, Some(&rule), buses, NOW).expect("nothing is known").reason
         };
-        let both = [down.clone(), up.clone()];
+        let both = [down.clone(), up];
         assert!(said(None, &both).ends_with(": nobody has sampled it."), "it may be on the other bus: {}", said(None, &both));
         assert!(said(Some("te*"), &both).ends_with(": nobody has sampled it."), "the filter names the one that answers");
         assert!(said(Some("prod"), &both).contains(": prod has not answered since"), "the filter names it: {}", said(Some("prod"), &both));

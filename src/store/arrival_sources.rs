@@ -1,16 +1,19 @@
 //! Where the arrivals of a time came from: origin topic and consumer group of each facet, for lists of the worst.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::arrivals::Buckets;
-use super::indexing::id_list;
-use super::rows::text;
+use super::indexing::{id_list, text_list};
+use super::rows::{clean, text};
 use super::{Store, StoreError};
 use crate::model::{BusId, GroupName, TopicName};
 
 statements! {
     // An index knows all of it.
+    // Facets of other buses are left out before any are cut off.
     const BY_FACET = "select facet_id, cast(sum(letters) as bigint) from arrival_hours where hour >= $1 and hour < $2 group by facet_id";
+    const OF_BUSES = "select id from facets where bus_id in (select b.id from buses b where b.bus in \
+        (select value from json_each(cast($1 as text))))";
     const NAMES = "select f.id, b.bus, f.topic, f.origin_topic, f.consumer_group from facets f join buses b on b.id = f.bus_id \
         where f.id in (select cast(value as bigint) from json_each(cast($1 as text)))";
 }
@@ -38,8 +41,8 @@ pub struct ArrivalSource {
 type NameRow = (i64, String, String, Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl Store {
-    /// Arrivals of a time by facet, most first; facets without any are left out.
-    pub async fn list_arrival_sources(&self, buckets: Buckets) -> Result<Vec<ArrivalSource>, StoreError> {
+    /// Arrivals of a time on these buses (none means all) by facet, most first; facets without any are left out.
+    pub async fn list_arrival_sources(&self, buses: &[BusId], buckets: Buckets) -> Result<Vec<ArrivalSource>, StoreError> {
         let once = Buckets { count: 1, ..buckets };
         let mut sums: HashMap<i64, i64> = HashMap::new();
         if let Some((first, hours)) = once.whole_hours() {
@@ -50,6 +53,13 @@ impl Store {
             for (facet, _, letters) in self.arrivals_by_facet(None, once).await? {
                 *sums.entry(facet).or_default() += letters;
             }
+        }
+        if !buses.is_empty() {
+            let names: Vec<String> = buses.iter().map(|bus| clean(bus.as_str())).collect();
+            let names = text_list(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let rows: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(OF_BUSES).bind(&names).fetch_all(pool).await?)?;
+            let shown: HashSet<i64> = rows.into_iter().map(|(id,)| id).collect();
+            sums.retain(|facet, _| shown.contains(facet));
         }
         let mut most: Vec<(i64, i64)> = sums.into_iter().filter(|(_, letters)| *letters > 0).collect();
         most.sort_unstable_by_key(|(facet, letters)| (std::cmp::Reverse(*letters), *facet));
@@ -81,7 +91,7 @@ impl Store {
         }
         let last = buckets.count.saturating_sub(1) as usize;
         let place = |bucket: i64| usize::try_from(bucket).unwrap_or(0).min(last);
-        let rows = self.arrivals_of(Some(facets), buckets).await?;
+        let rows = self.arrivals_by_facet(Some(facets), buckets).await?;
         Ok(rows.into_iter().map(|(facet, bucket, letters)| (facet, place(bucket), letters.unsigned_abs())).collect())
     }
 }

@@ -133,7 +133,7 @@ impl Caches {
             series: SeriesIds::new(65_536),
             directory: Directory::default(),
             hot: Hot::default(),
-            totals: Cache::new(64),
+            totals: Cache::new(256),
             rolled_steps: Cache::new(4_096),
             merged_steps: Cache::new(96),
             consumer_groups: Cache::new(16),

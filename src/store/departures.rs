@@ -13,13 +13,13 @@ statements! {
     const BUSES_OF = "select id, bus_id from facets where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const ADD = "insert into status_changes (unit, number, bus_id, from_status, to_status, letters) values ($1, $2, $3, $4, $5, $6) \
         on conflict (unit, number, bus_id, from_status, to_status) do update set letters = status_changes.letters + excluded.letters";
-    // Whole hours, the minutes before and after them, and an hour at the end whose minutes retention has forgotten: it counts where it begins.
-    const SUM = "select s.from_status, s.to_status, cast(sum(s.letters) as bigint) from (\
-        select bus_id, from_status, to_status, letters from status_changes where unit = 1 and number >= $1 and number < $2 union all \
-        select bus_id, from_status, to_status, letters from status_changes where unit = 0 and number >= $3 and number < $4 union all \
-        select bus_id, from_status, to_status, letters from status_changes where unit = 0 and number >= $5 and number < $6 union all \
-        select bus_id, from_status, to_status, letters from status_changes where unit = 1 and number = $2 and $5 < $6 \
-        and not exists (select 1 from status_changes m where m.unit = 0 and m.number >= $2 * 60 and m.number < ($2 + 1) * 60)) s \
+    // Whole hours, the minutes before and after them, and hours at both ends whose minutes retention has forgotten: they count whole.
+    const SUM = "select s.from_status, s.to_status, cast(sum(s.letters) as bigint), cast(max(s.cut) as bigint) from (\
+        select bus_id, from_status, to_status, letters, 0 as cut from status_changes where unit = 1 and number >= $1 and number < $2 union all \
+        select bus_id, from_status, to_status, letters, 0 as cut from status_changes where unit = 0 and number >= $3 and number < $4 union all \
+        select bus_id, from_status, to_status, letters, 0 as cut from status_changes where unit = 0 and number >= $5 and number < $6 union all \
+        select c.bus_id, c.from_status, c.to_status, c.letters, 1 as cut from status_changes c where c.unit = 1 and c.number in ($8, $9) \
+        and not exists (select 1 from status_changes m where m.unit = 0 and m.number >= c.number * 60 and m.number < (c.number + 1) * 60)) s \
         where cast($7 as text) is null or s.bus_id in (select b.id from buses b where b.bus in \
         (select value from json_each(cast($7 as text)))) group by s.from_status, s.to_status";
     const SINCE = "select at from status_changes_since where id = 1";
@@ -53,13 +53,15 @@ pub struct Departures {
     pub restored: u64,
     /// Deleted from the bus by a purge, whatever their status; custody keeps its copies.
     pub purged: u64,
+    /// Whether an hour at the beginning or the end is in the counts as a whole, because its minutes are forgotten.
+    pub by_whole_hours: bool,
 }
 
 impl Departures {
-    /// Those that are no longer open: replayed or discarded.
+    /// Replayed, or discarded and not taken back.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.replayed + self.discarded
+        self.replayed + self.discarded.saturating_sub(self.restored)
     }
 
     /// Whether every change since `from` is counted.
@@ -91,13 +93,19 @@ fn parts(from: Timestamp, to: Timestamp) -> [(i64, i64); 3] {
     [hours, (first, hours.0.saturating_mul(60).min(end)), (hours.1.saturating_mul(60).min(end), end)]
 }
 
+/// The hour that a part cuts; one that never was where it is empty.
+const fn cut_hour((first, end): (i64, i64)) -> i64 {
+    if first < end { first.div_euclid(60) } else { -1 }
+}
+
 impl Store {
-    /// What became of dead letters of these buses (none means all) from `from` to before `to`, exact to the minute.
+    /// What became of dead letters of these buses (none means all) from `from` to before `to`, exact to the minute; where
+    /// retention has forgotten the minutes, by whole hours.
     pub async fn count_departures(&self, buses: &[BusId], from: Timestamp, to: Timestamp) -> Result<Departures, StoreError> {
         let names: Vec<String> = buses.iter().map(|bus| clean(bus.as_str())).collect();
         let names = (!buses.is_empty()).then(|| text_list(&names.iter().map(String::as_str).collect::<Vec<_>>()));
         let [hours, before, after] = parts(from, to);
-        let rows: Vec<(i16, i16, i64)> = read!(self, |pool| sqlx::query_as(SUM)
+        let rows: Vec<(i16, i16, i64, i64)> = read!(self, |pool| sqlx::query_as(SUM)
             .bind(hours.0)
             .bind(hours.1)
             .bind(before.0)
@@ -105,6 +113,8 @@ impl Store {
             .bind(after.0)
             .bind(after.1)
             .bind(&names)
+            .bind(cut_hour(before))
+            .bind(cut_hour(after))
             .fetch_all(pool)
             .await?)?;
         let (since,): (i64,) = read!(self, |pool| sqlx::query_as(SINCE).fetch_one(pool).await?)?;
@@ -120,7 +130,8 @@ impl Store {
             purged: purged.unsigned_abs(),
             ..Departures::default()
         };
-        for (from, to, letters) in rows {
+        for (from, to, letters, cut) in rows {
+            found.by_whole_hours |= cut > 0;
             found.add(status(from)?, status(to)?, letters.unsigned_abs());
         }
         Ok(found)
@@ -196,6 +207,7 @@ mod tests {
         assert_eq!(parts(at(61, 0), at(119, 0)), [(2, 2), (61, 119), (119, 119)], "inside one hour");
         assert_eq!(parts(at(110, 0), at(130, 0)), [(2, 2), (110, 120), (120, 130)], "across two, none of them whole");
         assert_eq!(parts(at(200, 0), at(100, 0)), [(4, 4), (200, 200), (200, 200)], "nothing");
+        assert_eq!((cut_hour((110, 120)), cut_hour((120, 130)), cut_hour((120, 120))), (1, 2, -1));
     }
 
     #[test]
@@ -213,7 +225,16 @@ mod tests {
         ] {
             found.add(from, to, letters);
         }
-        let wanted = Departures { since: None, replayed: 47, resolved: 40, failed_again: 7, discarded: 10, restored: 4, purged: 0 };
-        assert_eq!((found.total(), &found), (57, &wanted));
+        let wanted = Departures {
+            since: None,
+            replayed: 47,
+            resolved: 40,
+            failed_again: 7,
+            discarded: 10,
+            restored: 4,
+            purged: 0,
+            by_whole_hours: false,
+        };
+        assert_eq!((found.total(), &found), (53, &wanted), "four were taken back");
     }
 }

@@ -8,12 +8,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::failure_groups::Item;
+use crate::model::Timestamp;
+use crate::store::failure_groups::Buckets;
 use crate::web::WebState;
 use crate::web::error::{Error, Problem};
 use crate::web::extract::Viewer;
 use crate::web::pages::overview;
+use crate::web::pages::overview::Past;
 use crate::web::pages::overview::trend::Trend;
 use crate::web::view::address::Address;
+use crate::web::view::chart::bucket_starts;
 use crate::web::view::query::{Pairs, only};
 use flow::{Attention, Drawing, Lag, Latency, Parts, Ranking, Spans, Throughput};
 use shape::{Bus, DeadLetters, GapItem, Reason, StoppedPolicy, TopicProblemItem, TrendItem, Usage};
@@ -100,8 +104,8 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
     let reasons = state.lifecycle().readiness().reasons();
     let attention = overview::attention(&figures, &reasons, query.range, &failure_groups(&pairs));
     let reasons: Vec<_> = reasons.into_iter().map(|(code, text)| Reason { code, text }).collect();
-    let base = state.base_url();
-    let parts = Parts::of(figures.flow, figures.buckets);
+    let (base, past) = (state.base_url(), Past::of(&figures));
+    let parts = Parts::of(figures.flow, past, figures.buckets);
     Ok(Json(Overview {
         ready: reasons.is_empty(),
         reasons,
@@ -109,11 +113,11 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
         attention: attention.into_iter().map(|item| Attention::new(item, &base)).collect(),
         dead_letters: DeadLetters {
             counts: figures.counts,
-            arrived: figures.arrivals.total,
+            arrived: (past != Past::Never).then_some(figures.arrivals.total),
             arrived_before: figures.arrivals.before,
             backlog: figures.backlog,
             out: figures.departures.into(),
-            per_bucket: figures.arrivals.per_bucket,
+            per_bucket: read_until(figures.arrivals.per_bucket, past, figures.buckets),
             buckets: figures.buckets.into(),
         },
         throughput: parts.throughput,
@@ -132,9 +136,15 @@ async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(p
     }))
 }
 
+/// Arrivals by step; none of what began after the last look.
+fn read_until(per_bucket: Vec<u64>, past: Past, buckets: Buckets) -> Vec<Option<u64>> {
+    let read = |at: Timestamp| past.until().is_none_or(|until| at < until);
+    bucket_starts(buckets).into_iter().zip(per_bucket).map(|(at, count)| read(at).then_some(count)).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::failure_groups;
+    use super::*;
     use crate::web::address::pairs;
 
     #[test]
@@ -142,5 +152,15 @@ mod tests {
         assert_eq!(failure_groups(&pairs("range=7d&bus=a&bus=b")), "/failure-groups?range=7d&bus=a&bus=b");
         assert_eq!(failure_groups(&pairs("bus=a")), "/failure-groups?bus=a&range=1h");
         assert_eq!(failure_groups(&[]), "/failure-groups?range=1h");
+    }
+
+    #[test]
+    fn what_nobody_has_read_is_no_zero() {
+        let at = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
+        let buckets = Buckets { from: at(0), to: at(3), count: 3 };
+        let read = |past| read_until(vec![4, 0, 0], past, buckets);
+        assert_eq!(read(Past::No), [Some(4), Some(0), Some(0)]);
+        assert_eq!(read(Past::Since(at(2))), [Some(4), Some(0), None]);
+        assert_eq!(read(Past::Never), [None, None, None]);
     }
 }

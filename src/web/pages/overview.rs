@@ -15,6 +15,7 @@ use super::super::view::group_row::GroupRow;
 use super::super::view::lines::LineChart;
 use super::super::view::listing::ShownOrder;
 use super::super::view::marks::Marks;
+use super::super::view::number::{counted, grouped};
 use super::super::view::query::{Pairs, problems};
 use super::super::view::range::Range;
 use super::super::{Error, Layout, Section, WebState, filters};
@@ -22,7 +23,8 @@ use crate::model::{BusId, Timestamp};
 use attention::Attention;
 pub(in crate::web) use attention::attention;
 use departures::InAndOut;
-use figures::{Figure, Past, strip};
+pub(in crate::web) use figures::Past;
+use figures::{Figure, strip};
 use flow::TopicRow;
 use lede::{Calm, Lede, calm};
 use lists::Lists;
@@ -91,6 +93,8 @@ struct OverviewPage {
     in_and_out: InAndOut,
     exports: String,
     all_groups: u64,
+    /// What is known of groups that are not listed; empty where there are none.
+    more_groups_note: String,
     consumer_groups_href: String,
     range: String,
     buses: Vec<BusRow>,
@@ -224,6 +228,7 @@ impl OverviewPage {
             in_and_out: InAndOut::new(figures),
             exports: export_of(&here),
             all_groups: figures.flow.all_groups,
+            more_groups_note: more_groups(figures),
             consumer_groups_href: figures
                 .buses
                 .first()
@@ -257,6 +262,20 @@ impl OverviewPage {
 fn export_of(here: &Address) -> String {
     let pairs: Vec<_> = here.pairs().iter().filter(|(name, _)| ["bus", "range", "from", "to"].contains(&name.as_str())).cloned().collect();
     Address::new("/api/v1/overview/export").with_pairs(&pairs).to_string()
+}
+
+/// Consumer groups that stand in no list, in words; empty where there are none.
+fn more_groups(figures: &load::Overview) -> String {
+    let unwatched: u64 = figures.buses.iter().map(|bus| bus.state.untracked_groups).sum();
+    let mut words = Vec::new();
+    if unwatched > 0 {
+        words.push(format!("{} more are not watched.", grouped(unwatched)));
+    }
+    if figures.flow.unlisted > 0 {
+        let letters = counted(figures.flow.unlisted, "dead letter names", "dead letters name");
+        words.push(format!("{letters} a consumer group that is not listed."));
+    }
+    words.join(" ")
 }
 
 impl FirstStartPage {

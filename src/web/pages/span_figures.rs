@@ -38,7 +38,12 @@ pub(super) async fn charts(store: &Store, labels: &Labels, buckets: Buckets, mar
         return Ok(charts);
     }
     let failed = by_service(store.read_series(&query(Figure::SpanErrorsPerSecond, labels.clone(), buckets)).await?, buckets);
-    let chart = LineChart::new("failed-spans", "Spans that failed, by service", Unit::Ratio, buckets, shares(&spans, &failed), marks);
+    let title = if spans.len() > MOST {
+        format!("Spans that failed, the {MOST} services with most")
+    } else {
+        "Spans that failed, by service".to_owned()
+    };
+    let chart = LineChart::new("failed-spans", &title, Unit::Ratio, buckets, shares(&spans, &failed), marks);
     charts.insert(0, chart);
     Ok(charts)
 }

@@ -101,6 +101,30 @@ async fn the_worst_are_ranked_as_somebody_on_call_would_and_the_busiest_by_messa
 }
 
 #[tokio::test]
+async fn a_group_that_is_among_the_worst_because_its_lag_grows_shows_its_spans() {
+    let shop = Seeded::new().await.bus("prod", &["orders-dlt"]).await;
+    let steady = (0..7).map(|n| group(&format!("steady-{n}"), 500 + n, GroupStatus::CatchingUp));
+    let groups: Vec<SeenGroup> = steady.chain([group("riser", 5, GroupStatus::CatchingUp)]).collect();
+    let names: Vec<GroupName> = groups.iter().map(|group| group.name.clone()).collect();
+    shop.store.record_consumer_groups(&"prod".into(), &groups, Some(&names), shop.now).await.expect("groups");
+    let riser = Labels::bus(&"prod".into()).topic(&"orders".into()).consumer_group(&"riser".into());
+    let spans = riser.clone().service("billing").operation("process");
+    let mut after = None;
+    for minute in (0..6_u32).rev() {
+        let taken_at = shop.now.minus(Duration::from_secs(60 * u64::from(minute)));
+        let points = vec![
+            (SeriesKey { figure: Figure::ConsumerGroupLagMessages, labels: riser.clone() }, Point::Level(f64::from(5 - minute))),
+            (SeriesKey { figure: Figure::SpansPerSecond, labels: spans.clone() }, Point::Count(40.0)),
+        ];
+        let frame = NewFrame { source: "bus:prod", after, taken_at, points, state: None, snapshot: false };
+        assert!(shop.store.add_frame(frame).await.expect("written"));
+        after = Some(taken_at);
+    }
+    let found = shop.app().get("/api/v1/overview").await.json()["worst"]["consumer_groups"][0].clone();
+    assert_eq!((&found["group"], &found["spans_error_ratio"]), (&"riser".into(), &0.0.into()), "{found:#}");
+}
+
+#[tokio::test]
 async fn the_api_answers_what_the_page_shows() {
     let (_shop, app) = scene().await;
     let found = app.get("/api/v1/overview").await.json();
@@ -141,10 +165,11 @@ async fn dead_letters_in_stand_beside_those_out() {
     let words = app.get("/").await.words();
     let lines = "Arrived 6 Replayed 2 resolved 1 failed again 0 Discarded 3 taken back 1 Purged from the bus 0";
     assert!(words.contains(lines), "{words}");
-    assert!(words.contains("Dealt with in the last hour 5 2 replayed, 3 discarded"), "{words}");
+    assert!(words.contains("Dealt with in the last hour 4 2 replayed, 3 discarded, 1 taken back"), "{words}");
     let out = app.get("/api/v1/overview").await.json()["dead_letters"]["out"].clone();
     let wanted = serde_json::json!({
-        "counted_since": null, "replayed": 2, "resolved": 1, "failed_again": 0, "discarded": 3, "restored": 1, "purged": 0
+        "counted_since": null, "replayed": 2, "resolved": 1, "failed_again": 0, "discarded": 3, "restored": 1, "purged": 0,
+        "by_whole_hours": false
     });
     assert_eq!(out, wanted);
     assert_eq!(app.get("/api/v1/overview?bus=other").await.json()["dead_letters"]["out"]["replayed"], 0);

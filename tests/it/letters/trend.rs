@@ -128,12 +128,16 @@ async fn latency_failed_spans_and_lag_stand_beside_the_week_before() {
         rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}: {found:#}")).clone()
     };
     let p95 = figure("end_to_end_duration_seconds");
+    assert_eq!(p95["meaning"], "p95");
     let (now, before) = (p95["now"].as_f64().expect("a time"), p95["before"].as_f64().expect("a time"));
     assert!((now - 2.0).abs() < 0.1 && (before - 0.5).abs() < 0.03, "{p95}");
     assert!(p95["text"].as_str().is_some_and(|text| text.ends_with("times as long")), "{p95}");
     assert_eq!(figure("spans_error_ratio")["now"].as_f64(), Some(0.05));
     let csv = app.get("/api/v1/overview/export?range=7d").await.text().to_owned();
-    assert!(csv.contains("trend,\"\",\"\",consumer_group_lag_messages,1000,4000,\"75 % less\""), "{csv}");
+    assert!(
+        csv.contains("trend,\"\",\"\",consumer_group_lag_messages,1000,4000,\"Lag of all consumer groups, messages, mean: 75 % less\""),
+        "{csv}"
+    );
     let other = app.get("/api/v1/overview?range=7d&bus=other").await.json()["trend"].clone();
     let told = other["figures"].as_array().expect("figures").iter().any(|row| row["name"] == "spans_error_ratio");
     assert!(!told, "another bus has no spans: {other:#}");

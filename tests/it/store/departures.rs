@@ -44,7 +44,8 @@ async fn changes_count_where_they_happened_whatever_the_range(world: World) {
     moved(store, 9..=9, Status::Replayed, Status::FailedAgain, 251 * MINUTE).await;
     moved(store, 11..=15, Status::Open, Status::Discarded, 2 * HOUR).await;
     moved(store, 11..=12, Status::Discarded, Status::Open, 2 * HOUR + 59_999).await;
-    let all = Departures { since: None, replayed: 10, resolved: 8, failed_again: 1, discarded: 5, restored: 2, purged: 0 };
+    let all =
+        Departures { since: None, replayed: 10, resolved: 8, failed_again: 1, discarded: 5, restored: 2, purged: 0, by_whole_hours: false };
     assert_eq!(counted(store, 0, 6 * HOUR).await, all);
     assert_eq!(counted(store, 90 * MINUTE, 252 * MINUTE).await, all, "hours and the minutes around them");
     assert_eq!(counted(store, 2 * HOUR, 2 * HOUR + MINUTE).await, Departures { discarded: 5, restored: 2, ..Departures::default() });
@@ -64,8 +65,13 @@ async fn minutes_of_changes_end_before_hours(world: World) {
     moved(store, 1..=2, Status::Open, Status::Discarded, 10 * MINUTE).await;
     moved(store, 3..=5, Status::Open, Status::Discarded, HOUR + 20 * MINUTE).await;
     assert_eq!(store.prune_status_minutes(at(HOUR + 30 * MINUTE), 500).await.expect("pruned"), 1, "an hour that has not ended stays");
-    assert_eq!(counted(store, 0, 40 * MINUTE).await.discarded, 2, "a forgotten hour counts where it begins");
-    assert_eq!(counted(store, 5 * MINUTE, HOUR).await.discarded, 0);
+    assert_eq!(counted(store, 0, 40 * MINUTE).await.discarded, 2, "a forgotten hour counts whole");
+    for (from, to) in [(5 * MINUTE, HOUR), (20 * MINUTE, 40 * MINUTE), (50 * MINUTE, HOUR + 10 * MINUTE)] {
+        let found = counted(store, from, to).await;
+        assert_eq!((found.discarded, found.by_whole_hours), (2, true), "from {from} to {to}");
+    }
+    assert!(!counted(store, 0, HOUR).await.by_whole_hours, "a whole hour is exact");
+    assert!(!counted(store, HOUR + 5 * MINUTE, HOUR + 40 * MINUTE).await.by_whole_hours, "its minutes are there");
     assert_eq!(counted(store, 0, HOUR + 20 * MINUTE).await.discarded, 2);
     assert_eq!(counted(store, 0, HOUR + 21 * MINUTE).await.discarded, 5);
     assert_eq!(store.prune_status_hours(at(HOUR), 500).await.expect("pruned"), 1);
@@ -131,7 +137,9 @@ async fn arrivals_are_told_by_where_they_came_from(world: World) {
     index(store, partition, letters.collect(), START).await;
     for (from, to, wanted) in [(0, 2 * HOUR, [6, 3]), (0, 90 * MINUTE, [6, 3]), (5 * MINUTE, 35 * MINUTE, [2, 1])] {
         let buckets = Buckets { from: at(from), to: at(to), count: 3 };
-        let sources = store.list_arrival_sources(buckets).await.expect("sources");
+        let sources = store.list_arrival_sources(&["prod".into()], buckets).await.expect("sources");
+        assert_eq!(store.list_arrival_sources(&[], buckets).await.expect("sources"), sources, "every bus");
+        assert_eq!(store.list_arrival_sources(&["test".into()], buckets).await.expect("sources"), [], "another bus");
         let brief: Vec<_> = sources
             .iter()
             .map(|source| (source.origin_topic.as_ref().map(ToString::to_string), source.consumer_group.is_some(), source.letters))

@@ -13,7 +13,7 @@ use crate::web::pages::overview::attention::Attention;
 use crate::web::pages::overview::flow::{Flow, GroupRow, Share, TopicRow};
 use crate::web::pages::overview::load::Overview;
 use crate::web::pages::overview::trend::Trend;
-use crate::web::pages::overview::{self, WatchedBus};
+use crate::web::pages::overview::{self, Past, WatchedBus};
 use crate::web::view::csv;
 use crate::web::view::lines::Named;
 use crate::web::view::query::{Pairs, only};
@@ -51,7 +51,7 @@ pub(super) async fn export(State(state): State<WebState>, Viewer(caller): Viewer
     table.range(&figures);
     table.attention(&attention);
     table.dead_letters(&figures);
-    table.flow(&figures.flow);
+    table.flow(&figures.flow, Past::of(&figures));
     trend.iter().for_each(|trend| table.trend(trend));
     figures.buses.iter().for_each(|bus| table.bus(bus));
     table.over_time(&figures);
@@ -120,11 +120,14 @@ impl Table {
     fn dead_letters(&mut self, figures: &Overview) {
         let about = of("dead_letters", "", "");
         let arrived = &figures.arrivals;
-        self.line(about, "arrived", Some(arrived.total.to_string()), Some(arrived.before.to_string()), "");
+        let (past, now) = (Past::of(figures), arrived.total.to_string());
+        let read = past.until().filter(|_| past != Past::Never).map_or_else(String::new, |at| format!("read until {}", at.to_rfc3339()));
+        self.line(about, "arrived", (past != Past::Never).then_some(now), Some(arrived.before.to_string()), &read);
         self.count(about, "backlog", figures.backlog);
-        let Departures { since, replayed, resolved, failed_again, discarded, restored, purged } = &figures.departures;
+        let Departures { since, replayed, resolved, failed_again, discarded, restored, purged, by_whole_hours } = &figures.departures;
         let partly = since.filter(|_| !figures.departures.is_known_since(figures.buckets.from));
-        let note = partly.map_or_else(String::new, |since| format!("counted since {}", since.to_rfc3339()));
+        let whole = if *by_whole_hours { "by whole hours" } else { "" };
+        let note = partly.map_or_else(|| whole.to_owned(), |since| format!("counted since {}", since.to_rfc3339()));
         for (figure, count) in [
             ("replayed", replayed),
             ("resolved", resolved),
@@ -138,12 +141,13 @@ impl Table {
         self.count(about, "open_now", figures.counts.open);
     }
 
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&mut self, flow: &Flow, past: Past) {
         let about = of("flow", "", "");
         self.number(about, "messages_per_second", flow.rate.0, flow.rate.1);
         self.line(about, "lag_messages_now", flow.lag.0.map(|lag| lag.to_string()), None, "");
-        self.count(about, "consumer_groups", flow.all_groups);
-        self.count(about, "consumer_groups_to_look_at", flow.troubled.len() as u64);
+        self.line(about, "consumer_groups", (past != Past::Never).then(|| flow.all_groups.to_string()), None, "");
+        let look_at = (past == Past::No).then(|| flow.troubled.len().to_string());
+        self.line(about, "consumer_groups_to_look_at", look_at, None, "");
         for (figure, quantile) in [("end_to_end_p50_seconds", 0.5), ("end_to_end_p95_seconds", 0.95), ("end_to_end_p99_seconds", 0.99)] {
             self.number(about, figure, flow.latency.quantile(quantile), None);
         }
@@ -161,6 +165,9 @@ impl Table {
         let about = of(if section == "worst" { "worst_topic" } else { "busiest_topic" }, row.bus.as_str(), row.name.as_str());
         self.number(about, "messages_per_second", row.rate, None);
         self.count(about, "dead_letters", row.dead_letters);
+        if let Some(held) = row.held {
+            self.count(about, "dead_letters_held", held);
+        }
         self.number(about, "spans_error_ratio", row.spans.and_then(Share::ratio), None);
     }
 
@@ -168,7 +175,7 @@ impl Table {
         let section = if section == "worst" { "worst_consumer_group" } else { "busiest_consumer_group" };
         let about = of(section, row.bus.as_str(), row.name.as_str());
         self.line(about, "status", Some(row.word.as_str().to_owned()), None, &row.evidence);
-        self.line(about, "lag_messages", row.lag.map(|lag| lag.to_string()), None, "");
+        self.line(about, "lag_messages", row.lag.filter(|_| !row.past).map(|lag| lag.to_string()), None, "");
         self.number(about, "lag_change_messages", row.grew, None);
         self.number(about, "messages_per_second", row.rate, None);
         self.count(about, "dead_letters", row.dead_letters);
@@ -178,7 +185,8 @@ impl Table {
     fn trend(&mut self, trend: &Trend) {
         self.line(of("trend", "", ""), "text", None, None, &format!("{} {}", trend.headline, trend.known));
         for row in &trend.rows {
-            self.line(of("trend", "", ""), row.name, row.now.map(written), row.before.map(written), &row.change.words);
+            let note = format!("{}, {}: {}", row.title, row.unit, row.change.words);
+            self.line(of("trend", "", ""), row.name, row.now.map(written), row.before.map(written), &note);
         }
         for row in &trend.causes {
             let before = trend.compared.then(|| row.cause.before.to_string());
@@ -201,8 +209,10 @@ impl Table {
 
     fn over_time(&mut self, figures: &Overview) {
         let starts = crate::web::view::chart::bucket_starts(figures.buckets);
+        let until = Past::of(figures).until();
         for (at, count) in starts.iter().zip(&figures.arrivals.per_bucket) {
-            self.line(of("over_time", "", ""), "dead_letters", Some(count.to_string()), None, &at.to_rfc3339());
+            let read = until.is_none_or(|until| *at < until);
+            self.line(of("over_time", "", ""), "dead_letters", read.then(|| count.to_string()), None, &at.to_rfc3339());
         }
         for drawn in &figures.flow.drawn {
             for Named { label, values, .. } in &drawn.lines {

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::model::Timestamp;
 use crate::model::lag::GroupStatus;
 use crate::store::failure_groups::Buckets;
+use crate::web::pages::overview::Past;
 use crate::web::pages::overview::attention::Attention as Item;
 use crate::web::pages::overview::flow::{Drawn, Flow, GroupRow, Share, TopicRow};
 use crate::web::view::chart::bucket_starts;
@@ -60,14 +61,14 @@ pub(super) struct Throughput {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OverviewLag)]
 pub(super) struct Lag {
-    /// Of all groups whose lag is known; null where it is known of none.
+    /// Of all groups whose lag is known now; null where it is known of none. Groups of a bus that does not answer are not in it.
     lag_messages: Option<u64>,
-    /// Living groups.
-    consumer_groups: u64,
-    /// Groups whose lag is not known.
+    /// Living groups; null where no bus was ever read.
+    consumer_groups: Option<u64>,
+    /// Groups whose lag is not known now: those of a bus that does not answer too.
     unknown: u64,
-    /// Groups that somebody should look at.
-    to_look_at: u64,
+    /// Groups that somebody should look at; null where a bus does not answer.
+    to_look_at: Option<u64>,
 }
 
 /// From sending to the end of processing, of every message seen by spans in the range; null where none was.
@@ -131,6 +132,8 @@ pub(super) struct Topic {
     messages_per_second: Option<f64>,
     /// Dead letters that came from it in the range; of a dead-letter topic those that tell no origin.
     dead_letters: u64,
+    /// Dead letters that arrived in it, where it is a dead-letter topic in which some did.
+    dead_letters_held: Option<u64>,
     /// Share of its spans that failed; null where none came.
     spans_error_ratio: Option<f64>,
 }
@@ -146,7 +149,7 @@ pub(super) struct Group {
     status: GroupStatus,
     /// Why, in words.
     evidence: String,
-    /// Now.
+    /// Now; null where that is not known, and where its bus does not answer.
     lag_messages: Option<u64>,
     /// How much more it is at the end of the range than at its beginning; null where that is not known.
     lag_change_messages: Option<f64>,
@@ -170,15 +173,15 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn of(flow: Flow, buckets: Buckets) -> Self {
+    pub(super) fn of(flow: Flow, past: Past, buckets: Buckets) -> Self {
         let Share { failed, spans } = flow.latency.spans;
         Self {
             throughput: Throughput { messages_per_second: flow.rate.0, messages_per_second_before: flow.rate.1 },
             lag: Lag {
                 lag_messages: flow.lag.0,
-                consumer_groups: flow.all_groups,
+                consumer_groups: (past != Past::Never).then_some(flow.all_groups),
                 unknown: flow.lag.1,
-                to_look_at: flow.troubled.len() as u64,
+                to_look_at: (past == Past::No).then_some(flow.troubled.len() as u64),
             },
             latency: Latency {
                 p50_seconds: flow.latency.quantile(0.5),
@@ -213,6 +216,7 @@ impl From<TopicRow> for Topic {
             topic: row.name.to_string(),
             messages_per_second: row.rate,
             dead_letters: row.dead_letters,
+            dead_letters_held: row.held,
             spans_error_ratio: row.spans.and_then(Share::ratio),
         }
     }
@@ -225,7 +229,7 @@ impl From<GroupRow> for Group {
             group: row.name.to_string(),
             status: row.word,
             evidence: row.evidence,
-            lag_messages: row.lag,
+            lag_messages: row.lag.filter(|_| !row.past),
             lag_change_messages: row.grew,
             messages_per_second: row.rate,
             dead_letters: row.dead_letters,

@@ -37,6 +37,8 @@ pub(super) struct TrendItem {
 #[schema(as = OverviewTrendFigure)]
 pub(super) struct TrendFigure {
     pub(super) name: &'static str,
+    /// What the number is: `p95`, `median`, `per second`.
+    pub(super) meaning: &'static str,
     pub(super) now: Option<f64>,
     pub(super) before: Option<f64>,
     /// The difference in words.
@@ -85,7 +87,8 @@ pub(super) struct TrendGroup {
 
 impl From<Trend> for TrendItem {
     fn from(trend: Trend) -> Self {
-        let figure = |row: TrendRow| TrendFigure { name: row.name, now: row.now, before: row.before, text: row.change.words };
+        let figure =
+            |row: TrendRow| TrendFigure { name: row.name, meaning: row.unit, now: row.now, before: row.before, text: row.change.words };
         let compared = trend.compared;
         let group = |row: CauseRow| TrendGroup {
             bus: row.cause.bus.to_string(),
@@ -143,16 +146,16 @@ pub(super) struct DeadLetters {
     /// By status, of any age.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub(super) counts: StatusCounts,
-    /// Arrived in the range, without backlog.
-    pub(super) arrived: u64,
+    /// Arrived in the range, without backlog; null where no bus was ever read.
+    pub(super) arrived: Option<u64>,
     /// Arrived in the same time before.
     pub(super) arrived_before: u64,
     /// Failed in the range, but was there before its bus or topic was first read; counted up to 100,000.
     pub(super) backlog: u64,
     /// What became of dead letters in the range, whenever they had arrived.
     pub(super) out: Out,
-    /// Arrivals per bucket, oldest first.
-    pub(super) per_bucket: Vec<u64>,
+    /// Arrivals per bucket, oldest first; null where a bus was not read any more.
+    pub(super) per_bucket: Vec<Option<u64>>,
     /// The time that `per_bucket` covers.
     pub(super) buckets: BucketRange,
 }
@@ -176,6 +179,8 @@ pub(super) struct Out {
     pub(super) restored: u64,
     /// Deleted from the bus by a purge, whatever their status.
     pub(super) purged: u64,
+    /// Whether an hour at the beginning or the end is counted whole, because its minutes are no longer kept.
+    pub(super) by_whole_hours: bool,
 }
 
 impl From<Departures> for Out {
@@ -188,6 +193,7 @@ impl From<Departures> for Out {
             discarded: out.discarded,
             restored: out.restored,
             purged: out.purged,
+            by_whole_hours: out.by_whole_hours,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Dead letters in and out: what arrived in the range beside what became of dead letters in it.
 
+use super::figures::Past;
 use super::lede::some;
 use super::load::Overview;
 use crate::web::view::number::grouped;
@@ -25,9 +26,14 @@ impl InAndOut {
         let (arrived, out) = (&figures.arrivals, &figures.departures);
         let line = |label, count: u64| Line { label, value: grouped(count), is_part: false };
         let part = |label, count: u64| Line { is_part: true, ..line(label, count) };
-        let mut lines = vec![line("Arrived", arrived.total)];
+        let past = Past::of(figures);
+        let mut lines = vec![if past == Past::Never {
+            Line { label: "Arrived", value: "unknown".to_owned(), is_part: false }
+        } else {
+            line("Arrived", arrived.total)
+        }];
         if figures.backlog > 0 {
-            lines.push(Line { label: "Backlog found", value: some(figures.backlog), is_part: false });
+            lines.push(Line { label: "Backlog that failed then", value: some(figures.backlog), is_part: false });
         }
         lines.extend([
             line("Replayed", out.replayed),
@@ -39,9 +45,19 @@ impl InAndOut {
             lines.push(part("taken back", out.restored));
         }
         lines.push(line("Purged from the bus", out.purged));
-        let since = out.since.filter(|_| !out.is_known_since(figures.buckets.from));
-        let note =
-            since.map_or_else(String::new, |since| format!("What became of them is counted since {}.", time::clock(since, figures.now)));
+        let mut notes = Vec::new();
+        match past {
+            Past::No => {}
+            Past::Since(at) => notes.push(format!("What arrived is known until {}.", time::clock(at, figures.now))),
+            Past::Never => notes.push("Nothing has been read yet.".to_owned()),
+        }
+        if let Some(since) = out.since.filter(|_| !out.is_known_since(figures.buckets.from)) {
+            notes.push(format!("What became of them is counted since {}.", time::clock(since, figures.now)));
+        }
+        if out.by_whole_hours {
+            notes.push("What became of them is counted by whole hours: the minutes of that time are no longer kept.".to_owned());
+        }
+        let note = notes.join(" ");
         Self { lines, note }
     }
 }

@@ -5,6 +5,7 @@ use super::lede::some;
 use super::load::Overview;
 use crate::model::Timestamp;
 use crate::model::bus::Gap;
+use crate::store::departures::Departures;
 use crate::web::view::address::Address;
 use crate::web::view::freshness::{Condition, Freshness};
 use crate::web::view::lines::decimal;
@@ -26,7 +27,7 @@ const NOTHING_READ: &str = "nothing has been read yet";
 
 /// Whether some bus says nothing about the present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Past {
+pub(in crate::web) enum Past {
     No,
     /// One was last read then, the others later.
     Since(Timestamp),
@@ -35,7 +36,7 @@ pub(super) enum Past {
 }
 
 impl Past {
-    pub(super) fn of(figures: &Overview) -> Self {
+    pub(in crate::web) fn of(figures: &Overview) -> Self {
         if figures.buses.iter().all(|bus| bus.state.sampled_at.is_none()) {
             return Self::Never;
         }
@@ -44,7 +45,7 @@ impl Past {
     }
 
     /// Up to when everything was read; `None` for now.
-    pub(super) fn until(self) -> Option<Timestamp> {
+    pub(in crate::web) fn until(self) -> Option<Timestamp> {
         match self {
             Self::No => None,
             Self::Since(at) => Some(at),
@@ -108,15 +109,23 @@ pub(super) fn strip(figures: &Overview, range: Range, here: &Address) -> Vec<Fig
     strip
 }
 
-/// Dead letters that were replayed or discarded, whenever they had arrived.
+/// Dead letters that were replayed or discarded and not taken back, whenever they had arrived.
 fn dealt_with(figures: &Overview, range: Range, here: &Address) -> Figure {
     let out = &figures.departures;
     let note = match out.since.filter(|_| !out.is_known_since(figures.buckets.from)) {
         Some(since) => format!("counted since {}", time::clock(since, figures.now)),
-        None if out.total() == 0 => "none replayed or discarded".to_owned(),
-        None => format!("{} replayed, {} discarded", grouped(out.replayed), grouped(out.discarded)),
+        None if out.replayed + out.discarded == 0 => "none replayed or discarded".to_owned(),
+        None => dealt_with_words(out),
     };
     figure(format!("Dealt with in {}", range.words()), grouped(out.total()), note, format!("{}#arrivals", here.at("/")))
+}
+
+/// What became of them, in words: `9 replayed (2 failed again), 3 discarded, 1 taken back`.
+fn dealt_with_words(out: &Departures) -> String {
+    let again = if out.failed_again > 0 { format!(" ({} failed again)", grouped(out.failed_again)) } else { String::new() };
+    let back = if out.restored > 0 { format!(", {} taken back", grouped(out.restored)) } else { String::new() };
+    let hours = if out.by_whole_hours { "; by whole hours" } else { "" };
+    format!("{} replayed{again}, {} discarded{back}{hours}", grouped(out.replayed), grouped(out.discarded))
 }
 
 /// What the buses removed before it was read.
@@ -166,4 +175,17 @@ fn flowing(flow: &Flow, past: Past, now: Timestamp) -> [Figure; 2] {
             "#groups-behind".to_owned(),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_again_or_was_taken_back_is_named() {
+        let out = Departures { replayed: 9, failed_again: 2, discarded: 3, restored: 1, by_whole_hours: true, ..Departures::default() };
+        assert_eq!(dealt_with_words(&out), "9 replayed (2 failed again), 3 discarded, 1 taken back; by whole hours");
+        let plain = Departures { replayed: 9, discarded: 3, ..Departures::default() };
+        assert_eq!((dealt_with_words(&plain).as_str(), out.total()), ("9 replayed, 3 discarded", 11));
+    }
 }

@@ -23,7 +23,7 @@ use letters::Letters;
 use rows::needs;
 use rows::{GroupFacts, ROWS};
 pub(in crate::web) use rows::{GroupRow, TopicRow};
-use series::{Values, growth, just_before, largest, leading, mean, mean_of_sum, most, peak};
+use series::{Lag, Values, added, growth, just_before, largest, leading, mean, mean_of_sum, most, named, peak};
 pub(in crate::web) use spans::Share;
 use spans::Shares;
 
@@ -46,8 +46,10 @@ pub(in crate::web) struct Flow {
     pub(in crate::web) troubled: Vec<ConsumerGroupSummary>,
     /// Living groups.
     pub(in crate::web) all_groups: u64,
-    /// What is left to read now, of all groups of which that is known, and of how many it is not.
+    /// What is left to read now, of all groups of which that is known, and of how many it is not: those of a silent bus too.
     pub(in crate::web) lag: (Option<u64>, u64),
+    /// Dead letters of the range that name consumer groups which are not listed.
+    pub(in crate::web) unlisted: u64,
     /// Mean messages per second over the range, and over the time before.
     pub(in crate::web) rate: (Option<f64>, Option<f64>),
     /// How long messages took, and how many spans failed.
@@ -78,7 +80,7 @@ struct OfBus<'a> {
     written: Vec<Values>,
     written_before: Vec<Values>,
     topics: BTreeMap<TopicName, Values>,
-    lags: BTreeMap<GroupName, Values>,
+    lags: BTreeMap<GroupName, Lag>,
     reads: BTreeMap<GroupName, Values>,
     groups: Vec<ConsumerGroupSummary>,
     shares: Shares,
@@ -104,7 +106,9 @@ impl Flow {
         drawn.extend(latency.drawn.iter().cloned());
         let (worst_groups, busiest_groups, troubled) = groups(&read, &letters);
         let all: Vec<&ConsumerGroupSummary> = read.iter().flat_map(|bus| &bus.groups).collect();
-        let known = || all.iter().filter_map(|group| group.lag_messages);
+        let answering = read.iter().filter(|bus| !bus.freshness.is_past());
+        let known: Vec<u64> = answering.flat_map(|bus| &bus.groups).filter_map(|group| group.lag_messages).collect();
+        let listed: BTreeSet<(&BusId, &GroupName)> = all.iter().map(|group| (&group.bus, &group.name)).collect();
         Ok(Self {
             drawn,
             marks: Marks::of(&happened, buckets),
@@ -114,7 +118,8 @@ impl Flow {
             worst_groups,
             troubled,
             all_groups: all.len() as u64,
-            lag: (known().next().map(|_| known().sum()), all.iter().filter(|group| group.lag_messages.is_none()).count() as u64),
+            lag: ((!known.is_empty()).then(|| known.iter().sum()), (all.len() - known.len()) as u64),
+            unlisted: letters.unlisted(&listed),
             rate: (
                 mean_of_sum(read.iter().flat_map(|bus| &bus.written), buckets),
                 mean_of_sum(read.iter().flat_map(|bus| &bus.written_before), buckets),
@@ -133,16 +138,25 @@ impl<'a> OfBus<'a> {
         names.topics.extend(Letters::most(&letters.topics, bus, ROWS));
         names.groups.extend(Letters::most(&letters.groups, bus, ROWS));
         names.groups.extend(behind(&groups));
-        let (topics, read) = (names.topics.clone(), names.groups.clone());
-        let topics = leading(store, (Figure::TopicMessagesPerSecond, bus, buckets), of_topic, topics, &[most]).await?;
-        let reads = leading(store, (Figure::ConsumerGroupMessagesPerSecond, bus, buckets), of_group, read, &[most]).await?;
+        let lag = (Figure::ConsumerGroupLagMessages, bus, buckets);
+        let mut lags = leading(store, lag, of_group, names.groups.clone(), &[most, growth]).await?;
+        // Any of those may be among the worst, so what is told beside their lag must be read of all of them.
+        names.groups.extend(lags.keys().cloned());
+        let topics = added(leading(store, (Figure::TopicMessagesPerSecond, bus, buckets), of_topic, names.topics.clone(), &[most]).await?);
+        let reads = (Figure::ConsumerGroupMessagesPerSecond, bus, buckets);
+        let reads = added(leading(store, reads, of_group, names.groups.clone(), &[most]).await?);
         names.topics.extend(busiest(&topics).into_iter().map(|(_, name)| name.clone()));
-        names.groups.extend(busiest(&reads).into_iter().map(|(_, name)| name.clone()));
+        let more: BTreeSet<GroupName> = busiest(&reads).into_iter().map(|(_, name)| name.clone()).collect();
+        let more: BTreeSet<GroupName> = more.difference(&names.groups).cloned().collect();
+        if !more.is_empty() {
+            lags.extend(named(store, lag, of_group, &more).await?);
+            names.groups.extend(more);
+        }
         let shares = spans::count(store, bus, buckets, &names).await?;
         Ok(Self {
             written: series::all(store, Figure::BusMessagesPerSecond, bus, buckets).await?,
             written_before: series::all(store, Figure::BusMessagesPerSecond, bus, just_before(buckets)).await?,
-            lags: leading(store, (Figure::ConsumerGroupLagMessages, bus, buckets), of_group, names.groups, &[most, growth]).await?,
+            lags: lags.into_iter().map(|(group, series)| (group, Lag::of(&series))).collect(),
             id: bus.clone(),
             freshness,
             topics,
@@ -156,7 +170,8 @@ impl<'a> OfBus<'a> {
         GroupFacts {
             summary: group,
             freshness: self.freshness,
-            lag: self.lags.get(&group.name),
+            lag: self.lags.get(&group.name).map(|lag| &lag.highest),
+            grew: self.lags.get(&group.name).and_then(Lag::grew),
             rate: self.reads.get(&group.name).and_then(|values| mean(values)),
             dead_letters: letters.of_group(&self.id, &group.name),
             spans: self.shares.groups.get(&group.name).copied(),
@@ -169,6 +184,7 @@ impl<'a> OfBus<'a> {
             rate: values.and_then(|values| mean(values)),
             spark: values.map_or_else(String::new, |values| spark(values)),
             dead_letters: letters.of_topic(&self.id, name),
+            held: letters.held(&self.id, name),
             spans: self.shares.topics.get(name).copied(),
             ..TopicRow::new(self.id.clone(), name.clone())
         }
@@ -241,9 +257,9 @@ fn drawn(read: &[OfBus<'_>]) -> Vec<Drawn> {
     let several = read.len() > 1;
     let written = read.iter().flat_map(|bus| bus.written.iter().map(|values| Named::new(bus.id.as_str(), values.clone()))).collect();
     let lag = |bus: &OfBus<'_>| {
-        let behind = bus.lags.iter().filter(|(_, values)| peak(values) > 0.0);
-        let named = |(group, values): (&GroupName, &Values)| {
-            Named::new(if several { format!("{} / {group}", bus.id) } else { group.to_string() }, values.clone())
+        let behind = bus.lags.iter().filter(|(_, lag)| peak(&lag.highest) > 0.0);
+        let named = |(group, lag): (&GroupName, &Lag)| {
+            Named::new(if several { format!("{} / {group}", bus.id) } else { group.to_string() }, lag.highest.clone())
         };
         behind.map(named).collect::<Vec<_>>()
     };

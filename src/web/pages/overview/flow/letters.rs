@@ -1,6 +1,6 @@
 //! Dead letters that arrived, by the topic they came from and by the consumer group that failed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::{BusId, GroupName, TopicName};
 use crate::store::arrival_sources::ArrivalSource;
@@ -21,15 +21,22 @@ pub(super) struct Letters {
     /// By origin topic; where that is not known, by the dead-letter topic.
     pub(super) topics: BTreeMap<(BusId, TopicName), Arrived>,
     pub(super) groups: BTreeMap<(BusId, GroupName), Arrived>,
+    /// By the dead-letter topic in which they arrived.
+    held: BTreeMap<(BusId, TopicName), u64>,
 }
+
+/// Facets of a topic that its bars are drawn from, those with the most arrivals.
+const FACETS: usize = 256;
 
 impl Letters {
     pub(super) async fn load(store: &Store, buses: &[BusId], buckets: Buckets) -> Result<Self, StoreError> {
         let mut letters = Self::default();
-        for source in store.list_arrival_sources(buckets).await? {
-            if buses.contains(&source.bus) {
-                letters.add(source);
-            }
+        // No bus is none here, and all of them to the store.
+        if buses.is_empty() {
+            return Ok(letters);
+        }
+        for source in store.list_arrival_sources(buses, buckets).await? {
+            letters.add(source);
         }
         Ok(letters)
     }
@@ -39,6 +46,7 @@ impl Letters {
             arrived.letters += source.letters;
             arrived.facets.push(source.facet);
         };
+        *self.held.entry((source.bus.clone(), source.topic.clone())).or_default() += source.letters;
         count(self.topics.entry((source.bus.clone(), source.origin_topic.unwrap_or(source.topic))).or_default());
         if let Some(group) = source.consumer_group {
             count(self.groups.entry((source.bus, group)).or_default());
@@ -47,6 +55,16 @@ impl Letters {
 
     pub(super) fn of_topic(&self, bus: &BusId, topic: &TopicName) -> u64 {
         self.topics.get(&(bus.clone(), topic.clone())).map_or(0, |arrived| arrived.letters)
+    }
+
+    /// Arrivals in a dead-letter topic; `None` where none came, or it is another topic.
+    pub(super) fn held(&self, bus: &BusId, topic: &TopicName) -> Option<u64> {
+        self.held.get(&(bus.clone(), topic.clone())).copied()
+    }
+
+    /// Arrivals of groups that are not among these.
+    pub(super) fn unlisted(&self, listed: &BTreeSet<(&BusId, &GroupName)>) -> u64 {
+        self.groups.iter().filter(|((bus, group), _)| !listed.contains(&(bus, group))).map(|(_, arrived)| arrived.letters).sum()
     }
 
     pub(super) fn of_group(&self, bus: &BusId, group: &GroupName) -> u64 {
@@ -70,7 +88,8 @@ impl Letters {
     ) -> Result<Vec<Vec<u64>>, StoreError> {
         let mut places: HashMap<i64, usize> = HashMap::new();
         for (place, topic) in topics.iter().enumerate() {
-            places.extend(self.topics.get(topic).into_iter().flat_map(|arrived| &arrived.facets).map(|facet| (*facet, place)));
+            let facets = self.topics.get(topic).into_iter().flat_map(|arrived| arrived.facets.iter().take(FACETS));
+            places.extend(facets.map(|facet| (*facet, place)));
         }
         let mut facets: Vec<i64> = places.keys().copied().collect();
         facets.sort_unstable();
@@ -106,5 +125,8 @@ mod tests {
         assert_eq!((letters.of_topic(&bus, &"orders".into()), letters.of_topic(&bus, &"orders-dlt".into())), (12, 2));
         assert_eq!((letters.of_group(&bus, &"mail".into()), letters.of_group(&"other".into(), &"mail".into())), (7, 0));
         assert_eq!(Letters::most(&letters.groups, &bus, 1), ["mail".into()]);
+        assert_eq!((letters.held(&bus, &"orders-dlt".into()), letters.held(&bus, &"orders".into())), (Some(14), None));
+        let mail = GroupName::from("mail");
+        assert_eq!(letters.unlisted(&BTreeSet::from([(&bus, &mail)])), 5, "those of billing, which nobody lists");
     }
 }

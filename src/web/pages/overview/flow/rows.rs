@@ -27,6 +27,8 @@ pub(in crate::web) struct TopicRow {
     pub(in crate::web) rate: Option<f64>,
     /// That came from it.
     pub(in crate::web) dead_letters: u64,
+    /// That arrived in it, where it is a dead-letter topic in which some did.
+    pub(in crate::web) held: Option<u64>,
     pub(in crate::web) spans: Option<Share>,
     /// Messages over time.
     pub(in crate::web) spark: String,
@@ -47,6 +49,8 @@ pub(in crate::web) struct GroupRow {
     pub(in crate::web) word: GroupStatus,
     /// Whether its figures are old ones.
     pub(in crate::web) stale: bool,
+    /// Whether its bus is silent, so that nobody knows them now.
+    pub(in crate::web) past: bool,
     pub(in crate::web) evidence: String,
     pub(in crate::web) lag: Option<u64>,
     /// How much more lag it has at the end of the range than at its beginning.
@@ -67,6 +71,8 @@ pub(super) struct GroupFacts<'a> {
     pub(super) summary: &'a ConsumerGroupSummary,
     pub(super) freshness: &'a Freshness,
     pub(super) lag: Option<&'a Values>,
+    /// How much more lag it has at the end of the range than at its beginning.
+    pub(super) grew: Option<f64>,
     pub(super) rate: Option<f64>,
     pub(super) dead_letters: u64,
     pub(super) spans: Option<Share>,
@@ -87,6 +93,7 @@ impl TopicRow {
             name,
             rate: None,
             dead_letters: 0,
+            held: None,
             spans: None,
             spark: String::new(),
             bars: Vec::new(),
@@ -96,6 +103,16 @@ impl TopicRow {
     /// Messages per second in words.
     pub(in crate::web) fn rate_words(&self) -> String {
         rate_words(self.rate)
+    }
+
+    /// How many spans failed of how many; empty where no span came.
+    pub(in crate::web) fn failed_title(&self) -> String {
+        failed_title(self.spans)
+    }
+
+    /// What its bars are called.
+    pub(in crate::web) fn bars_label(&self) -> String {
+        format!("Dead letters of {} over time", self.name)
     }
 
     /// The share of failed spans in words; empty where no span came.
@@ -116,9 +133,10 @@ impl GroupRow {
             status: group::status_at(group.standing.status, false, facts.freshness),
             word: if facts.freshness.is_past() { GroupStatus::Unknown } else { group.standing.status },
             stale: facts.freshness.is_stale(),
+            past: facts.freshness.is_past(),
             evidence: group.standing.evidence.clone(),
             lag: group.lag_messages,
-            grew: facts.lag.and_then(|values| super::series::grew(values)),
+            grew: facts.grew,
             time_lag: group.time_lag.map_or_else(String::new, group::time_lag),
             rate: facts.rate,
             dead_letters: facts.dead_letters,
@@ -130,6 +148,11 @@ impl GroupRow {
     /// Messages per second in words.
     pub(in crate::web) fn rate_words(&self) -> String {
         rate_words(self.rate)
+    }
+
+    /// How many spans failed of how many; empty where no span came.
+    pub(in crate::web) fn failed_title(&self) -> String {
+        failed_title(self.spans)
     }
 
     /// The share of failed spans in words; empty where no span came.
@@ -151,20 +174,27 @@ fn rate_words(rate: Option<f64>) -> String {
     rate.map_or_else(|| "no sample".to_owned(), decimal)
 }
 
+/// How many of how many.
+fn failed_title(spans: Option<Share>) -> String {
+    spans.filter(|share| share.spans > 0.0).map_or_else(String::new, |share| {
+        format!("{} of {} spans", with_commas(&format!("{:.0}", share.failed)), with_commas(&format!("{:.0}", share.spans)))
+    })
+}
+
 fn failed_words(spans: Option<Share>) -> String {
     spans.and_then(Share::ratio).map_or_else(String::new, |ratio| format!("{:.1} %", ratio * 100.0))
 }
 
 /// Whether a group has anything that somebody on call would look at.
 pub(super) fn is_worth_a_row(facts: &GroupFacts<'_>) -> bool {
-    let failed = facts.spans.is_some_and(|share| share.rank() > 0.0);
+    let failed = facts.spans.is_some_and(|share| share.failed > 0.0);
     let behind = facts.summary.lag_messages > Some(0);
     !facts.summary.standing.parked && (behind || facts.dead_letters > 0 || failed || needs(facts.summary).is_some())
 }
 
 /// What needs somebody first; then by dead letters, by how much lag grew, by the share of failed spans, and by lag.
 pub(super) fn worst_first(a: &GroupFacts<'_>, b: &GroupFacts<'_>) -> std::cmp::Ordering {
-    let grew = |facts: &GroupFacts<'_>| facts.lag.and_then(|values| super::series::grew(values)).unwrap_or_default().max(0.0);
+    let grew = |facts: &GroupFacts<'_>| facts.grew.unwrap_or_default().max(0.0);
     let share = |facts: &GroupFacts<'_>| facts.spans.map_or(0.0, Share::rank);
     let lag = |facts: &GroupFacts<'_>| facts.summary.lag_messages.unwrap_or(0);
     (needs(b.summary).cmp(&needs(a.summary)))
@@ -178,7 +208,7 @@ pub(super) fn worst_first(a: &GroupFacts<'_>, b: &GroupFacts<'_>) -> std::cmp::O
 /// Topics that failed: by dead letters, then by the share of failed spans.
 pub(super) fn worst_topics(mut topics: Vec<TopicRow>) -> Vec<TopicRow> {
     let share = |row: &TopicRow| row.spans.map_or(0.0, Share::rank);
-    topics.retain(|row| row.dead_letters > 0 || share(row) > 0.0);
+    topics.retain(|row| row.dead_letters > 0 || row.spans.is_some_and(|share| share.failed > 0.0));
     topics.sort_by(|a, b| {
         (b.dead_letters.cmp(&a.dead_letters))
             .then_with(|| share(b).total_cmp(&share(a)))
@@ -207,7 +237,7 @@ mod tests {
             topic("slightly", 0, 1.0, 100.0),
         ];
         let names: Vec<String> = worst_topics(topics).iter().map(|row| row.name.to_string()).collect();
-        assert_eq!(names, ["many", "few", "flaky", "slightly"]);
+        assert_eq!(names, ["many", "few", "flaky", "slightly", "one-of-one"], "few spans rank last, and are not hidden");
         assert_eq!((topic("a", 0, 5.0, 100.0).failed_words(), topic("a", 0, 0.0, 0.0).failed_words()), ("5.0 %".to_owned(), String::new()));
     }
 }

@@ -6,6 +6,7 @@ use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, Timestamp};
 use crate::store::failure_groups::Buckets;
+use crate::store::figures::read::SeriesBuckets;
 use crate::store::{Store, StoreError};
 use crate::web::pages::consumer_group::history::query;
 use crate::web::view::lines::{MOST, Named, added_up, numbers};
@@ -15,6 +16,9 @@ const CANDIDATES: usize = 24;
 
 /// Numbers of a series per step.
 pub(super) type Values = Vec<Option<f64>>;
+
+/// Series by what they are about.
+pub(super) type ByKey<K> = BTreeMap<K, Vec<SeriesBuckets>>;
 
 /// What a series leads by.
 pub(super) type Weight = fn(&Bucket) -> f64;
@@ -35,16 +39,16 @@ pub(super) async fn all(store: &Store, figure: Figure, bus: &BusId, buckets: Buc
     Ok(found.into_iter().map(|series| numbers(figure, &series, 0.5)).collect())
 }
 
-/// Series of those that lead over the whole hours of the range by any of the weights, and of those named, added up by key.
+/// Series of those that lead over the whole hours of the range by any of the weights, and of those named.
 pub(super) async fn leading<K: Ord + Clone + Send + Sync>(
     store: &Store,
-    (figure, bus, buckets): (Figure, &BusId, Buckets),
+    of: (Figure, &BusId, Buckets),
     key: impl Fn(&Labels) -> Option<K> + Send + Sync,
-    named: BTreeSet<K>,
+    mut wanted: BTreeSet<K>,
     weights: &[Weight],
-) -> Result<BTreeMap<K, Values>, StoreError> {
+) -> Result<ByKey<K>, StoreError> {
+    let (figure, bus, buckets) = of;
     let totals = store.read_totals(figure, bus, buckets.from, &key).await?;
-    let mut wanted = named;
     for weight in weights {
         let mut sizes: BTreeMap<&K, f64> = BTreeMap::new();
         for (key, total) in &totals {
@@ -52,15 +56,59 @@ pub(super) async fn leading<K: Ord + Clone + Send + Sync>(
         }
         wanted.extend(first(sizes, CANDIDATES).into_iter().cloned());
     }
+    named(store, of, key, &wanted).await
+}
+
+/// Series of those named.
+pub(super) async fn named<K: Ord + Send + Sync>(
+    store: &Store,
+    (figure, bus, buckets): (Figure, &BusId, Buckets),
+    key: impl Fn(&Labels) -> Option<K> + Send + Sync,
+    wanted: &BTreeSet<K>,
+) -> Result<ByKey<K>, StoreError> {
     let query = query(figure, Labels::bus(bus), buckets);
     let found = store.read_series_where(&query, |labels| key(labels).is_some_and(|key| wanted.contains(&key))).await?;
-    let mut by_key: BTreeMap<K, Vec<Values>> = BTreeMap::new();
+    let mut by_key: ByKey<K> = BTreeMap::new();
     for series in found {
         if let Some(key) = key(&series.labels) {
-            by_key.entry(key).or_default().push(numbers(figure, &series, 0.5));
+            by_key.entry(key).or_default().push(series);
         }
     }
-    Ok(by_key.into_iter().map(|(key, all)| (key, added_up(&all, buckets.count as usize))).collect())
+    Ok(by_key)
+}
+
+/// What series show, added up by key.
+pub(super) fn added<K: Ord>(by_key: ByKey<K>) -> BTreeMap<K, Values> {
+    by_key.into_iter().map(|(key, series)| (key, sum_of(&series, |bucket| bucket.value(0.5)))).collect()
+}
+
+fn sum_of(series: &[SeriesBuckets], number: impl Fn(&Bucket) -> Option<f64>) -> Values {
+    let steps = series.iter().map(|series| series.buckets.len()).max().unwrap_or_default();
+    let all: Vec<Values> =
+        series.iter().map(|series| series.buckets.iter().map(|bucket| bucket.as_ref().and_then(&number)).collect()).collect();
+    added_up(&all, steps)
+}
+
+/// The lag of a consumer group, step by step.
+#[derive(Debug)]
+pub(super) struct Lag {
+    /// The highest of each step: what is drawn.
+    pub(super) highest: Values,
+    /// What it was at the end of each step.
+    last: Values,
+}
+
+impl Lag {
+    /// Of the lag on each of its topics.
+    pub(super) fn of(series: &[SeriesBuckets]) -> Self {
+        let last = |bucket: &Bucket| if let Bucket::Level { last, .. } = bucket { Some(*last) } else { None };
+        Self { highest: sum_of(series, |bucket| bucket.value(0.5)), last: sum_of(series, last) }
+    }
+
+    /// How much more it is at the end of the newest known step than at the end of the oldest; negative is less.
+    pub(super) fn grew(&self) -> Option<f64> {
+        grew(&self.last)
+    }
 }
 
 /// The first few keys by size, without those that have none.
@@ -91,7 +139,7 @@ pub(super) fn mean_of_sum<'a>(all: impl Iterator<Item = &'a Values>, buckets: Bu
 }
 
 /// How much more it is in the newest step than in the oldest that is known; negative is less.
-pub(super) fn grew(values: &[Option<f64>]) -> Option<f64> {
+fn grew(values: &[Option<f64>]) -> Option<f64> {
     let mut known = values.iter().flatten();
     let first = known.next()?;
     Some(known.next_back()? - first)
@@ -122,6 +170,17 @@ mod tests {
         assert_eq!((grew(&[None, Some(40.0)]), grew(&[])), (None, None), "one look tells no growth");
         let bucket = Bucket::Level { samples: 4, sum: 50.0, min: 5.0, max: 40.0, last: 30.0 };
         assert_eq!((most(&bucket), growth(&bucket)), (40.0, 25.0));
+    }
+
+    #[test]
+    fn a_peak_within_a_step_is_drawn_and_is_no_growth() {
+        let level = |max: f64, last: f64| Some(Bucket::Level { samples: 2, sum: max + last, min: last.min(max), max, last });
+        let series = |buckets: Vec<Option<Bucket>>| SeriesBuckets { labels: Labels::bus(&"prod".into()), buckets };
+        // A burst in the first step that was read by its end, and a second topic that is steady.
+        let lag =
+            Lag::of(&[series(vec![level(900.0, 0.0), None, level(50.0, 40.0)]), series(vec![level(5.0, 5.0), None, level(5.0, 5.0)])]);
+        assert_eq!(lag.highest, [Some(905.0), None, Some(55.0)]);
+        assert_eq!(lag.grew(), Some(40.0), "not 850 less");
     }
 
     #[test]

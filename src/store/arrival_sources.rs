@@ -10,8 +10,8 @@ use crate::model::{BusId, GroupName, TopicName};
 
 statements! {
     // An index knows all of it.
-    // Facets of other buses are left out before any are cut off.
     const BY_FACET = "select facet_id, cast(sum(letters) as bigint) from arrival_hours where hour >= $1 and hour < $2 group by facet_id";
+    // So that facets of other buses are left out before any are cut off.
     const OF_BUSES = "select id from facets where bus_id in (select b.id from buses b where b.bus in \
         (select value from json_each(cast($1 as text))))";
     const NAMES = "select f.id, b.bus, f.topic, f.origin_topic, f.consumer_group from facets f join buses b on b.id = f.bus_id \

@@ -65,7 +65,7 @@ pub(super) fn strip(figures: &Overview, range: Range, here: &Address) -> Vec<Fig
     let mut strip = vec![
         figure(
             format!("Arrived in {}", range.words()),
-            grouped(arrivals.total),
+            if past == Past::Never { UNKNOWN.to_owned() } else { grouped(arrivals.total) },
             match (past, figures.backlog) {
                 (Past::Since(at), _) => format!("as far as was read, until {}", time::clock(at, figures.now)),
                 (Past::Never, _) => NOTHING_READ.to_owned(),

@@ -141,12 +141,12 @@ struct TraceList {
     #[schema(value_type = Option<String>, format = DateTime)]
     searched_back_to: Option<Timestamp>,
     /// What is missing or not exact in traces and in the figures of spans, since Redrive began.
-    losses: Vec<LossShape>,
+    losses: Vec<SpanLossShape>,
 }
 
 /// Something that is missing or not exact.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct LossShape {
+struct SpanLossShape {
     /// `hot`, `kept`: dropped before its time. `topic`: removed from a topic of spans before it was read. `repeats`: repeats were not known
     /// for the whole ten minutes. `skewed`: taken before it was sent, as the clocks differ. `unplaced`: on which of several buses is not
     /// known. `crowded`: counted without topic and consumer group. `uncompared`: nobody knows whether it was slow.
@@ -157,7 +157,7 @@ struct LossShape {
     last_at: Timestamp,
 }
 
-impl From<&SpanLoss> for LossShape {
+impl From<&SpanLoss> for SpanLossShape {
     fn from(loss: &SpanLoss) -> Self {
         Self { what: loss.what.clone(), spans: loss.spans, last_at: loss.last_at }
     }
@@ -167,7 +167,7 @@ impl From<&SpanLoss> for LossShape {
 #[utoipa::path(get, path = "/traces", tag = "traces", params(TracesQuery), responses((status = 200, body = TraceList), (status = 422, body = Problem)))]
 async fn list(_: Viewer, State(state): State<WebState>, Query(query): Query<TracesQuery>) -> Result<Json<TraceList>, Error> {
     let found = search(&state, query, 100).await?;
-    let losses = state.store().list_span_losses().await?.iter().map(LossShape::from).collect();
+    let losses = state.store().list_span_losses().await?.iter().map(SpanLossShape::from).collect();
     let Found { items, next_cursor, searched_back_to } = found;
     Ok(Json(TraceList { items, next_cursor, searched_back_to, losses }))
 }

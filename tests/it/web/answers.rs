@@ -117,7 +117,7 @@ async fn what_is_kept_of_spans_and_what_was_dropped_is_told() {
     site.store.note_span_loss("topic", 70, at).await.expect("noted");
     site.store.note_span_loss("repeats", 0, at).await.expect("noted");
     let told = site.get("/api/v1/traces/usage").by(&viewer).send().await.json();
-    let loss = |what: &str, count: u64| json!({"what": what, "count": count, "last_at": "2026-11-24T03:00:00.000Z"});
+    let loss = |what: &str, count: u64| json!({"what": what, "spans": count, "last_at": "2026-11-24T03:00:00.000Z"});
     assert_eq!(told["losses"], json!([loss("repeats", 0), loss("topic", 70)]));
     assert_eq!(site.get("/api/v1/traces/services").by(&viewer).send().await.json(), json!({"items": [], "next_cursor": null}));
 }
@@ -150,9 +150,9 @@ async fn with_an_alert(toml: &str) -> (Site, String, Value) {
 
 #[tokio::test]
 async fn an_alert_leads_to_its_page_to_its_cause_and_to_what_changed_before_it() {
-    let (site, admin, listed) = with_an_alert("[http]\npublic_url = \"https://redrive.example/ops\"").await;
+    let (site, admin, listed) = with_an_alert("[http]\npublic_url = \"http://redrive.example/ops\"").await;
     let id = listed["id"].as_str().expect("ids are strings").to_owned();
-    let base = "https://redrive.example/ops";
+    let base = "http://redrive.example/ops";
     assert_eq!(listed["url"], json!(format!("{base}/alerts/{id}")));
     let cause = listed["ways"][0].clone();
     assert_eq!(cause["text"], json!("See consumer group"));

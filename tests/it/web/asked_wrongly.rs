@@ -19,7 +19,7 @@ async fn a_query_that_cannot_be_names_its_field() {
     let (invalid, unknown, missing) = ("invalid_field", "unknown_field", "missing_field");
     for (path, code, field) in [
         ("traces?operation=fly", invalid, "operation"),
-        ("traces?outcome=ok", invalid, "outcome"),
+        ("traces?outcome=fine", invalid, "outcome"),
         ("traces?at_least=soon", invalid, "at_least"),
         ("traces?from=yesterday", invalid, "from"),
         ("traces?from=2026-11-24T03:00:00Z&to=2026-11-24T03:00:00Z", invalid, "from"),

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::super::super::WebState;
 use super::super::super::error::Error;
 use super::super::super::extract::Viewer;
-use super::LossShape;
+use super::SpanLossShape;
 use crate::model::Timestamp;
 use crate::store::spans::keep::SpanUsage;
 
@@ -36,14 +36,14 @@ struct SpanUsageShape {
     /// Beyond this the oldest go first: `[retention] spans_max_bytes`.
     max_bytes: u64,
     /// What is missing, or counted twice, because there was too much of it; empty when nothing is.
-    losses: Vec<LossShape>,
+    losses: Vec<SpanLossShape>,
 }
 
 /// What is kept of spans, and what was dropped.
 #[utoipa::path(get, path = "/traces/usage", tag = "traces", responses((status = 200, body = SpanUsageShape)))]
 async fn usage(_: Viewer, State(state): State<WebState>) -> Result<Json<SpanUsageShape>, Error> {
     let SpanUsage { hot_bytes, hot_spans, hot_since, kept_bytes, kept_spans, kept_traces } = state.store().span_usage().await?;
-    let losses = state.store().list_span_losses().await?.iter().map(LossShape::from).collect();
+    let losses = state.store().list_span_losses().await?.iter().map(SpanLossShape::from).collect();
     let max_bytes = state.config().retention.spans_max_bytes;
     Ok(Json(SpanUsageShape { hot_spans, hot_bytes, hot_since, kept_traces, kept_spans, kept_bytes, max_bytes, losses }))
 }

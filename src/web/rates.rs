@@ -35,7 +35,7 @@ pub(super) async fn written(
     now: Timestamp,
 ) -> Result<HashMap<TopicName, f64>, StoreError> {
     let asked = query(Figure::TopicMessagesPerSecond, Labels::bus(bus), now);
-    let found = store.read_series_where(&asked, move |labels| labels.topic.as_ref().is_some_and(|topic| wanted(topic))).await?;
+    let found = store.read_series_where(&asked, move |labels| labels.topic.as_ref().is_some_and(&wanted)).await?;
     let rate = |bucket: Bucket| bucket.value(0.5);
     Ok(found.into_iter().filter_map(|series| Some((series.labels.topic.clone()?, rate(series.total()?)?))).collect())
 }

@@ -82,7 +82,7 @@ fn storm(corpus: &Corpus, check: impl Fn(&[u8]) -> TestCaseResult) {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-        match runner.run(&corpus.damaged(), &watched) {
+        match runner.run(&corpus.damaged(), watched) {
             Ok(()) => {}
             Err(TestError::Fail(reason, bytes)) => {
                 panic!("again with REDRIVE_FUZZ_SEED={seed}: {reason}\ninput: {}", bytes.escape_ascii());

@@ -28,9 +28,12 @@ use crate::model::receiver::{Smtp, SmtpTls};
 /// one, under the same id.
 const REMEMBERED: usize = 1_000;
 
+/// A mail's id, and the addresses that have it.
+type Half = (String, BTreeSet<String>);
+
 /// Who has which mail already, of those that not all have. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Halves(Arc<Mutex<VecDeque<(String, BTreeSet<String>)>>>);
+pub(super) struct Halves(Arc<Mutex<VecDeque<Half>>>);
 
 impl Halves {
     fn of(&self, id: &str) -> BTreeSet<String> {

@@ -51,7 +51,9 @@ impl Store {
         }
         let mut recent: HashMap<i64, Bucket> = HashMap::new();
         if let Some(newest) = newest {
-            newest.iter().for_each(|(id, _, bucket)| super::hot::sum(&mut recent, *id, bucket));
+            for (id, _, bucket) in &newest {
+                super::hot::sum(&mut recent, *id, bucket);
+            }
         } else {
             let mut sums = Sums::new();
             self.add_frames(query, &ids, from.max(rolled.end), to, &mut sums).await?;

@@ -175,6 +175,9 @@ impl Asked<'_> {
     }
 }
 
+/// Id, time, kind, consumer group, topic and detail.
+type GroupEventRow = (i64, i64, i16, Vec<u8>, Option<String>, String);
+
 impl Store {
     /// What happened on a bus, the newest first. What happened in the same millisecond is told table by table.
     pub async fn list_happened(&self, bus: &BusId, filter: &HappeningFilter, page: &PageRequest) -> Result<Page<Listed>, StoreError> {
@@ -278,7 +281,7 @@ impl Store {
             (HappeningKind::StatusChanged, GroupEventKind::StatusChanged),
         ];
         let kinds: Vec<i64> = kinds.iter().filter(|(kind, _)| asked.wants(*kind)).map(|(_, kind)| i64::from(kind.code())).collect();
-        let rows: Vec<(i64, i64, i16, Vec<u8>, Option<String>, String)> = read!(self, |pool| sqlx::query_as(GROUP_EVENTS)
+        let rows: Vec<GroupEventRow> = read!(self, |pool| sqlx::query_as(GROUP_EVENTS)
             .bind(&asked.bus)
             .bind(asked.from)
             .bind(at)

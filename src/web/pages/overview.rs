@@ -184,12 +184,7 @@ impl OverviewPage {
         let figures = &figures;
         let shown = Address::new("/").with_pairs(pairs);
         let order: ShownOrder = shown.get("order").and_then(|order| order.parse().ok()).unwrap_or_default();
-        let here = shown.without(&["order"]);
-        let here = if here.get("range").is_none() && here.get("from").is_none() && here.get("to").is_none() {
-            here.set("range", "1h")
-        } else {
-            here
-        };
+        let here = with_range(shown.without(&["order"]));
         let mut attention = attention(figures, reasons, range, &here.at("/failure-groups").to_string());
         let sparks = load::spark_buckets(range, figures.now);
         let groups_title =
@@ -229,10 +224,7 @@ impl OverviewPage {
             exports: export_of(&here),
             all_groups: figures.flow.all_groups,
             more_groups_note: more_groups(figures),
-            consumer_groups_href: figures
-                .buses
-                .first()
-                .map_or_else(String::new, |bus| format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str()))),
+            consumer_groups_href: consumer_groups_of(figures),
             range: range.words(),
             buses: figures.buses.iter().map(|bus| BusRow::new(bus, figures.now)).collect(),
             live: here.set("order", &shown).to_string(),
@@ -256,6 +248,16 @@ impl OverviewPage {
     fn chart_note(&self) -> String {
         format!("per {}, {}", self.chart.step, self.range)
     }
+}
+
+/// The address with the time that is shown where none is asked for.
+fn with_range(here: Address) -> Address {
+    if ["range", "from", "to"].iter().any(|name| here.get(name).is_some()) { here } else { here.set("range", "1h") }
+}
+
+/// The consumer groups of the first bus.
+fn consumer_groups_of(figures: &load::Overview) -> String {
+    figures.buses.first().map_or_else(String::new, |bus| format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str())))
 }
 
 /// The export of what the page shows; it refuses what it does not read, where the page passes over it.

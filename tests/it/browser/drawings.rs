@@ -180,9 +180,9 @@ async fn without_script_the_drawing_its_legend_and_its_table_are_there() {
     }
 }
 
-/// The colour behind the page, and whether what these name is shown at all.
+/// The colour behind everything, and whether what these name is shown at all.
 async fn shown(browser: &Browser, names: &[&str]) -> (String, Vec<bool>) {
-    let colour = browser.evaluate("return getComputedStyle(document.body).backgroundColor").await;
+    let colour = browser.evaluate("return getComputedStyle(document.documentElement).backgroundColor").await;
     let mut all = Vec::new();
     for name in names {
         let script = format!("return [...document.querySelectorAll('{name}')].some((one) => one.getClientRects().length > 0)");

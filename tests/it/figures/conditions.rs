@@ -65,7 +65,7 @@ async fn a_group_nobody_has_used_for_a_week_is_parked_and_one_that_has_moved_is_
     }
     let day = Duration::from_hours(24);
     let at_ten = [(topic.as_str(), 0, 10)];
-    let earlier = [left(&parked, WEEK + day, &at_ten), left(&nearly, WEEK - day, &at_ten), left(&moved, WEEK + day, &at_ten)];
+    let earlier = [left(&parked, WEEK + day, &at_ten), left(&nearly, WEEK.saturating_sub(day), &at_ten), left(&moved, WEEK + day, &at_ten)];
     let redrive = after_an_earlier_one(kafka, &earlier).await;
     let client = redrive.client("viewer");
 
@@ -112,6 +112,12 @@ async fn a_partition_that_no_member_holds_is_unassigned() {
     let redrive = after_an_earlier_one(kafka, &earlier).await;
     let client = redrive.client("viewer");
 
+    // As long as a classic group rebalances, nobody holds anything; it has members all the same.
+    let found = until_status(&client, &redrive, &classic, "unassigned").await;
+    assert_eq!(found["state"], "PreparingRebalance", "{found:#}");
+    assert!(found["members"].as_array().is_some_and(|members| !members.is_empty()), "{found:#}");
+    assert!(found["evidence"].as_str().is_some_and(|words| words.starts_with("2 of 2 partitions; ")), "{found:#}");
+
     // Under the new protocol who has to give back holds until then; that one is stalled, whoever waits.
     let found = until_status(&client, &redrive, &modern, "stalled").await;
     let held =
@@ -120,12 +126,6 @@ async fn a_partition_that_no_member_holds_is_unassigned() {
         found["members"].as_array().into_iter().flatten().map(|m| (&m["client_id"], held(m))).collect();
     assert!(members.contains(&(&"hangs".into(), vec![serde_json::json!([0, 1])])), "{found:#}");
     assert!(members.contains(&(&"waits".into(), Vec::new())), "{found:#}");
-
-    // As long as a classic group rebalances, nobody holds anything; it has members all the same.
-    let found = until_status(&client, &redrive, &classic, "unassigned").await;
-    assert_eq!(found["state"], "PreparingRebalance", "{found:#}");
-    assert!(found["members"].as_array().is_some_and(|members| !members.is_empty()), "{found:#}");
-    assert!(found["evidence"].as_str().is_some_and(|words| words.starts_with("2 of 2 partitions; ")), "{found:#}");
 
     let found = until_status(&client, &redrive, &elsewhere, "unassigned").await;
     assert_eq!(partition(&found, &old, 0)["status"], "unassigned", "{found:#}");

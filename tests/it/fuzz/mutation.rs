@@ -96,7 +96,6 @@ impl Corpus {
                 let place = index.index(bytes.len());
                 bytes[place] = *byte;
             }
-            Mutation::Flip(..) | Mutation::Set(..) => {}
             Mutation::Cut(index) => bytes.truncate(at(index)),
             Mutation::Remove(index, count) => {
                 let from = at(index);
@@ -124,7 +123,8 @@ impl Corpus {
                 let place = at(index);
                 put(&mut bytes, place, &token.get(&self.tokens).repeat(usize::from(*times)));
             }
-            Mutation::Token(..) => {}
+            // There is nothing to change, or nothing to put.
+            Mutation::Flip(..) | Mutation::Set(..) | Mutation::Token(..) => {}
         }
         bytes.truncate(LONGEST);
         bytes

@@ -90,7 +90,9 @@ async fn add_to(scene: &Scene, port: u16, tls: SmtpTls, to: &[&str]) -> Receiver
         to: to.iter().map(|address| (*address).to_owned()).collect(),
     };
     let endpoint = Endpoint { smtp: Some(smtp), ..Endpoint::default() };
-    scene.add_terms(ReceiverTerms { name: format!("mail {port}"), kind: ReceiverKind::Email, endpoint, remove: Vec::new() }).await
+    scene
+        .add_terms(ReceiverTerms { name: format!("mail {port} {}", to.concat()), kind: ReceiverKind::Email, endpoint, remove: Vec::new() })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

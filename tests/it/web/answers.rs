@@ -38,7 +38,9 @@ fn of_group(figure: Figure, topic: &str) -> SeriesKey {
 
 fn durations(seconds: &[f64]) -> Point {
     let mut histogram = Histogram::new();
-    seconds.iter().for_each(|seconds| histogram.record(*seconds));
+    for seconds in seconds {
+        histogram.record(*seconds);
+    }
     Point::Durations(histogram)
 }
 

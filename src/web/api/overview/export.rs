@@ -52,7 +52,9 @@ pub(super) async fn export(State(state): State<WebState>, Viewer(caller): Viewer
     table.attention(&attention);
     table.dead_letters(&figures);
     table.flow(&figures.flow, Past::of(&figures));
-    trend.iter().for_each(|trend| table.trend(trend));
+    if let Some(trend) = &trend {
+        table.trend(trend);
+    }
     figures.buses.iter().for_each(|bus| table.bus(bus));
     table.over_time(&figures);
     let name = format!("redrive-overview-{}.csv", caller.now.to_rfc3339().get(..16).unwrap_or_default().replace(':', ""));
@@ -156,8 +158,12 @@ impl Table {
         for (section, topics, groups) in
             [("worst", &flow.worst_topics, &flow.worst_groups), ("busiest", &flow.busiest_topics, &flow.busiest_groups)]
         {
-            topics.iter().for_each(|row| self.topic(section, row));
-            groups.iter().for_each(|row| self.group(section, row));
+            for row in topics {
+                self.topic(section, row);
+            }
+            for row in groups {
+                self.group(section, row);
+            }
         }
     }
 

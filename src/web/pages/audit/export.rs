@@ -80,5 +80,5 @@ fn line(entry: &AuditEntry) -> String {
     let count = entry.count.map(|count| count.to_string()).unwrap_or_default();
     let address = entry.actor.address.as_deref().unwrap_or_default();
     let cells = [&at, &entry.actor.name, address, &entry.action, &entry.target, &count, &entry.result];
-    csv::line(&cells.map(|text| csv::cell(text)))
+    csv::line(&cells.map(csv::cell))
 }

@@ -213,7 +213,9 @@ fn busiest_topics(read: &[OfBus<'_>], letters: &Letters) -> Vec<TopicRow> {
         read.iter().flat_map(|bus| busiest(&bus.topics).into_iter().map(|(_, name)| bus.topic(name, letters))).collect();
     rows.sort_by(|a, b| b.rate.unwrap_or_default().total_cmp(&a.rate.unwrap_or_default()).then_with(|| a.name.cmp(&b.name)));
     rows.truncate(ROWS);
-    rows.iter_mut().for_each(|row| row.key = format!("busiest {}", row.href));
+    for row in &mut rows {
+        row.key = format!("busiest {}", row.href);
+    }
     rows
 }
 

@@ -82,6 +82,8 @@ impl Kafka {
         let mut config = self.client();
         config.set("group.id", group).set("group.protocol", protocol).set("client.id", client_id);
         config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+        // Who hangs stays a member for as long as a test may take.
+        config.set("max.poll.interval.ms", "1200000");
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().expect("a consumer"));
         consumer.subscribe(topics).expect("a subscription");
         let (stop, hang) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));

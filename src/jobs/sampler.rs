@@ -211,9 +211,7 @@ impl Sampler {
         let looked_at = Timestamp::now();
         self.still_ours().await?;
         self.lags.look(&self.topics, &offsets, asked_at, looked_at);
-        self.record(groups, &offsets, looked_at).await?;
-        // A loss is told at once: between two frames nothing but this process knows of it.
-        if self.figures.has_losses() { self.sweep().await } else { Ok(()) }
+        self.record(groups, &offsets, looked_at).await.map(drop)
     }
 
     /// Topic configurations: for new topics at once, for all now and then. Where they cannot be read, names alone decide.
@@ -300,6 +298,7 @@ impl Sampler {
             wishes.extend(judged.to_count.into_iter().map(|(place, from, to)| counting::Wish { group: name.clone(), place, from, to }));
             changed.extend(judged.changed);
         }
+        self.figures.write_losses(&self.context, now).await?;
         if !events.is_empty() {
             store.add_group_events(self.work.id(), &events).await?;
         }

@@ -46,7 +46,7 @@ pub(super) struct Figures {
     groups: HashMap<GroupName, SeenGroup>,
     /// Committed since the last frame.
     committed: BTreeMap<(GroupName, TopicName), i64>,
-    /// Removed unread since the last frame.
+    /// Removed unread, and told in no frame yet.
     lost: BTreeMap<(GroupName, TopicName), i64>,
     /// The status of each group on each of its topics, and since when.
     statuses: HashMap<GroupName, Statuses>,
@@ -103,9 +103,22 @@ impl Figures {
         self.groups.insert(name.clone(), judged.seen.clone());
     }
 
-    /// Whether records were lost of which no frame tells yet.
-    pub(super) fn has_losses(&self) -> bool {
-        !self.lost.is_empty()
+    /// Tells of lost records at once and in frames of their own, before the store knows the log starts by which they were found: who is
+    /// killed in between counts them again, and forgets none.
+    pub(super) async fn write_losses(&mut self, context: &Context, now: Timestamp) -> Result<(), StoreError> {
+        if !self.lost.is_empty() {
+            // Where another instance looked meanwhile, it has counted them too.
+            add_frame(context, &format!("losses:{}", self.bus), self.loss_points(), now).await?;
+            self.lost.clear();
+        }
+        Ok(())
+    }
+
+    fn loss_points(&self) -> Vec<(SeriesKey, Point)> {
+        let labels = |group: &GroupName, topic: &TopicName| Labels::bus(&self.bus).topic(topic).consumer_group(group);
+        let point =
+            |((group, topic), lost): (&(GroupName, TopicName), &i64)| (key(Figure::RecordsLost, labels(group, topic)), count(*lost));
+        self.lost.iter().map(point).collect()
     }
 
     /// Takes in how a group stands on each of its topics. Where that was not watched before, its standing as a whole goes on.
@@ -165,7 +178,6 @@ impl Figures {
         if context.store.add_frame(frame).await? {
             self.last = Some((now, ends));
             self.committed.clear();
-            self.lost.clear();
             if snapshot {
                 self.snapshot_at = Some(now);
             }
@@ -173,7 +185,6 @@ impl Figures {
             // Another instance sampled meanwhile, and has counted what we have: the next sweep asks again where the figures stand.
             self.begun = false;
             self.committed.clear();
-            self.lost.clear();
         }
         Ok(())
     }
@@ -242,9 +253,6 @@ impl Figures {
                 points.extend(status_point(labels(), group.standing.status, since, now));
             }
         }
-        for ((group, topic), lost) in &self.lost {
-            points.push((key(Figure::RecordsLost, Labels::bus(&self.bus).topic(topic).consumer_group(group)), count(*lost)));
-        }
     }
 }
 
@@ -261,10 +269,14 @@ const fn key(figure: Figure, labels: Labels) -> SeriesKey {
 
 /// Says that the bus did not answer; a source of its own, so that counts go on from the last sweep that did.
 pub(super) async fn unreachable(context: &Context, bus: &BusId, now: Timestamp) -> Result<(), StoreError> {
-    let source = format!("reach:{bus}");
-    let after = context.store.figure_source(&source).await?.map(|(at, _)| at);
-    let points = vec![(SeriesKey { figure: Figure::BusReachable, labels: Labels::bus(bus) }, Point::Level(0.0))];
-    context.store.add_frame(NewFrame { source: &source, after, taken_at: now, points, state: None, snapshot: false }).await?;
+    let points = vec![(key(Figure::BusReachable, Labels::bus(bus)), Point::Level(0.0))];
+    add_frame(context, &format!("reach:{bus}"), points, now).await
+}
+
+/// Adds to a source that keeps nothing but its frames.
+async fn add_frame(context: &Context, source: &str, points: Vec<(SeriesKey, Point)>, now: Timestamp) -> Result<(), StoreError> {
+    let after = context.store.figure_source(source).await?.map(|(at, _)| at);
+    context.store.add_frame(NewFrame { source, after, taken_at: now, points, state: None, snapshot: false }).await?;
     Ok(())
 }
 
@@ -327,12 +339,12 @@ mod tests {
             figures.judged(&judged(group(), 30), NOW);
             figures.judged(&judged(group(), 12), NOW);
             let of = |figure| points(&figures, figure, NOW).pop().map(|(_, point)| point);
-            let told = [Figure::RecordsLost, Figure::ConsumerGroupLagSeconds, Figure::ConsumerGroupLagMessages].map(of);
-            (told, figures.has_losses())
+            let lost: Vec<Point> = figures.loss_points().into_iter().map(|(_, point)| point).collect();
+            (lost, [Figure::ConsumerGroupLagSeconds, Figure::ConsumerGroupLagMessages].map(of))
         };
         let level = |value| Some(Point::Level(value));
-        assert_eq!(lost(false), ([Some(Point::Count(42.0)), level(7_200.0), level(30.0)], true), "since the last frame, added up");
-        assert_eq!(lost(true), ([None, None, level(30.0)], false), "what it has to read is told all the same");
+        assert_eq!(lost(false), (vec![Point::Count(42.0)], [level(7_200.0), level(30.0)]), "since the last frame, added up");
+        assert_eq!(lost(true), (Vec::new(), [None, level(30.0)]), "what it has to read is told all the same");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::store::consumer_groups::ConsumerGroupSummary;
 mod exact;
 mod pace;
 
-use pace::Pace;
+use pace::{Lag, Pace};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).merge(exact::routes())
@@ -123,20 +123,8 @@ struct ConsumerGroupListing {
     evidence: String,
     /// No members, and no commit for seven days.
     parked: bool,
-    /// `end - committed`, as Kafka's own tools compute it; null when no partition's lag is known.
-    raw_lag_messages: Option<u64>,
-    /// Records there are to read, without those that were deleted before they were read, and without what is known to be no record.
-    lag_messages: Option<u64>,
-    /// Records deleted before they were read.
-    deleted_messages: u64,
-    /// How long ago the next record to read was written, of the partition furthest behind; null where it is not known.
-    lag_seconds: Option<f64>,
-    /// Certainly at least.
-    lag_seconds_min: Option<f64>,
-    /// Certainly at most; null when it is older than what was watched.
-    lag_seconds_max: Option<f64>,
-    /// Open dead letters whose consumer group it is.
-    open_dead_letters: u64,
+    #[serde(flatten)]
+    lag: Lag,
     /// When it was last read.
     #[schema(value_type = String, format = DateTime)]
     sampled_at: Timestamp,
@@ -145,6 +133,7 @@ struct ConsumerGroupListing {
 impl From<ConsumerGroupSummary> for ConsumerGroupListing {
     fn from(group: ConsumerGroupSummary) -> Self {
         Self {
+            lag: Lag::from(&group),
             bus: group.bus.to_string(),
             group: group.name.to_string(),
             kind: group.kind,
@@ -156,13 +145,6 @@ impl From<ConsumerGroupSummary> for ConsumerGroupListing {
             status_since: group.standing.since,
             evidence: group.standing.evidence,
             parked: group.standing.parked,
-            raw_lag_messages: group.raw_lag_messages,
-            lag_messages: group.lag_messages,
-            deleted_messages: group.deleted_messages,
-            lag_seconds: group.time_lag.and_then(|lag| lag.estimate).map(seconds),
-            lag_seconds_min: group.time_lag.map(|lag| seconds(lag.min)),
-            lag_seconds_max: group.time_lag.and_then(|lag| lag.max).map(seconds),
-            open_dead_letters: group.open_dead_letters,
             sampled_at: group.sampled_at,
         }
     }

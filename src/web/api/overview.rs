@@ -82,6 +82,27 @@ struct Overview {
     store: Usage,
 }
 
+/// What answers about a time are made of.
+struct Answer {
+    figures: overview::load::Overview,
+    trend: Option<Trend>,
+    /// Why this instance is not ready: code and text.
+    reasons: Vec<(&'static str, String)>,
+    attention: Vec<overview::attention::Attention>,
+}
+
+impl Answer {
+    async fn load(state: &WebState, pairs: &[(String, String)], now: Timestamp) -> Result<Self, Error> {
+        only(pairs, FIELDS)?;
+        let query = overview::Query::parse(pairs, now)?;
+        let figures = overview::load(state.store(), &query.buses, query.range, now).await?;
+        let trend = Trend::load(state.store(), &query.buses, query.range, now, state.config().retention.hours).await?;
+        let reasons = state.lifecycle().readiness().reasons();
+        let attention = overview::attention(&figures, &reasons, query.range, &failure_groups(pairs));
+        Ok(Self { figures, trend, reasons, attention })
+    }
+}
+
 /// The figures of the first page, for `range` (`1h` unless given) or `from` and `to`.
 #[utoipa::path(
     get,
@@ -96,13 +117,7 @@ struct Overview {
     responses((status = 200, body = Overview), (status = 422, description = "A field is wrong; the problem names it", body = Problem))
 )]
 async fn overview(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(pairs): Pairs) -> Result<Json<Overview>, Error> {
-    only(&pairs, FIELDS)?;
-    let query = overview::Query::parse(&pairs, caller.now)?;
-    let figures = overview::load(state.store(), &query.buses, query.range, caller.now).await?;
-    let kept = state.config().retention.hours;
-    let trend = Trend::load(state.store(), &query.buses, query.range, caller.now, kept).await?;
-    let reasons = state.lifecycle().readiness().reasons();
-    let attention = overview::attention(&figures, &reasons, query.range, &failure_groups(&pairs));
+    let Answer { figures, trend, reasons, attention } = Answer::load(&state, &pairs, caller.now).await?;
     let reasons: Vec<_> = reasons.into_iter().map(|(code, text)| Reason { code, text }).collect();
     let (base, past) = (state.base_url(), Past::of(&figures));
     let parts = Parts::of(figures.flow, past, figures.buckets);

@@ -8,10 +8,10 @@ use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::{Store, StoreError};
 use crate::web::rates;
 
-/// Lag over all partitions, and the pace of the last five minutes.
+/// Lag over all partitions.
 #[derive(Debug, Default, serde::Serialize, utoipa::ToSchema)]
-#[schema(as = ConsumerGroupPace)]
-pub(super) struct Pace {
+#[schema(as = ConsumerGroupLag)]
+pub(super) struct Lag {
     /// `end - committed`, as Kafka's own tools compute it; null when no partition's lag is known.
     raw_lag_messages: Option<u64>,
     /// Records there are to read, without those that were deleted before they were read, and without what is known to be no record.
@@ -26,6 +26,28 @@ pub(super) struct Pace {
     lag_seconds_max: Option<f64>,
     /// Open dead letters whose consumer group it is.
     open_dead_letters: u64,
+}
+
+impl From<&ConsumerGroupSummary> for Lag {
+    fn from(group: &ConsumerGroupSummary) -> Self {
+        Self {
+            raw_lag_messages: group.raw_lag_messages,
+            lag_messages: group.lag_messages,
+            deleted_messages: group.deleted_messages,
+            lag_seconds: group.time_lag.and_then(|lag| lag.estimate).map(seconds),
+            lag_seconds_min: group.time_lag.map(|lag| seconds(lag.min)),
+            lag_seconds_max: group.time_lag.and_then(|lag| lag.max).map(seconds),
+            open_dead_letters: group.open_dead_letters,
+        }
+    }
+}
+
+/// Lag, and the pace of the last five minutes.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = ConsumerGroupPace)]
+pub(super) struct Pace {
+    #[serde(flatten)]
+    lag: Lag,
     /// Messages that it commits per second, over the last five minutes; null where nobody has sampled it.
     messages_per_second: Option<f64>,
     /// Messages written per second to the topics that it reads, over the last five minutes; null where nobody has sampled one of them.
@@ -43,19 +65,13 @@ impl Pace {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let rates::Pace { read, written } = rates::pace(store, group, now).await?;
-        let lag = summary.as_ref().and_then(|summary| summary.lag_messages);
-        let time_lag = summary.as_ref().and_then(|summary| summary.time_lag);
+        let lag = summary.as_ref().map_or_else(Lag::default, Lag::from);
+        let caught_up = until_caught_up(group.standing.status, lag.lag_messages, read, written);
         Ok(Self {
-            raw_lag_messages: summary.as_ref().and_then(|summary| summary.raw_lag_messages),
-            lag_messages: lag,
-            deleted_messages: summary.as_ref().map_or(0, |summary| summary.deleted_messages),
-            lag_seconds: time_lag.and_then(|lag| lag.estimate).map(seconds),
-            lag_seconds_min: time_lag.map(|lag| seconds(lag.min)),
-            lag_seconds_max: time_lag.and_then(|lag| lag.max).map(seconds),
-            open_dead_letters: summary.as_ref().map_or(0, |summary| summary.open_dead_letters),
+            lag,
             messages_per_second: read,
             written_per_second: written,
-            caught_up_in_seconds: until_caught_up(group.standing.status, lag, read, written).map(|time| time.as_secs_f64()),
+            caught_up_in_seconds: caught_up.map(|time| time.as_secs_f64()),
         })
     }
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{FIELDS, failure_groups};
+use super::Answer;
 use crate::store::departures::Departures;
 use crate::web::WebState;
 use crate::web::error::{Error, Problem};
@@ -13,10 +13,10 @@ use crate::web::pages::overview::attention::Attention;
 use crate::web::pages::overview::flow::{Flow, GroupRow, Share, TopicRow};
 use crate::web::pages::overview::load::Overview;
 use crate::web::pages::overview::trend::Trend;
-use crate::web::pages::overview::{self, Past, WatchedBus};
+use crate::web::pages::overview::{Past, WatchedBus};
 use crate::web::view::csv;
 use crate::web::view::lines::Named;
-use crate::web::view::query::{Pairs, only};
+use crate::web::view::query::Pairs;
 
 const HEAD: &str = "section,bus,name,figure,value,before,note\r\n";
 
@@ -40,13 +40,7 @@ const HEAD: &str = "section,bus,name,figure,value,before,note\r\n";
     )
 )]
 pub(super) async fn export(State(state): State<WebState>, Viewer(caller): Viewer, Pairs(pairs): Pairs) -> Result<Response, Error> {
-    only(&pairs, FIELDS)?;
-    let query = overview::Query::parse(&pairs, caller.now)?;
-    let figures = overview::load(state.store(), &query.buses, query.range, caller.now).await?;
-    let kept = state.config().retention.hours;
-    let trend = Trend::load(state.store(), &query.buses, query.range, caller.now, kept).await?;
-    let reasons = state.lifecycle().readiness().reasons();
-    let attention = overview::attention(&figures, &reasons, query.range, &failure_groups(&pairs));
+    let Answer { figures, trend, attention, .. } = Answer::load(&state, &pairs, caller.now).await?;
     let mut table = Table(HEAD.to_owned());
     table.range(&figures);
     table.attention(&attention);

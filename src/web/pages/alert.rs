@@ -38,7 +38,7 @@ use unknown::Unknown;
 
 /// Earlier alerts and deliveries shown.
 const EARLIER: u32 = 8;
-const DELIVERIES: usize = 10;
+const DELIVERIES: u32 = 10;
 /// Muted alerts shown.
 const MUTED: usize = 50;
 
@@ -188,7 +188,7 @@ async fn answer(
 ) -> Result<Response, Error> {
     let (store, now) = (state.store(), layout.now);
     let rule = store.find_alert_rule(alert.rule).await?;
-    let told = Told::load(store, std::slice::from_ref(&alert)).await?;
+    let told = Told::of_one(store, &alert, DELIVERIES).await?;
     let (chart, marks) = chart::load(store, &alert, rule.as_ref(), now).await?;
     let before = before::load(store, &alert, now).await?;
     let show_bus = layout.buses.len() > 1;
@@ -220,7 +220,7 @@ async fn answer(
         before_title: before::title(&alert, now),
         nothing_before: if alert.bus().is_some() { NOTHING_ON_BUS } else { NOTHING_KNOWN },
         before,
-        deliveries: told.of(&alert).take(DELIVERIES).map(|delivery| DeliveryRow::new(delivery, now)).collect(),
+        deliveries: told.of(&alert).map(|delivery| DeliveryRow::new(delivery, now)).collect(),
         tells_nobody: alert.details.receivers.is_empty(),
         earlier: earlier.iter().map(|alert| OverRow::new(alert, show_bus)).collect(),
         about: about(&alert),

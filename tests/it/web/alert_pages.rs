@@ -16,6 +16,7 @@ use redrive::store::figures::NewFrame;
 use super::site::{Answer, Site};
 
 mod explained;
+mod told;
 
 const MINUTE: Duration = Duration::from_mins(1);
 

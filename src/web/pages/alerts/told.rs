@@ -1,4 +1,4 @@
-//! Who was told of alerts, by the newest deliveries.
+//! Who was told of alerts: of many by the newest deliveries, of one by all of its own.
 
 use std::time::Duration;
 
@@ -29,6 +29,12 @@ impl Told {
         let page = store.list_deliveries(&DeliveryFilter::default(), &PageRequest::first(NEWEST)).await?;
         let more_before = page.items.last().filter(|_| page.next_cursor.is_some()).map(|oldest| oldest.created_at);
         Ok(Self { deliveries: page.items, more_before })
+    }
+
+    /// Reads the newest of those that told of one alert, however many others there are.
+    pub(in crate::web::pages) async fn of_one(store: &Store, alert: &Alert, few: u32) -> Result<Self, StoreError> {
+        let filter = DeliveryFilter { alert: Some(alert.number), ..DeliveryFilter::default() };
+        Ok(Self { deliveries: store.list_deliveries(&filter, &PageRequest::first(few)).await?.items, more_before: None })
     }
 
     /// Deliveries that told of an alert, the newest first.

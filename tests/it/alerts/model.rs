@@ -11,7 +11,7 @@ use redrive::model::delivery::DeliveryFilter;
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::notification::{NotifiedStatus, Reason};
 use redrive::model::receiver::ReceiverId;
-use redrive::model::{PageRequest, Timestamp};
+use redrive::model::{BusKind, PageRequest, Timestamp};
 use redrive::store::Store;
 use redrive::store::alerts::rules::NewRule;
 use redrive::store::figures::NewFrame;
@@ -240,6 +240,8 @@ impl<'a> Course<'a> {
             no_data_after_ms: 60_000,
             ..usual
         };
+        // Of a bus that nobody has configured nothing would be heard, and nothing missed.
+        store.register_buses(&[(bus.as_str().into(), BusKind::Kafka)]).await.expect("the bus is kept");
         let rule = add_rule(store, &format!("Lag {number}"), terms.clone()).await;
         // Far from every other course, whichever way clocks go.
         let now = 1_767_225_600_000 + number * 100_000_000 * SECOND;

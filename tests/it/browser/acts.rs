@@ -86,6 +86,8 @@ async fn by_keyboard(browser: &Browser, scene: &Scene) {
     browser.click("form[action='/dead-letters/discard'] button[type=submit]").await;
     browser.wait_for_text("2 dead letters discarded").await;
     assert!(browser.address().await.ends_with("/dead-letters"), "back to the list: {}", browser.address().await);
+    // What has the focus stays, however long somebody looks at it.
+    browser.evaluate("document.querySelector('#toasts form button').focus()").await;
     look(browser, "list-undo").await;
     assert_eq!(scene.list("&status=discarded").await.len(), 2);
     browser.click("#toasts form button").await;

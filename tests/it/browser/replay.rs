@@ -10,23 +10,27 @@ use crate::harness::redrive::{PATIENCE, Redrive, Setup};
 use crate::replay::outcome::{Service, Temper};
 use crate::replay::scene::{Scene, get};
 
-const LETTERS: usize = 40;
+const KEYS: usize = 20;
+/// Two letters of each key.
+const FEW: usize = 2;
+/// Those that come back last for two minutes at one a second, however long somebody looks at the page meanwhile.
+const MANY: usize = 8;
 
-/// Forty dead letters of one cause, a second consumer group on their origin topic, and a Redrive without login.
+/// Dead letters of one cause, a second consumer group on their origin topic, and a Redrive without login.
 struct Desk {
     scene: Scene,
     redrive: Redrive,
 }
 
 impl Desk {
-    async fn set() -> Self {
+    async fn set(each: usize) -> Self {
         let kafka = kafka::shared();
         let mut scene = Scene::new(kafka, 2).await;
-        scene.fail(kafka, 20, 2).await;
+        scene.fail(kafka, KEYS, each).await;
         // Whoever else reads the topic reads what is replayed too: a plan warns of it.
         kafka.commit(&format!("{}-reports", scene.origin), &[(&scene.origin, 0, 0), (&scene.origin, 1, 0)]).await;
         let redrive = scene.setup(kafka, Setup::new()).start().await;
-        scene.until_indexed(&redrive, LETTERS).await;
+        scene.until_indexed(&redrive, KEYS * each).await;
         Self { scene, redrive }
     }
 
@@ -69,11 +73,11 @@ async fn assert_only_refused(browser: &Browser) {
     assert!(told.iter().all(|told| told.contains("422")), "{told:?}");
 }
 
-/// A canary of twenty-five, two seconds of rest, every warning ticked.
+/// A canary of a hundred and twenty, five seconds of rest, every warning ticked.
 async fn fill_in_the_plan(browser: &Browser) {
     browser.fill("#rate", "fast").await;
-    browser.fill("#canary_count", "25").await;
-    browser.fill("#canary_settle", "2").await;
+    browser.fill("#canary_count", "120").await;
+    browser.fill("#canary_settle", "5").await;
     browser.click("#start button[type=submit]").await;
     browser.wait_for("#rate-error").await;
     assert_only_refused(browser).await;
@@ -83,7 +87,7 @@ async fn fill_in_the_plan(browser: &Browser) {
     browser.wait_for_text("Tick that you have read the warnings").await;
     assert_only_refused(browser).await;
     let typed = browser.evaluate("return [document.getElementById('canary_count').value, document.getElementById('canary_settle').value]");
-    assert_eq!(typed.await, serde_json::json!(["25", "2"]), "what was typed stays");
+    assert_eq!(typed.await, serde_json::json!(["120", "5"]), "what was typed stays");
     look(browser, "replay-unticked").await;
     browser.click("#start input[name=accept]").await;
     browser.click("#start button[type=submit]").await;
@@ -97,24 +101,26 @@ async fn stop_and_go_on(desk: &Desk, browser: &Browser, script: Script) {
     browser.click("form[action='/replays'] button").await;
     browser.wait_for_address("/replays/").await;
     desk.watch(browser, script, "Start this replay").await;
-    assert!(browser.text().await.contains("Replay 40 dead letters"));
+    assert!(browser.text().await.contains("Replay 160 dead letters"));
     look(browser, "replay-plan").await;
     fill_in_the_plan(browser).await;
     desk.watch(browser, script, "Stopped by itself").await;
-    desk.watch(browser, script, "25 of 40 sent, 0 resolved, 25 failed again").await;
+    desk.watch(browser, script, "120 of 160 sent, 0 resolved, 120 failed again").await;
     look(browser, "replay-stopped").await;
-    assert_eq!(desk.newest().await["waiting"], 15);
+    assert_eq!(desk.newest().await["waiting"], 40);
     service.mend();
     browser.click("form[action$='/resume'] button").await;
-    desk.watch(browser, script, "40 of 40 sent").await;
+    desk.watch(browser, script, "160 of 160 sent").await;
     look(browser, "replay-completed").await;
     assert_eq!(desk.newest().await["state"], "completed");
 }
 
 /// What came back is replayed slowly: paused, resumed, slowed further, cancelled.
 async fn steer(desk: &Desk, browser: &Browser, script: Script) {
-    let open = async || get(&desk.redrive, &format!("/api/v1/dead-letters?bus=prod&topic={}&status=open", desk.scene.dead_letters)).await;
-    desk.redrive.wait_until("what came back is open", PATIENCE, async || open().await["items"].as_array().map(Vec::len) == Some(25)).await;
+    let open = async || {
+        get(&desk.redrive, &format!("/api/v1/dead-letters?bus=prod&topic={}&status=open&limit=1000", desk.scene.dead_letters)).await
+    };
+    desk.redrive.wait_until("what came back is open", PATIENCE, async || open().await["items"].as_array().map(Vec::len) == Some(120)).await;
     desk.open_failure_group(browser).await;
     browser.click("form[action='/replays'] button").await;
     browser.wait_for_address("/replays/").await;
@@ -123,7 +129,7 @@ async fn steer(desk: &Desk, browser: &Browser, script: Script) {
     browser.click("#start input[name=canary]").await;
     browser.click("#start input[name=accept]").await;
     browser.click("#start button[type=submit]").await;
-    desk.watch(browser, script, "of 25 sent").await;
+    desk.watch(browser, script, "of 120 sent").await;
     look(browser, "replay-running").await;
     browser.click("form[action$='/pause'] button").await;
     desk.watch(browser, script, "Paused by a person").await;
@@ -141,7 +147,7 @@ async fn steer(desk: &Desk, browser: &Browser, script: Script) {
     look(browser, "replay-cancelled").await;
     let ended = desk.newest().await;
     let sent = ended["sent_total"].as_u64().expect("a number");
-    assert!(ended["state"] == "cancelled" && (1..25).contains(&sent), "{ended}");
+    assert!(ended["state"] == "cancelled" && (1..120).contains(&sent), "{ended}");
     browser.goto(&desk.redrive.url("/replays")).await;
     browser.wait_for_text("Cancelled").await;
     look(browser, "replays").await;
@@ -149,7 +155,7 @@ async fn steer(desk: &Desk, browser: &Browser, script: Script) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_stopped_by_its_canary_and_steered_by_a_person() {
-    let desk = Desk::set().await;
+    let desk = Desk::set(MANY).await;
     let browser = Browser::open(Script::On).await;
     stop_and_go_on(&desk, &browser, Script::On).await;
     steer(&desk, &browser, Script::On).await;
@@ -157,7 +163,7 @@ async fn a_replay_is_stopped_by_its_canary_and_steered_by_a_person() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_stopped_and_steered_without_script() {
-    let desk = Desk::set().await;
+    let desk = Desk::set(MANY).await;
     let browser = Browser::open(Script::Off).await;
     stop_and_go_on(&desk, &browser, Script::Off).await;
     steer(&desk, &browser, Script::Off).await;
@@ -165,7 +171,7 @@ async fn a_replay_is_stopped_and_steered_without_script() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_keys_lead_from_a_failure_group_to_a_finished_replay() {
-    let desk = Desk::set().await;
+    let desk = Desk::set(FEW).await;
     let _service = desk.serve(Temper::Fine);
     let browser = Browser::open(Script::On).await;
     desk.open_failure_group(&browser).await;
@@ -183,7 +189,7 @@ async fn three_keys_lead_from_a_failure_group_to_a_finished_replay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tab_and_enter_lead_there_too_on_a_phone() {
-    let desk = Desk::set().await;
+    let desk = Desk::set(FEW).await;
     let _service = desk.serve(Temper::Fine);
     let browser = Browser::open(Script::On).await;
     browser.resize(390, 844).await;

@@ -69,6 +69,7 @@ struct Sampler {
     groups: groups::Groups,
     lags: lag::Lags,
     lookups: lookups::Lookups,
+    counting: counting::Turns,
     figures: figures::Figures,
     problems: problems::Problems,
     said: Said,
@@ -86,6 +87,7 @@ impl Sampler {
             groups: groups::Groups::default(),
             lags: lag::Lags::default(),
             lookups: lookups::Lookups::default(),
+            counting: counting::Turns::default(),
             figures: figures::Figures::new(work.id()),
             problems: problems::Problems::default(),
             said: Said::default(),
@@ -184,7 +186,7 @@ impl Sampler {
         let (metrics, label) = (&self.context.metrics, [work.id().as_str()]);
         metrics.sampler_last_sweep_timestamp_seconds.with_label_values(&label).set(now.as_millis() / 1000);
         metrics.sampler_sweep_duration_seconds.with_label_values(&label).observe(begun.elapsed().as_secs_f64());
-        counting::count(&work, &mut self.lags, to_count).await;
+        counting::count(&work, &mut self.lags, &mut self.counting, to_count).await;
         self.note_transactions().await?;
         self.context.changes.publish(Noun::Buses);
         if !same_topics(&before, &self.topics) {

@@ -23,9 +23,37 @@ pub(super) struct Wish {
     pub(super) to: i64,
 }
 
+impl Wish {
+    fn key(&self) -> (&GroupName, &TopicPartition) {
+        (&self.group, &self.place)
+    }
+}
+
+/// Whose turn it is: a range that can never be counted (an open transaction, no right to read) keeps no other waiting.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    last: Option<(GroupName, TopicPartition)>,
+}
+
+impl Turns {
+    /// The next few after those of the last sweep.
+    fn next(&mut self, mut wishes: Vec<Wish>) -> Vec<Wish> {
+        wishes.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
+        if let Some((group, place)) = &self.last {
+            let had_their_turn = wishes.partition_point(|wish| wish.key() <= (group, place));
+            wishes.rotate_left(had_their_turn);
+        }
+        wishes.truncate(READS);
+        if let Some(last) = wishes.last() {
+            self.last = Some((last.group.clone(), last.place.clone()));
+        }
+        wishes
+    }
+}
+
 /// Reads some of the ranges, as a consumer that reads committed would. What cannot be read stays unknown.
-pub(super) async fn count(work: &BusWork, lags: &mut Lags, wishes: Vec<Wish>) {
-    let reads = futures::stream::iter(wishes.into_iter().take(READS)).map(|wish| async move {
+pub(super) async fn count(work: &BusWork, lags: &mut Lags, turns: &mut Turns, wishes: Vec<Wish>) {
+    let reads = futures::stream::iter(turns.next(wishes)).map(|wish| async move {
         let limit = usize::try_from(COUNTABLE).unwrap_or(usize::MAX);
         let read = tokio::time::timeout(PATIENCE, work.bus.read(&wish.place, ReadFrom::Offset(wish.from), limit)).await;
         let places = std::slice::from_ref(&wish.place);
@@ -47,4 +75,26 @@ pub(super) async fn count(work: &BusWork, lags: &mut Lags, wishes: Vec<Wish>) {
 /// A number for a gauge.
 pub(super) fn gauge(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wishes(names: &str) -> Vec<Wish> {
+        let place = || TopicPartition { topic: "orders".into(), partition: 0 };
+        names.chars().map(|name| Wish { group: name.to_string().as_str().into(), place: place(), from: 0, to: 1 }).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_counted_keeps_no_other_waiting() {
+        let mut turns = Turns::default();
+        let mut next = |names| turns.next(wishes(names)).iter().map(|wish| wish.group.as_str().to_owned()).collect::<String>();
+        assert_eq!(next("gabcdef"), "abcd");
+        // Nothing came of these four, and they wish again.
+        assert_eq!(next("gabcdef"), "efga");
+        assert_eq!(next("abcdefg"), "bcde");
+        assert_eq!(next("ab"), "ab");
+        assert_eq!(next(""), "");
+    }
 }

@@ -9,7 +9,6 @@ use super::rows::clean;
 use super::{Store, StoreError};
 use crate::lifecycle::failpoint;
 use crate::metrics::bucket::Point;
-use crate::metrics::frame;
 use crate::model::figure::{Labels, SeriesKey};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
 
@@ -20,6 +19,7 @@ pub mod late;
 pub mod letters;
 pub mod merged;
 pub mod newest;
+pub mod packing;
 pub mod read;
 pub mod recent;
 pub(super) mod rolled;
@@ -100,7 +100,7 @@ impl Store {
             points.push((self.series_id(&key).await?, point));
         }
         points.sort_by_key(|(id, _)| *id);
-        let (bytes, taken_at) = (frame::encode(&points), new.taken_at.as_millis());
+        let (bytes, taken_at) = (packing::frame(&points)?, new.taken_at.as_millis());
         let after = new.after.map(Timestamp::as_millis);
         let covers_ms = after.map_or(0, |after| taken_at.saturating_sub(after).max(0));
         let moved = in_transaction!(self, |tx| {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::packing;
 use super::rollup::{HOUR_MS, MINUTE_MS};
 use crate::metrics::bucket::{Bucket, Point};
-use crate::metrics::frame;
-use crate::store::error::contradiction;
 use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
@@ -72,7 +71,7 @@ impl Kept {
     fn add_frames(&mut self, ids: &[i64], frames: Vec<(i64, i64, Vec<u8>)>) -> Result<(), StoreError> {
         let mut decoded = Vec::with_capacity(frames.len());
         for (taken_at, covers_ms, points) in frames {
-            let points = frame::decode(&points, |_| true).map_err(|error| contradiction(format!("a frame: {error}")))?;
+            let points = packing::points(&points, |_| true)?;
             decoded.push((taken_at.div_euclid(MINUTE_MS), covers_ms.unsigned_abs(), points));
         }
         self.whole = None;
@@ -217,7 +216,7 @@ mod tests {
         assert!(collected(&kept, &[7], minute, minute).is_empty());
         let whole = kept.whole();
         assert_eq!((whole.len(), whole[&2].value(0.5), whole[&7].value(0.5)), (40, Some(2.0), Some(7.0)), "the newest level");
-        kept.add_frames(&[1], vec![(7 * MINUTE_MS, 15_000, frame::encode(&[(41, Point::Level(1.0))]))]).expect("a frame");
+        kept.add_frames(&[1], vec![(7 * MINUTE_MS, 15_000, packing::frame(&[(41, Point::Level(1.0))]).expect("packed"))]).expect("a frame");
         assert_eq!(kept.whole().len(), 41, "what came since is in");
     }
 }

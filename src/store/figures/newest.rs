@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::packing;
 use crate::metrics::bucket::Point;
-use crate::metrics::frame;
 use crate::model::Timestamp;
 use crate::model::figure::{Figure, Labels};
-use crate::store::error::contradiction;
 use crate::store::{Store, StoreError};
 
 statements! {
@@ -51,7 +50,7 @@ impl Store {
     pub async fn frame_levels(&self, frame: i64) -> Result<Vec<(i64, f64)>, StoreError> {
         let row: Option<(Vec<u8>,)> = read!(self, |pool| sqlx::query_as(POINTS).bind(frame).fetch_optional(pool).await?)?;
         let Some((points,)) = row else { return Ok(Vec::new()) };
-        let points = frame::decode(&points, |_| true).map_err(|error| contradiction(format!("a frame: {error}")))?;
+        let points = packing::points(&points, |_| true)?;
         let level = |(id, point)| if let Point::Level(value) = point { Some((id, value)) } else { None };
         Ok(points.into_iter().filter_map(level).collect())
     }

@@ -4,12 +4,10 @@ use std::collections::HashMap;
 
 use super::hot::Rolled;
 use super::rollup::MINUTE_MS;
-use super::{SeriesRow, label};
+use super::{SeriesRow, label, packing};
 use crate::metrics::bucket::Bucket;
-use crate::metrics::frame;
 use crate::model::figure::{Figure, Labels, SeriesKey};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
-use crate::store::error::contradiction;
 use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
@@ -143,7 +141,7 @@ impl Store {
             read!(self, |pool| sqlx::query_as(FRAMES).bind(from.as_millis()).bind(i64::MAX).fetch_all(pool).await?)?;
         let mut newest: HashMap<i64, f64> = HashMap::new();
         for (_, covers_ms, points) in frames {
-            for (id, point) in frame::decode(&points, |_| true).map_err(|error| contradiction(format!("a frame: {error}")))? {
+            for (id, point) in packing::points(&points, |_| true)? {
                 let bucket = Bucket::of(point, covers_ms.unsigned_abs());
                 if let (Bucket::Level { .. } | Bucket::Count { .. }, Some(value)) = (&bucket, bucket.value(0.5)) {
                     newest.insert(id, value);
@@ -167,8 +165,7 @@ impl Store {
         let frames: Vec<(i64, i64, Vec<u8>)> = read!(self, |pool| sqlx::query_as(FRAMES).bind(from).bind(to).fetch_all(pool).await?)?;
         for (taken_at, covers_ms, points) in frames {
             let Some(step) = query.step_at(taken_at) else { continue };
-            let points = frame::decode(&points, |id| ids.binary_search(&id).is_ok());
-            for (id, point) in points.map_err(|error| contradiction(format!("a frame: {error}")))? {
+            for (id, point) in packing::points(&points, |id| ids.binary_search(&id).is_ok())? {
                 add(sums, query, id, step, Bucket::of(point, covers_ms.unsigned_abs()));
             }
         }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hot::Rolled;
+use super::packing;
 use super::read::{SeriesQuery, Sums, merge};
 use super::rollup::{HOUR_MS, MINUTE_MS};
-use crate::metrics::bucket::{Bucket, Buckets};
-use crate::store::error::contradiction;
+use crate::metrics::bucket::Bucket;
 use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
@@ -102,7 +102,7 @@ fn add_rows(
     let from = query.from.as_millis();
     for (id, number, bytes) in rows {
         let mut steps = sums.remove(&id);
-        let added = Buckets::each(&bytes, |part, bucket| {
+        packing::each(&bytes, |part, bucket| {
             let at = number * row_ms + i64::from(part) * bucket_ms;
             // A bucket counts where it begins; the first one may have begun before the range.
             if at < to
@@ -111,8 +111,7 @@ fn add_rows(
             {
                 merge(steps.get_or_insert_with(|| vec![None; query.steps()]), step, bucket);
             }
-        });
-        added.map_err(|error| contradiction(format!("buckets of a series: {error}")))?;
+        })?;
         if let Some(steps) = steps {
             sums.insert(id, steps);
         }

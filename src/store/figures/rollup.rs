@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::packing;
 use crate::lifecycle::failpoint;
 use crate::metrics::bucket::{Bucket, Buckets};
 use crate::metrics::frame;
@@ -89,7 +90,11 @@ impl Store {
         let Some(due) = due else { return Ok(false) };
         let number = due.div_euclid(HOUR_MS);
         let (from, to) = (number * HOUR_MS, (number + 1) * HOUR_MS);
-        let frames = read!(self, |pool| sqlx::query_as(FRAMES).bind(from).bind(to).fetch_all(pool).await?)?;
+        let mut frames: Vec<(i64, i64, i64, Vec<u8>)> =
+            read!(self, |pool| sqlx::query_as(FRAMES).bind(from).bind(to).fetch_all(pool).await?)?;
+        for (.., points) in &mut frames {
+            *points = packing::unpacked(std::mem::take(points))?;
+        }
         let hour = Hour { number, frames };
         let newest = hour.frames.iter().map(|(id, ..)| *id).max().unwrap_or(0);
         for series in hour.series()?.chunks(COMPUTED) {
@@ -149,16 +154,16 @@ engines! {
         }
         let (day, of_day) = (hour.number.div_euclid(24), u32::try_from(hour.number.rem_euclid(24)).expect("an hour of a day"));
         for (series, buckets) in minutes {
-            sqlx::query(SET_MINUTES).bind(series).bind(hour.number).bind(buckets.encode()).execute(&mut *tx).await?;
+            sqlx::query(SET_MINUTES).bind(series).bind(hour.number).bind(packing::buckets(buckets)?).execute(&mut *tx).await?;
             let stored: Option<(Vec<u8>,)> = sqlx::query_as(DAY).bind(series).bind(day).fetch_optional(&mut *tx).await?;
             let mut hours = match stored {
-                Some((bytes,)) => Buckets::decode(&bytes).map_err(|error| contradiction(format!("hours of a series: {error}")))?,
+                Some((bytes,)) => packing::read(&bytes)?,
                 None => Buckets::default(),
             };
             if let Some(total) = buckets.total() {
                 hours.0.insert(of_day, total);
             }
-            sqlx::query(SET_HOURS).bind(series).bind(day).bind(hours.encode()).execute(&mut *tx).await?;
+            sqlx::query(SET_HOURS).bind(series).bind(day).bind(packing::buckets(&hours)?).execute(&mut *tx).await?;
         }
         Ok(true)
     }

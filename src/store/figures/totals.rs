@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hot::{Kept, Rolled, sum};
+use super::packing;
 use super::read::SeriesQuery;
 use super::rollup::HOUR_MS;
-use crate::metrics::bucket::{Bucket, Buckets};
+use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, Timestamp};
-use crate::store::error::contradiction;
 use crate::store::{Store, StoreError};
 
 statements! {
@@ -100,12 +100,11 @@ impl Store {
             .await?)?;
         let mut sums: HashMap<i64, Bucket> = HashMap::new();
         for (id, day, bytes) in rows {
-            let added = Buckets::each(&bytes, |hour, bucket| {
+            packing::each(&bytes, |hour, bucket| {
                 if (first..end).contains(&(day * 24 + i64::from(hour))) {
                     sum(&mut sums, id, &bucket);
                 }
-            });
-            added.map_err(|error| contradiction(format!("hours of a series: {error}")))?;
+            })?;
         }
         let totals = Arc::new(sums);
         self.inner.caches.totals.extend([(key, Arc::clone(&totals))]);

@@ -1,21 +1,22 @@
 //! A store with a month of figures as a sampler leaves them that looks every fifteen seconds, and as spans of every message do: frames and
-//! ends of the last two days, minutes of two weeks, hours of all days. What would take a month is added up by the same arithmetic and written in bulk, hour by hour
-//! as roll-ups do it; one hour is rolled up again by the real code and must come out the same.
+//! ends of the last two days, minutes of two weeks, hours of all days. What would take a month is added up by the same arithmetic and
+//! written in bulk, hour by hour as roll-ups do it; one hour is rolled up again by the real code and must come out the same. Dead
+//! letters, events of groups and alerts of that month are written through the store.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use redrive::metrics::bucket::{Bucket, Buckets, Point};
-use redrive::metrics::{ends, frame};
+use redrive::metrics::ends;
 use redrive::model::bus::{Capabilities, TopicRole};
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::lag::{GroupOffset, GroupStatus, Standing, TimeLagMillis, Verdict};
 use redrive::model::{BusId, BusKind, GroupName, Timestamp};
 use redrive::store::buses::SweepResult;
 use redrive::store::consumer_groups::SeenGroup;
-use redrive::store::figures::NewFrame;
-use redrive::store::topics::{SeenOffsets, SeenTopic};
+use redrive::store::figures::{NewFrame, packing};
+use redrive::store::topics::{SeenOffsets, SeenTopic, StoredTopic};
 use redrive::store::{Store, StoreSettings};
 use sqlx::SqliteConnection;
 
@@ -24,9 +25,11 @@ use spans::Repeated;
 
 pub(crate) mod bulk;
 mod spans;
+mod troubles;
 
 pub(crate) const BUS: &str = "bench";
 pub(crate) const TOPICS: usize = 500;
+const DEAD_LETTERS: &str = "orders.DLT";
 const SOURCE: &str = "bus:bench";
 const SPANS: &str = "spans";
 const PARTITIONS: i32 = 10;
@@ -53,12 +56,13 @@ pub(crate) async fn fill(file: &Path, days: usize, groups: usize) {
     let now = Timestamp::now();
     let begin = now.as_millis().div_euclid(HOUR_MS) * HOUR_MS - days as i64 * 24 * HOUR_MS;
     let store = open(file).await;
-    let partitions = known(&store, groups, Timestamp::from_millis(begin), now).await;
+    let (partitions, dead_letters) = known(&store, groups, Timestamp::from_millis(begin), now).await;
     // Names the series, in their order.
     let (keys, spans) = (keys(groups), spans::all(groups));
     let points = keys.iter().map(|key| (key.clone(), point(key.figure, 0, 0))).collect();
     name(&store, SOURCE, points, now).await;
     name(&store, SPANS, spans.iter().map(|series| (series.key.clone(), series.point(0))).collect(), now).await;
+    troubles::fill(&store, &dead_letters, groups, Timestamp::from_millis(begin), now).await;
     store.close().await;
     // Its lock goes with it.
     drop(store);
@@ -88,15 +92,26 @@ async fn open(file: &Path) -> Store {
     Store::open(&StoreSettings { url, max_bytes: None, read_timeout: Duration::from_mins(1) }).await.expect("a store")
 }
 
-/// Topics and groups as last seen; answers ids of partitions.
-async fn known(store: &Store, groups: usize, begin: Timestamp, now: Timestamp) -> Vec<i64> {
+/// Topics and groups as last seen; answers ids of partitions, and of those that hold dead letters.
+async fn known(store: &Store, groups: usize, begin: Timestamp, now: Timestamp) -> (Vec<i64>, Vec<i64>) {
     let bus = BusId::from(BUS);
     store.register_buses(&[(bus.clone(), BusKind::Kafka)]).await.expect("registered");
-    let seen: Vec<SeenTopic> = (0..TOPICS).map(topic).collect();
+    let of_letters = SeenTopic {
+        topic: DEAD_LETTERS.into(),
+        role: TopicRole::DeadLetter,
+        partitions: (0..4).map(|partition| (partition, Some(1))).collect(),
+        ..topic(TOPICS)
+    };
+    let seen: Vec<SeenTopic> = (0..TOPICS).map(topic).chain([of_letters]).collect();
     let stored = store.record_topics(&bus, &seen, begin).await.expect("topics");
-    let partitions: Vec<i64> = stored.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.id).collect();
-    let offsets: Vec<SeenOffsets> =
-        partitions.iter().map(|id| SeenOffsets { partition_id: *id, log_start: 0, end: 1_000_000, last_stable: None }).collect();
+    let (of_letters, others): (Vec<_>, Vec<_>) = stored.iter().partition(|topic| topic.generation.topic.as_str() == DEAD_LETTERS);
+    let ids = |some: &[&StoredTopic]| some.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.id).collect::<Vec<_>>();
+    let (partitions, dead_letters) = (ids(&others), ids(&of_letters));
+    let offsets: Vec<SeenOffsets> = partitions
+        .iter()
+        .chain(&dead_letters)
+        .map(|id| SeenOffsets { partition_id: *id, log_start: 0, end: 1_000_000, last_stable: None })
+        .collect();
     store.record_offsets(&offsets, now).await.expect("offsets");
     let seen: Vec<SeenGroup> = (0..groups).map(|number| group(number, now)).collect();
     let names: Vec<GroupName> = seen.iter().map(|group| group.name.clone()).collect();
@@ -109,30 +124,31 @@ async fn known(store: &Store, groups: usize, begin: Timestamp, now: Timestamp) -
         capabilities: Capabilities::default(),
     };
     store.record_sweep(&bus, &reached, now).await.expect("swept");
-    partitions
+    (partitions, dead_letters)
 }
 
 impl History {
     async fn write(&self, bulk: &mut Bulk) {
         bulk.forget_frames().await;
-        let repeated: Vec<Vec<(i64, Buckets)>> =
-            (0..Repeated::HOURS).map(|hour| self.spans.iter().map(|(id, series)| (*id, series.hour(hour))).collect()).collect();
+        // Every hour of a series of spans is the same, and is packed once.
+        let of_spans = self.spans.iter().map(|(id, series)| (*id, series.hour()));
+        let of_spans: Vec<(i64, Bucket, Vec<u8>)> = of_spans.map(|(id, hour)| (id, total(&hour), packed(&hour))).collect();
         let mut days: BTreeMap<i64, BTreeMap<i64, Buckets>> = BTreeMap::new();
         for hour in self.begin / HOUR_MS..self.until {
             let minutes = self.minutes(hour);
-            let of_spans = &repeated[hour.rem_euclid(Repeated::HOURS) as usize];
-            for (id, minutes) in minutes.iter().chain(of_spans) {
-                let total = minutes.total().expect("every series has samples");
-                days.entry(hour.div_euclid(24)).or_default().entry(*id).or_default().add(hour.rem_euclid(24) as u32, total);
+            let totals = minutes.iter().map(|(id, minutes)| (*id, total(minutes)));
+            for (id, total) in totals.chain(of_spans.iter().map(|(id, total, _)| (*id, total.clone()))) {
+                days.entry(hour.div_euclid(24)).or_default().entry(id).or_default().add(hour.rem_euclid(24) as u32, total);
             }
             if hour * HOUR_MS >= self.now - MINUTES_MS {
-                let rows: Vec<(i64, Vec<u8>)> = minutes.iter().chain(of_spans).map(|(id, minutes)| (*id, minutes.encode())).collect();
-                bulk.minutes(hour, &rows).await;
+                let rows: Vec<(i64, Vec<u8>)> = minutes.iter().map(|(id, minutes)| (*id, packed(minutes))).collect();
+                let of_spans = of_spans.iter().map(|(id, _, row)| (*id, row.as_slice()));
+                bulk.minutes(hour, rows.iter().map(|(id, row)| (*id, row.as_slice())).chain(of_spans)).await;
             }
         }
         for (day, series) in days {
-            let rows: Vec<(i64, Vec<u8>)> = series.iter().map(|(id, hours)| (*id, hours.encode())).collect();
-            bulk.hours(day, &rows).await;
+            let rows: Vec<(i64, Vec<u8>)> = series.iter().map(|(id, hours)| (*id, packed(hours))).collect();
+            bulk.hours(day, rows.iter().map(|(id, row)| (*id, row.as_slice()))).await;
         }
         self.write_frames(bulk).await;
     }
@@ -145,7 +161,7 @@ impl History {
             let at = self.begin + look * LOOK_MS;
             let points: Vec<(i64, Point)> =
                 self.points.iter().enumerate().map(|(place, (id, figure))| (*id, point(*figure, place, look as usize))).collect();
-            bulk.frame(SOURCE, at, LOOK_MS, is_rolled(at), &frame::encode(&points)).await;
+            bulk.frame(SOURCE, at, LOOK_MS, is_rolled(at), &packing::frame(&points).expect("packed")).await;
             if at % MINUTE_MS == 0 {
                 bulk.snapshot(SOURCE, at, &ends::encode(self.partitions.iter().map(|id| (*id, 1_000_000 + look)))).await;
             }
@@ -153,7 +169,7 @@ impl History {
         for number in first.div_euclid(spans::FRAME_MS)..=self.now.div_euclid(spans::FRAME_MS) {
             let at = number * spans::FRAME_MS;
             let points: Vec<(i64, Point)> = self.spans.iter().map(|(id, series)| (*id, series.point(at))).collect();
-            bulk.frame(SPANS, at, spans::FRAME_MS, is_rolled(at), &frame::encode(&points)).await;
+            bulk.frame(SPANS, at, spans::FRAME_MS, is_rolled(at), &packing::frame(&points).expect("packed")).await;
         }
         bulk.reached(SOURCE, self.begin + (self.now - self.begin).div_euclid(LOOK_MS) * LOOK_MS, self.until - 1).await;
         bulk.reached(SPANS, self.now.div_euclid(spans::FRAME_MS) * spans::FRAME_MS, self.until - 1).await;
@@ -184,6 +200,14 @@ impl History {
         assert!(store.roll_up_figures(Timestamp::now()).await.expect("rolled up"), "an hour is due");
         assert!(before == rows(&mut reading).await, "the real code writes the same minutes and hours");
     }
+}
+
+fn packed(buckets: &Buckets) -> Vec<u8> {
+    packing::buckets(buckets).expect("packed")
+}
+
+fn total(buckets: &Buckets) -> Bucket {
+    buckets.total().expect("every series has samples")
 }
 
 /// Messages of every topic and in all; lag, lag in time and speed of every group.

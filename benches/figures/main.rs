@@ -22,7 +22,11 @@ mod redrive_process;
 #[expect(dead_code, reason = "not every benchmark prints every kind of line")]
 mod report;
 
+#[path = "../store/letters.rs"]
+mod letters;
+
 mod history;
+mod members;
 mod pages;
 mod proxy;
 mod sweep;

@@ -23,11 +23,12 @@ pub(crate) async fn measure(days: usize, groups: usize) {
     let (bytes, what) = fill(&folder.path().join("month.db"), days, MONTH_GROUPS).await;
     judged(&format!("on the disk, {MONTH_GROUPS} groups"), &format!("{} MB", bytes / 1_000_000), &what, "3 GB", bytes <= MONTH_BYTES);
     drop(folder);
-    // Nobody listens there: what is measured is what pages read.
+    // Nobody listens there, and the store is told that somebody answers: what is measured is what pages read.
     let mut redrive = Setup::new().without_login().bus(BUS, "127.0.0.1:9").prepare();
     let (bytes, what) = fill(&redrive.folder().join("redrive.db"), days, groups).await;
     line(&format!("on the disk, {groups} groups"), &format!("{} MB", bytes / 1_000_000), &what);
     redrive.start().await;
+    let answering = history::bulk::Answering::of(&redrive.folder().join("redrive.db")).await;
     let client = reqwest::Client::new();
     let live = ask(&client, &redrive, "/health/live").await;
     let baseline = format!("{} of an empty answer", short(&live));
@@ -45,6 +46,7 @@ pub(crate) async fn measure(days: usize, groups: usize) {
         ("one consumer group, an hour", format!("{groups_page}/{group}")),
         ("one consumer group, a month", format!("{groups_page}/{group}?range=30d")),
         ("topics, an hour", format!("/buses/{BUS}/topics")),
+        ("alerts", "/alerts".to_owned()),
         ("series of one group, an hour", format!("{series}consumer_group_lag_messages&consumer_group={group}")),
         ("series of one group, a month", format!("{series}consumer_group_lag_messages&consumer_group={group}&from={from}")),
         ("series of the bus, a month", format!("{series}bus_messages_per_second&from={from}")),
@@ -52,6 +54,7 @@ pub(crate) async fn measure(days: usize, groups: usize) {
         let spent = ask(&client, &redrive, &path).await;
         judged(name, &short(&spent), &baseline, "20 ms p99", percentile(&spent, 99) <= AIM);
     }
+    drop(answering);
     line("memory afterwards", &format!("{} MiB", Cost::of(redrive.pid()).mib), "");
     redrive.stop().await;
 }

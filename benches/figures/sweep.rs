@@ -8,6 +8,7 @@ use futures::StreamExt;
 
 use crate::Cost;
 use crate::kafka::{Kafka, Options, Outgoing};
+use crate::members::Members;
 use crate::proxy::{self, Counts, Proxy};
 use crate::redrive_process::{Redrive, Setup};
 use crate::report::{self, judged, line};
@@ -26,7 +27,9 @@ const CPU: Duration = Duration::from_secs(1);
 const MEMORY: u64 = 150;
 
 pub(crate) async fn measure(partitions: usize, groups: usize) {
-    report::head(&format!("A sweep over {partitions} partitions and {groups} consumer groups of {READ} partitions, one broker"));
+    report::head(&format!(
+        "A sweep over {partitions} partitions and {groups} consumer groups of {READ} partitions, three of four with a member, one broker"
+    ));
     let proxy = Proxy::start();
     let options = Options {
         properties: vec![
@@ -42,7 +45,7 @@ pub(crate) async fn measure(partitions: usize, groups: usize) {
     let port = kafka.bootstrap().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     proxy.lead_to(port);
     let topics = partitions.div_ceil(PARTITIONS_EACH);
-    fill(&kafka, topics, groups).await;
+    fill(&kafka, topics, groups, port).await;
 
     let redrive =
         Setup::new().without_login().bus("bench", &kafka.bootstrap()).environment("REDRIVE__HTTP__METRICS_PUBLIC", "true").start().await;
@@ -54,8 +57,12 @@ pub(crate) async fn measure(partitions: usize, groups: usize) {
     let (first, cost, counts) = (sweeps(&redrive).await, Cost::of(redrive.pid()), proxy.counts());
     let begun = Instant::now();
     let mut peak = cost.mib;
+    let mut moved = 0;
     while sweeps(&redrive).await.0 < first.0 + SWEEPS {
         peak = peak.max(Cost::of(redrive.pid()).mib);
+        // Something is written and read all the time.
+        moved += 1;
+        go_on(&kafka, topics, groups, moved).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let (last, spent, asked) = (sweeps(&redrive).await, Cost::of(redrive.pid()).cpu.saturating_sub(cost.cpu), proxy.counts());
@@ -71,8 +78,8 @@ pub(crate) async fn measure(partitions: usize, groups: usize) {
     redrive.stop().await;
 }
 
-/// Topics with some records, and groups of which every second one is behind.
-async fn fill(kafka: &Kafka, topics: usize, groups: usize) {
+/// Topics with some records, and groups of which every second one is behind. Three of four have a member.
+async fn fill(kafka: &Kafka, topics: usize, groups: usize, port: u16) {
     for topic in 0..topics {
         kafka.create_topic(&name(topic), PARTITIONS_EACH as i32, &[]).await;
     }
@@ -84,13 +91,44 @@ async fn fill(kafka: &Kafka, topics: usize, groups: usize) {
     }
     futures::stream::iter(0..groups)
         .for_each_concurrent(8, async |group| {
-            let topic = name(group % topics);
-            let first = group / topics * READ % PARTITIONS_EACH;
             let at = if group.is_multiple_of(2) { RECORDS } else { RECORDS - 2 };
-            let offsets: Vec<(&str, i32, i64)> = (first..first + READ).map(|partition| (topic.as_str(), partition as i32, at)).collect();
-            kafka.commit(&format!("group-{group:04}"), &offsets).await;
+            commit(kafka, topics, group, at).await;
         })
         .await;
+    let mut members = Members::connect(port);
+    for group in (0..groups).filter(|group| has_member(*group)) {
+        members.join(&group_name(group), &name(group % topics), partitions_of(group, topics));
+    }
+}
+
+fn has_member(group: usize) -> bool {
+    !group.is_multiple_of(4)
+}
+
+fn partitions_of(group: usize, topics: usize) -> std::ops::Range<i32> {
+    let first = (group / topics * READ % PARTITIONS_EACH) as i32;
+    first..first + READ as i32
+}
+
+async fn commit(kafka: &Kafka, topics: usize, group: usize, at: i64) {
+    let topic = name(group % topics);
+    let offsets: Vec<(&str, i32, i64)> = partitions_of(group, topics).map(|partition| (topic.as_str(), partition, at)).collect();
+    kafka.commit(&group_name(group), &offsets).await;
+}
+
+/// One record on each of ten partitions, and a group without members that reads on: some hundred records and fifty commits a sweep.
+async fn go_on(kafka: &Kafka, topics: usize, groups: usize, round: usize) {
+    let topic = name(round % topics);
+    let records: Vec<Outgoing> = (0..READ as i32).map(|partition| Outgoing::to(topic.as_str()).partition(partition).value("x")).collect();
+    kafka.produce(&records).await;
+    let alone: Vec<usize> = (0..groups).filter(|group| !has_member(*group)).collect();
+    if let Some(group) = alone.get(round % alone.len().max(1)) {
+        commit(kafka, topics, *group, RECORDS - round as i64 % 3).await;
+    }
+}
+
+fn group_name(group: usize) -> String {
+    format!("group-{group:04}")
 }
 
 fn name(topic: usize) -> String {

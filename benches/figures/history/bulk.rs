@@ -1,6 +1,7 @@
 //! Rows of figures straight into the file, many at a time and without waiting for the disk.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
@@ -43,19 +44,19 @@ impl Bulk {
         self.connection.execute("delete from figure_frames").await.expect("deleted");
     }
 
-    pub(super) async fn minutes(&mut self, hour: i64, rows: &[(i64, Vec<u8>)]) {
-        self.insert("insert into figure_minutes (series_id, hour, buckets) ", hour, rows).await;
+    pub(super) async fn minutes<'a>(&mut self, hour: i64, rows: impl Iterator<Item = (i64, &'a [u8])>) {
+        self.insert("insert into figure_minutes (series_id, hour, buckets) ", hour, rows.collect()).await;
     }
 
-    pub(super) async fn hours(&mut self, day: i64, rows: &[(i64, Vec<u8>)]) {
-        self.insert("insert into figure_hours (series_id, day, buckets) ", day, rows).await;
+    pub(super) async fn hours<'a>(&mut self, day: i64, rows: impl Iterator<Item = (i64, &'a [u8])>) {
+        self.insert("insert into figure_hours (series_id, day, buckets) ", day, rows.collect()).await;
     }
 
-    async fn insert(&mut self, head: &str, number: i64, rows: &[(i64, Vec<u8>)]) {
+    async fn insert(&mut self, head: &str, number: i64, rows: Vec<(i64, &[u8])>) {
         for some in rows.chunks(ROWS) {
             let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(head);
             query.push_values(some, |mut row, (id, buckets)| {
-                row.push_bind(*id).push_bind(number).push_bind(buckets.as_slice());
+                row.push_bind(*id).push_bind(number).push_bind(*buckets);
             });
             query.build().execute(&mut self.connection).await.expect("inserted");
             self.ran().await;
@@ -117,6 +118,34 @@ pub(super) async fn minutes_of(reading: &mut SqliteConnection, hour: i64) -> Vec
 pub(super) async fn hours_of(reading: &mut SqliteConnection, day: i64) -> Vec<(i64, Vec<u8>)> {
     let query = sqlx::query_as("select series_id, buckets from figure_hours where day = $1 order by series_id").bind(day);
     query.fetch_all(reading).await.expect("read")
+}
+
+/// Says of a bus that nobody looks at, twice a second, that it was just read; until it is dropped.
+pub(crate) struct Answering(tokio::task::JoinHandle<()>);
+
+impl Answering {
+    pub(crate) async fn of(file: &Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(10));
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("the file");
+        #[expect(clippy::disallowed_methods, reason = "stands for a sampler, and is no task of the house")]
+        Self(tokio::spawn(async move {
+            loop {
+                let now = redrive::model::Timestamp::now().as_millis();
+                for said in
+                    ["update buses set sampled_at = $1, error = null, failing_since = null", "update consumer_groups set sampled_at = $1"]
+                {
+                    sqlx::query(said).bind(now).execute(&mut connection).await.expect("updated");
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Bytes in each table, without what pages lose.

@@ -12,7 +12,10 @@ use crate::model::{BusId, Timestamp};
 use crate::traces::bearings::{Bearings, Home, may_be_one};
 
 mod joining;
+mod records;
 mod steps;
+
+pub use records::records;
 
 words! {
     /// What happened to the message.

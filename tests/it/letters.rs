@@ -9,6 +9,7 @@ mod discard;
 mod export;
 mod first_page;
 mod hostile;
+mod journeys;
 mod pages;
 mod policies;
 mod purge;

@@ -17,7 +17,7 @@ use super::super::view::time::exact;
 use super::super::view::timeline::{Bar, Timeline};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::{DeadLetterId, Timestamp};
-use crate::traces::journey::{Material, Step, StepKind, journey};
+use crate::traces::journey::{Material, Step, StepKind, journey, records};
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/journeys", page)
@@ -64,6 +64,8 @@ struct Row {
 struct JourneyPage {
     layout: Layout,
     lede: (String, String),
+    /// That it is not one message's; empty where it is.
+    several: String,
     line: Timeline,
     rows: Vec<Row>,
     more: usize,
@@ -110,13 +112,14 @@ async fn page(
     let happened: Vec<(i64, i64)> = steps.iter().filter(|step| step.kind != StepKind::InTopic).map(bounds).collect();
     let line = Timeline::new(&happened, is_folded);
     let rows: Vec<Row> = steps.iter().take(MOST).map(|step| Row::new(step, &line)).collect();
-    let title = letter.map_or_else(|| "Journey".to_owned(), |id| format!("Journey of dead letter {id}"));
+    let title = title(&subject, letter);
     let layout = match subject {
         Subject::Letter(id) => layout.titled(Section::DeadLetters, title).crumb(format!("Dead letter {id}"), format!("/dead-letters/{id}")),
         _ => layout.titled(Section::Traces, title).crumb("Traces", "/traces"),
     };
     let page = JourneyPage {
         lede: lede(&steps),
+        several: several(&material),
         more: steps.len().saturating_sub(MOST),
         line,
         rows,
@@ -183,6 +186,28 @@ fn lede(steps: &[Step]) -> (String, String) {
         rest.push("No span of it was received: this is what the bus itself tells.".to_owned());
     }
     (first, rest.join(" "))
+}
+
+fn title(subject: &Subject, letter: Option<i64>) -> String {
+    match (subject, letter) {
+        (Subject::Trace(trace), _) => format!("Journey of trace {}", &trace.to_string()[..8]),
+        (_, Some(id)) => format!("Journey of dead letter {id}"),
+        _ => "Journey".to_owned(),
+    }
+}
+
+/// A trace's journey is that of all its records.
+fn several(material: &Material) -> String {
+    let Some(trace) = material.trace else { return String::new() };
+    let of_trace: Vec<_> = material.spans.iter().filter(|span| span.trace_id == trace).cloned().collect();
+    match records(&of_trace) {
+        0 | 1 => String::new(),
+        records => format!(
+            "Its trace holds {} records, of one message sent on or of several: these are the steps of all of them. A span that tells its \
+             offset leads to its message's own journey.",
+            grouped(records as u64)
+        ),
+    }
 }
 
 fn traces(material: &Material) -> Vec<(String, String)> {

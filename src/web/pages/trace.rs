@@ -7,19 +7,22 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::super::api::journeys::bus_of;
 use super::super::api::traces::{find, pin_trace, shown};
 use super::super::extract::{Operator, Partial, Path, Query, Viewer};
 use super::super::render::{Page, render};
 use super::super::router::Routes;
+use super::super::view::address::Address;
 use super::super::view::lines::seconds;
 use super::super::view::number::{counted, grouped};
 use super::super::view::text::short;
 use super::super::view::timeline::{Bar, Timeline};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::span::{Span, SpanId, SpanKind, TraceId};
-use crate::model::{Role, Timestamp};
+use crate::model::{BusId, Role, Timestamp};
 use crate::store::spans::read::StoredTrace;
 use crate::traces::critical::{Segment, by_span, critical_path, length};
+use crate::traces::journey::records;
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/traces/{trace_id}", page).post("/traces/{trace_id}/pin", pin)
@@ -63,9 +66,16 @@ struct Chosen {
     took: String,
     failed: bool,
     failure: String,
-    journey: Option<String>,
+    /// Of its record, or of its trace where it does not tell of one.
+    journey: Option<Way>,
     facts: Vec<(String, String)>,
     events: Vec<(String, Vec<(String, String)>)>,
+}
+
+/// The way to a journey, and whose it is.
+struct Way {
+    href: String,
+    words: String,
 }
 
 /// Another trace.
@@ -80,6 +90,7 @@ struct Other {
 struct TracePage {
     layout: Layout,
     id: String,
+    journey: Way,
     lede: (String, String),
     /// What its end waited for most.
     slowest: Option<String>,
@@ -117,6 +128,11 @@ async fn page(
     let letters = state.store().list_letters_of_trace(trace).await?;
     let is_folded = query.fold != Some(0);
     let chosen: Option<SpanId> = query.span.as_deref().and_then(|span| span.parse().ok());
+    let full = chosen.and_then(|chosen| stored.spans.iter().find(|span| span.span_id == chosen));
+    let bus = match full.and_then(|span| span.messaging.as_deref()) {
+        Some(messaging) => bus_of(state.store(), messaging).await?,
+        None => None,
+    };
     let kept = stored.kept.map_or_else(Vec::new, |(reasons, _)| reasons.words());
     let line = Timeline::new(&stored.spans.iter().map(micros).collect::<Vec<_>>(), is_folded);
     let ordered = in_order(&stored.spans);
@@ -125,13 +141,12 @@ async fn page(
     let on_path = |span: &Span| critical.get(&span.span_id).map_or(&[][..], Vec::as_slice);
     let page = TracePage {
         id: trace.to_string(),
+        journey: Way::of_trace(trace, &stored.spans),
         lede: lede(&stored.spans),
         slowest: slowest(&stored.spans, &path, &critical),
         rows: ordered.iter().take(MOST).map(|(span, depth)| Row::new(span, *depth, &line, chosen, on_path(span))).collect(),
         more: stored.spans.len().saturating_sub(MOST),
-        chosen: chosen
-            .and_then(|chosen| stored.spans.iter().find(|span| span.span_id == chosen))
-            .map(|span| Chosen::new(span, layout.bus.as_ref())),
+        chosen: full.map(|span| Chosen::new(span, Way::of_span(span, bus.as_ref(), &stored.spans))),
         others: others(trace, &stored),
         letters: letters.iter().map(ToString::to_string).collect(),
         may_pin: layout.may(Role::Operator) && !kept.contains(&"pinned"),
@@ -255,8 +270,26 @@ impl Row {
     }
 }
 
+impl Way {
+    /// To the journey of the record that a span names on this bus; where it names none, or nobody knows on which bus, to its trace's.
+    fn of_span(span: &Span, bus: Option<&BusId>, spans: &[Span]) -> Option<Self> {
+        let messaging = span.messaging.as_deref()?;
+        let place = messaging.destination.as_deref().zip(messaging.partition).zip(messaging.offset);
+        let Some((bus, ((topic, partition), offset))) = bus.zip(place) else { return Some(Self::of_trace(span.trace_id, spans)) };
+        let here = Address::new("/journeys").and("bus", bus.as_str()).and("topic", topic);
+        let here = here.and("partition", &partition.to_string()).and("offset", &offset.to_string());
+        Some(Self { href: here.to_string(), words: "Journey of this message".to_owned() })
+    }
+
+    fn of_trace(trace: TraceId, spans: &[Span]) -> Self {
+        let records = records(spans);
+        let several = if records > 1 { format!(", {} records", grouped(records as u64)) } else { String::new() };
+        Self { href: format!("/journeys?trace_id={trace}"), words: format!("Journey of this trace{several}") }
+    }
+}
+
 impl Chosen {
-    fn new(span: &Span, bus: Option<&crate::model::BusId>) -> Self {
+    fn new(span: &Span, journey: Option<Way>) -> Self {
         let messaging = span.messaging.as_deref();
         let exception = span.exception.as_ref();
         let failure = [
@@ -280,18 +313,6 @@ impl Chosen {
         };
         facts.extend(as_text(shown(&span.attributes)));
         facts.extend(as_text(shown(&span.resource)));
-        let journey = messaging.and_then(|messaging| {
-            let here = super::super::view::address::Address::new("/journeys");
-            let (topic, partition, offset) = (messaging.destination.as_deref()?, messaging.partition?, messaging.offset?);
-            let here = match bus {
-                None => here.and("trace_id", &span.trace_id.to_string()),
-                Some(bus) => {
-                    let here = here.and("bus", bus.as_str()).and("topic", topic);
-                    here.and("partition", &partition.to_string()).and("offset", &offset.to_string())
-                }
-            };
-            Some(here.to_string())
-        });
         Self {
             name: short(&span.name, 200),
             service: short(&span.service, 120),

@@ -66,12 +66,38 @@ pub struct Step {
     pub replay_id: Option<String>,
     /// Whether it went wrong.
     pub failed: bool,
+    /// Of an outcome: which.
+    pub end: Option<End>,
     /// Whether a group processed a replayed message that another group had failed on.
     pub again: bool,
     /// What happened, in words: an exception, a status, an attempt.
     pub text: String,
     /// What speaks for it, in words.
     pub evidence: String,
+}
+
+/// How a dead letter ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its group processed the replayed message.
+    Resolved,
+    /// It came back after its replay.
+    FailedAgain,
+    /// It was replayed, and nobody knows yet what came of it.
+    Replayed,
+    /// A person has set it aside.
+    Discarded,
+}
+
+/// What became of a dead letter, as far as nothing more will happen by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// When, where known.
+    pub at: Option<Timestamp>,
+    /// In words; of a discard by whom and why.
+    pub text: String,
 }
 
 /// A dead letter of the message.
@@ -93,8 +119,8 @@ pub struct Letter {
     pub origin_at: Option<Timestamp>,
     /// Spans that its headers name, in their order.
     pub named: Vec<SpanKey>,
-    /// Its status in words, when nothing more will happen, with the time where known.
-    pub outcome: Option<(String, Option<Timestamp>, bool)>,
+    /// What became of it; `None`: it is open, or in a running replay.
+    pub outcome: Option<Outcome>,
 }
 
 /// The message as a replay has sent it.

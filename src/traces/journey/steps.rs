@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use super::{Joined, Letter, Material, SpanKey, Step, StepKind, is_retry_of, key};
+use super::{End, Joined, Letter, Material, SpanKey, Step, StepKind, is_retry_of, key};
 use crate::model::Timestamp;
 use crate::model::span::{Messaging, Operation, Span};
 use crate::traces::bearings::{Bearings, Home};
@@ -53,6 +53,7 @@ fn step(kind: StepKind, at: Timestamp, evidence: impl Into<String>) -> Step {
         dead_letter_id: None,
         replay_id: None,
         failed: false,
+        end: None,
         again: false,
         text: String::new(),
         evidence: evidence.into(),
@@ -228,14 +229,19 @@ fn letters(material: &Material, steps: &mut Vec<Step>) {
 }
 
 fn outcome(material: &Material, letter: &Letter) -> Option<Step> {
-    let (text, at, failed) = letter.outcome.as_ref()?;
-    let last_sent = material.replays.iter().filter(|replay| replay.dead_letter_id == letter.id).map(|replay| replay.at).max();
-    let at = at.or(last_sent)?;
-    let mut step = step(StepKind::Outcome, at, "status of the dead letter");
+    let outcome = letter.outcome.as_ref()?;
+    let of_replay = || material.replays.iter().filter(|replay| replay.dead_letter_id == letter.id).map(|replay| replay.at).max();
+    // A discard has nothing to do with a replay before it.
+    let (at, evidence) = match outcome.end {
+        End::Discarded => (outcome.at?, "the discard"),
+        _ => (outcome.at.or_else(of_replay)?, "status of the dead letter"),
+    };
+    let mut step = step(StepKind::Outcome, at, evidence);
     step.dead_letter_id = Some(letter.id);
     step.consumer_group.clone_from(&letter.consumer_group);
-    step.failed = *failed;
-    step.text.clone_from(text);
+    step.failed = outcome.end == End::FailedAgain;
+    step.end = Some(outcome.end);
+    step.text.clone_from(&outcome.text);
     Some(step)
 }
 

@@ -47,7 +47,7 @@ fn letter(named: Vec<SpanKey>) -> Letter {
         origin: Some(place("orders", 3, 7)),
         origin_at: Some(at(11)),
         named,
-        outcome: Some(("resolved".to_owned(), Some(at(200)), false)),
+        outcome: Some(super::Outcome { end: End::Resolved, at: Some(at(200)), text: "resolved".to_owned() }),
     }
 }
 
@@ -100,6 +100,19 @@ fn a_message_s_whole_way_is_told_in_the_order_of_time() {
     assert!(steps.iter().all(|step| !step.evidence.is_empty()), "each step says what speaks for it");
     assert!(steps.iter().all(|step| step.topic.as_deref() != Some("payments")), "what it led to is another message");
     assert!(steps.iter().all(|step| step.offset != Some(8)), "another message of the same topic is not part of it");
+}
+
+#[test]
+fn a_discard_is_an_outcome_at_its_own_time_and_never_at_a_replay_s() {
+    let discarded = |at| super::Outcome { end: End::Discarded, at, text: "discarded by mara: test data".to_owned() };
+    let mut material = Material { spans: Vec::new(), ..whole() };
+    material.letters[0].outcome = Some(discarded(Some(at(300))));
+    let steps = journey(&material);
+    let last = steps.last().expect("steps");
+    assert_eq!((last.kind, last.at, last.end, last.failed), (Outcome, at(300), Some(End::Discarded), false));
+    assert_eq!((last.text.as_str(), last.evidence.as_str()), ("discarded by mara: test data", "the discard"));
+    material.letters[0].outcome = Some(discarded(None));
+    assert!(!kinds(&journey(&material)).contains(&Outcome), "when it was is not known any more");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::traces::journey::{self, Step};
 
 mod gathering;
 
-pub(in crate::web) use gathering::{Gathered, LeftOut, bus_of, gather};
+pub(in crate::web) use gathering::{Gathered, LeftOut, MOST_LETTERS, MOST_SPANS, MOST_TOPICS, MOST_TRACES, bus_of, gather};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(find))
@@ -96,9 +96,12 @@ struct StepShape {
     span_id: Option<String>,
     dead_letter_id: Option<String>,
     replay_id: Option<String>,
+    /// Of an outcome: it failed again after its replay.
     failed: bool,
     /// Another consumer group than the one that failed has processed a replayed message.
     again: bool,
+    /// What happened, in words: an exception, an attempt; of an outcome whether it was resolved, failed again, was replayed, or by whom
+    /// it was discarded and why.
     text: String,
     /// What speaks for it.
     evidence: String,
@@ -109,14 +112,16 @@ struct StepShape {
 struct JourneyShape {
     /// Steps in the order of time.
     steps: Vec<StepShape>,
+    /// What was left out, as a journey is put together from 12 dead letters, 24 traces, 5,000 spans and 12 topics at most; null: nothing.
+    truncated: Option<LeftOut>,
 }
 
 /// One message's way, from sending to what came of it.
 #[utoipa::path(get, path = "/journeys", tag = "traces", params(JourneyQuery), responses((status = 200, body = JourneyShape), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn find(_: Viewer, State(state): State<WebState>, Query(query): Query<JourneyQuery>) -> Result<Json<JourneyShape>, Error> {
-    let material = gather(state.store(), &query.subject()?).await?;
+    let Gathered { material, truncated } = gather(state.store(), &query.subject()?).await?;
     let steps = journey::journey(&material).iter().map(StepShape::from).collect();
-    Ok(Json(JourneyShape { steps }))
+    Ok(Json(JourneyShape { steps, truncated }))
 }
 
 impl From<&Step> for StepShape {

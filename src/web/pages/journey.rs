@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::super::api::journeys::{JourneyQuery, Subject, gather};
+use super::super::api::journeys::{Gathered, JourneyQuery, LeftOut, MOST_LETTERS, MOST_SPANS, MOST_TOPICS, MOST_TRACES, Subject, gather};
 use super::super::extract::{Partial, Query, Viewer};
 use super::super::render::{Page, render};
 use super::super::router::Routes;
@@ -17,7 +17,7 @@ use super::super::view::time::exact;
 use super::super::view::timeline::{Bar, Timeline};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::{DeadLetterId, Timestamp};
-use crate::traces::journey::{Material, Step, StepKind, journey, records};
+use crate::traces::journey::{End, Material, Step, StepKind, journey, records};
 
 pub(super) fn routes() -> Routes {
     Routes::new().get("/journeys", page)
@@ -66,6 +66,8 @@ struct JourneyPage {
     lede: (String, String),
     /// That it is not one message's; empty where it is.
     several: String,
+    /// What is missing, in words.
+    left_out: Option<String>,
     line: Timeline,
     rows: Vec<Row>,
     more: usize,
@@ -105,7 +107,7 @@ async fn page(
         offset: query.offset,
     };
     let subject = wanted.subject()?;
-    let material = gather(state.store(), &subject).await?;
+    let Gathered { material, truncated } = gather(state.store(), &subject).await?;
     let steps = journey(&material);
     let fold_href = if is_folded { here.set("fold", "0") } else { here };
     let letter = material.letters.first().map(|letter| letter.id);
@@ -118,8 +120,9 @@ async fn page(
         _ => layout.titled(Section::Traces, title).crumb("Traces", "/traces"),
     };
     let page = JourneyPage {
-        lede: lede(&steps),
+        lede: lede(&steps, &material),
         several: several(&material),
+        left_out: truncated.map(left_out),
         more: steps.len().saturating_sub(MOST),
         line,
         rows,
@@ -159,17 +162,22 @@ fn bounds(step: &Step) -> (i64, i64) {
 }
 
 /// What became of it, and what else to know.
-fn lede(steps: &[Step]) -> (String, String) {
+fn lede(steps: &[Step], material: &Material) -> (String, String) {
     let last = steps.iter().rev().find(|step| step.kind == StepKind::Outcome);
+    let end = last.and_then(|step| step.end);
     let failures = steps.iter().filter(|step| step.kind == StepKind::Processed && step.failed).count() as u64;
-    let first = match last {
-        Some(step) if step.failed => "It failed again after the replay.".to_owned(),
-        Some(step) if step.text.starts_with("resolved") => "Resolved by its replay.".to_owned(),
-        Some(_) => "Replayed; nobody knows yet what came of it.".to_owned(),
-        None if steps.iter().any(|step| step.kind == StepKind::DeadLettered) => "It is a dead letter, and was not replayed.".to_owned(),
-        None => format!("{}.", counted(steps.len() as u64, "step", "steps")),
+    let open = material.letters.iter().filter(|letter| letter.outcome.is_none()).count() as u64;
+    let first = match (end, last) {
+        (Some(End::FailedAgain), _) => "It failed again after the replay.".to_owned(),
+        (Some(End::Resolved), _) => "Resolved by its replay.".to_owned(),
+        (Some(End::Replayed), _) => "Replayed; nobody knows yet what came of it.".to_owned(),
+        (Some(End::Discarded), Some(step)) => discarded(step),
+        _ => without_outcome(steps, material, open),
     };
     let mut rest = Vec::new();
+    if open > 0 && matches!(end, Some(End::Resolved | End::Discarded)) {
+        rest.push(format!("{} of the message still open.", counted(open, "dead letter is", "dead letters are")));
+    }
     if failures > 0 {
         rest.push(format!("Processing failed {}.", if failures == 1 { "once".to_owned() } else { format!("{} times", grouped(failures)) }));
     }
@@ -186,6 +194,40 @@ fn lede(steps: &[Step]) -> (String, String) {
         rest.push("No span of it was received: this is what the bus itself tells.".to_owned());
     }
     (first, rest.join(" "))
+}
+
+/// Where no step tells what became of it: it is open, or the act that ended it is not kept any more.
+fn without_outcome(steps: &[Step], material: &Material, open: u64) -> String {
+    let outcome = material.letters.iter().rev().find_map(|letter| letter.outcome.as_ref());
+    match outcome.filter(|_| open == 0) {
+        Some(outcome) => format!("Its dead letter is {}.", outcome.text),
+        None if material.letters.is_empty() => format!("{}.", counted(steps.len() as u64, "step", "steps")),
+        None => "It is a dead letter, and was not replayed.".to_owned(),
+    }
+}
+
+/// A discard with its time, as the first words of the page.
+fn discarded(step: &Step) -> String {
+    let by = step.text.strip_prefix("discarded ").unwrap_or(&step.text);
+    format!("Discarded {}, {}.", exact(step.at), short(by.trim_end_matches('.'), 300))
+}
+
+/// What is missing of the journey.
+fn left_out(left: LeftOut) -> String {
+    let counts = [
+        (left.dead_letters, "dead letter", "dead letters"),
+        (left.traces, "trace", "traces"),
+        (left.spans, "span", "spans"),
+        (left.topics, "topic's buses and groups", "topics' buses and groups"),
+    ];
+    let counts: Vec<String> =
+        counts.into_iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| counted(count as u64, one, many)).collect();
+    format!(
+        "There is more than is told here. Left out, at least: {}. A journey is put together from {MOST_LETTERS} dead letters, {MOST_TRACES} \
+         traces, {} spans and {MOST_TOPICS} topics at most.",
+        counts.join(", "),
+        grouped(MOST_SPANS as u64)
+    )
 }
 
 fn title(subject: &Subject, letter: Option<i64>) -> String {
@@ -234,10 +276,11 @@ impl Row {
             StepKind::Retried => ("refresh-cw", 1, place(), "to be tried again"),
             StepKind::DeadLettered => ("inbox", 1, place(), "dead-lettered"),
             StepKind::Replayed => ("redo-2", 0, place(), "replayed"),
-            StepKind::Outcome => (if step.failed { "circle-x" } else { "circle-check" }, 0, "Outcome".to_owned(), ""),
+            StepKind::Outcome => (icon_of(step.end), 0, "Outcome".to_owned(), ""),
         };
         let tone = match step.kind {
             StepKind::Processed | StepKind::Outcome if step.failed => "bad",
+            StepKind::Outcome if step.end == Some(End::Discarded) => "",
             StepKind::DeadLettered => "warn",
             StepKind::Processed | StepKind::Outcome => "ok",
             _ => "",
@@ -268,6 +311,14 @@ impl Row {
             is_wait: step.kind == StepKind::InTopic,
             again: step.again,
         }
+    }
+}
+
+const fn icon_of(end: Option<End>) -> &'static str {
+    match end {
+        Some(End::FailedAgain) => "circle-x",
+        Some(End::Discarded) => "archive",
+        _ => "circle-check",
     }
 }
 

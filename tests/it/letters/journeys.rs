@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use redrive::model::span::{Messaging, Operation, Span, SpanId, SpanKind, TraceId};
+use redrive::model::span::{LinkCoordinates, Messaging, Operation, Span, SpanId, SpanKind, SpanLink, TraceId};
 use redrive::store::spans::EncodedSpans;
+use serde_json::json;
 
-use crate::harness::letters::Seeded;
+use crate::harness::letters::{Failing, Seeded};
 use crate::harness::spans::bare;
 
 /// A span of a trace, about a record of a topic.
@@ -80,4 +81,57 @@ async fn a_span_leads_to_the_journey_of_its_own_message_on_its_own_bus() {
     assert!(words.contains("Journey of trace 01010101") && words.contains("Its trace holds 4 records"), "{words}");
     let words = app.get(&format!("/journeys?trace_id={}", TraceId([2; 16]))).await.words();
     assert!(!words.contains("records"), "{words}");
+}
+
+#[tokio::test]
+async fn a_discarded_dead_letter_s_journey_ends_with_who_discarded_it_when_and_why() {
+    let mut shop = Seeded::new().await.bus("prod", &["orders-dlt"]).await;
+    shop.index("prod", vec![Failing::spring("orders-dlt", "billing", "com.acme.Broken", "no").ago(90)]).await;
+    let app = shop.app();
+    let open = app.get("/journeys?dead_letter=1").await.words();
+    assert!(open.contains("It is a dead letter, and was not replayed."), "{open}");
+    let body = json!({"selection": {"ids": ["1"]}, "reason": "known bad input"});
+    let discarded = app.post_json("/api/v1/dead-letters/discard", body).await.json();
+    assert_eq!(discarded["changed"], 1, "{discarded}");
+    let journey = app.get("/api/v1/journeys?dead_letter=1").await.json();
+    let last = journey["steps"].as_array().expect("steps").last().expect("one").clone();
+    assert_eq!((&last["kind"], &last["failed"], &last["dead_letter_id"]), (&json!("outcome"), &json!(false), &json!("1")), "{journey:#}");
+    assert_eq!((&last["text"], &last["evidence"]), (&json!("discarded by local: known bad input"), &json!("the discard")), "{last:#}");
+    assert_eq!(journey["truncated"], json!(null));
+    let at = last["at"].as_str().expect("a time").replace('T', " ").replace('Z', " UTC");
+    let words = app.get("/journeys?dead_letter=1").await.words();
+    assert!(words.contains(&format!("Discarded {at}, by local: known bad input.")), "{at}: {words}");
+    assert!(!words.contains("was not replayed") && !words.contains("There is more than is told here"), "{words}");
+}
+
+#[tokio::test]
+async fn what_a_journey_has_no_room_for_is_said() {
+    let mut shop = Seeded::new().await.bus("prod", &["orders-dlt"]).await;
+    // The same record came back fifteen times, and was taken in a batch with thirty others.
+    let failing = (0..15).map(|n| Failing::spring("orders-dlt", "billing", "com.acme.Broken", "no").ago(90 + n));
+    shop.index("prod", failing.collect()).await;
+    let mut batch = span(200, 1, Operation::Process, "orders", None);
+    let link = |trace| SpanLink {
+        trace_id: TraceId([trace; 16]),
+        span_id: SpanId([1; 8]),
+        attributes: Vec::new(),
+        coordinates: LinkCoordinates::default(),
+    };
+    batch.links = (1..=30).map(link).collect();
+    let senders = (1..=30).map(|trace| span(trace, 1, Operation::Send, "orders", None));
+    add(&shop, senders.chain([batch]).collect()).await;
+    let app = shop.app();
+    let of_letter = app.get("/api/v1/journeys?dead_letter=1").await.json()["truncated"].clone();
+    assert_eq!(of_letter["dead_letters"], 3, "{of_letter}");
+    let of_batch = format!("trace_id={}", TraceId([200; 16]));
+    let truncated = app.get(&format!("/api/v1/journeys?{of_batch}")).await.json()["truncated"].clone();
+    assert_eq!(truncated, json!({"dead_letters": 0, "traces": 7, "spans": 0, "topics": 0}), "24 of 31 were read");
+    let words = app.get(&format!("/journeys?{of_batch}")).await.words();
+    let said = "There is more than is told here. Left out, at least: 7 traces. A journey is put together from 12 dead letters, 24 traces, \
+                5,000 spans and 12 topics at most.";
+    assert!(words.contains(said), "{words}");
+    let alone = app.get(&format!("/api/v1/journeys?trace_id={}", TraceId([1; 16]))).await.json();
+    assert_eq!(alone["truncated"], json!(null), "what else was in the batch are other messages: {alone:#}");
+    let kinds: Vec<_> = alone["steps"].as_array().expect("steps").iter().filter_map(|step| step["kind"].as_str()).collect();
+    assert_eq!(kinds, ["sent", "in_topic", "processed"], "the batch took it: {alone:#}");
 }

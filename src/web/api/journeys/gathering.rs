@@ -2,27 +2,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use super::super::super::error::Error;
 use super::Subject;
 use crate::model::dead_letter::DeadLetterDetail;
+use crate::model::discard::LetterDiscard;
 use crate::model::replay::ItemResult;
-use crate::model::span::{Messaging, Operation, SpanId, TraceId};
+use crate::model::span::{Messaging, Operation, Span, SpanId, TraceId};
 use crate::model::{BusId, DeadLetterFilter, DeadLetterId, Header, Status, Timestamp, TopicName};
 use crate::store::Store;
 use crate::traces::bearings::Home;
-use crate::traces::journey::{self, Letter, Material, Place, SentAgain};
+use crate::traces::journey::{self, End, Letter, Material, Outcome, Place, SentAgain};
 
 /// Dead letters of one message that are looked at, its repeated failures included.
-const MOST_LETTERS: usize = 12;
+pub(in crate::web) const MOST_LETTERS: usize = 12;
 /// Traces that are read for one journey.
-const MOST_TRACES: usize = 24;
+pub(in crate::web) const MOST_TRACES: usize = 24;
 /// Spans that are read for one journey.
-const MOST_SPANS: usize = 5_000;
+pub(in crate::web) const MOST_SPANS: usize = 5_000;
 /// Topics whose readers are looked up for one journey.
-const MOST_TOPICS: usize = 12;
+pub(in crate::web) const MOST_TOPICS: usize = 12;
+
+/// What was left out of a journey because there is too much of it; at least so many of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub(in crate::web) struct LeftOut {
+    /// Dead letters that were not looked at.
+    pub(in crate::web) dead_letters: usize,
+    /// Traces that were not read.
+    pub(in crate::web) traces: usize,
+    /// Spans of the last trace that was read.
+    pub(in crate::web) spans: usize,
+    /// Topics whose buses and consumer groups were not looked up: their spans may be without a group, or left out.
+    pub(in crate::web) topics: usize,
+}
+
+/// What was found of a journey.
+pub(in crate::web) struct Gathered {
+    /// What belongs to it.
+    pub(in crate::web) material: Material,
+    /// What is missing; `None`: nothing.
+    pub(in crate::web) truncated: Option<LeftOut>,
+}
 
 /// Reads everything that may belong to the journey.
-pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<Material, Error> {
+pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<Gathered, Error> {
     let mut gathering = Gathering::new(store);
     gathering.add_buses().await?;
     match subject {
@@ -34,7 +58,7 @@ pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<M
         Subject::Trace(trace) => {
             gathering.material.trace = Some(*trace);
             gathering.traces.insert(*trace);
-            for id in store.list_letters_of_trace(*trace).await?.into_iter().take(MOST_LETTERS) {
+            for id in store.list_letters_of_trace(*trace).await? {
                 gathering.add_letter(id).await?;
             }
         }
@@ -47,7 +71,7 @@ pub(in crate::web) async fn gather(store: &Store, subject: &Subject) -> Result<M
     if gathering.material.letters.is_empty() && gathering.material.spans.is_empty() {
         return Err(Error::NotFound("journey"));
     }
-    Ok(gathering.material)
+    Ok(gathering.into_gathered())
 }
 
 /// On which bus a span was that touched a message, as far as the span and the buses tell.
@@ -71,13 +95,29 @@ struct Gathering<'a> {
     buses: Vec<BusId>,
     /// Topics of which it is known who has and reads them.
     topics: BTreeSet<TopicName>,
+    more: More,
+}
+
+/// What there was no room for.
+#[derive(Default)]
+struct More {
+    letters: BTreeSet<DeadLetterId>,
+    traces: BTreeSet<TraceId>,
+    spans: usize,
+    topics: BTreeSet<TopicName>,
 }
 
 impl<'a> Gathering<'a> {
     fn new(store: &'a Store) -> Self {
         let material = Material::default();
         let (letters, traces, topics) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { store, material, letters, traces, buses: Vec::new(), topics }
+        Self { store, material, letters, traces, buses: Vec::new(), topics, more: More::default() }
+    }
+
+    fn into_gathered(self) -> Gathered {
+        let More { letters, traces, spans, topics } = self.more;
+        let left = LeftOut { dead_letters: letters.len(), traces: traces.len(), spans, topics: topics.len() };
+        Gathered { material: self.material, truncated: Some(left).filter(|left| *left != LeftOut::default()) }
     }
 
     /// Adds a dead letter with its replays and what came back of them. `false`: it is not there.
@@ -85,7 +125,11 @@ impl<'a> Gathering<'a> {
         let mut waiting = vec![first];
         let mut found = false;
         while let Some(id) = waiting.pop() {
-            if self.letters.contains_key(&id) || self.letters.len() >= MOST_LETTERS {
+            if self.letters.contains_key(&id) {
+                continue;
+            }
+            if self.letters.len() >= MOST_LETTERS {
+                self.more.letters.insert(id);
                 continue;
             }
             let Some(detail) = self.store.find_dead_letter(id, &DeadLetterFilter::default()).await? else { continue };
@@ -114,7 +158,11 @@ impl<'a> Gathering<'a> {
                 waiting.extend(self.store.list_letters_about(bus, topic.as_str(), partition, offset).await?);
                 waiting.extend(self.store.list_letters_sent_to(bus, topic.as_str(), partition, offset).await?);
             }
-            self.material.letters.push(letter(&detail, last_result));
+            let discard = match detail.summary.status {
+                Status::Discarded => self.store.list_discards_of_letter(id).await?.into_iter().find(|discard| discard.restored.is_none()),
+                _ => None,
+            };
+            self.material.letters.push(letter(&detail, last_result, discard));
             self.traces.extend(self.material.letters.last().into_iter().flat_map(|letter| &letter.named).map(|key| key.0));
         }
         Ok(found)
@@ -141,9 +189,14 @@ impl<'a> Gathering<'a> {
     /// Learns which buses have these topics, and who reads them there; of a bounded number of topics.
     async fn learn(&mut self, topics: BTreeSet<TopicName>) -> Result<(), Error> {
         for topic in topics {
-            if self.topics.len() >= MOST_TOPICS || !self.topics.insert(topic.clone()) {
+            if self.topics.contains(&topic) {
                 continue;
             }
+            if self.topics.len() >= MOST_TOPICS {
+                self.more.topics.insert(topic);
+                continue;
+            }
+            self.topics.insert(topic.clone());
             for bus in &self.buses {
                 let Some((_, partitions)) = self.store.find_topic(bus, &topic).await? else { continue };
                 let bearings = &mut self.material.bearings;
@@ -182,21 +235,40 @@ impl<'a> Gathering<'a> {
     }
 
     async fn read_traces(&mut self) -> Result<(), Error> {
-        let mut waiting: Vec<TraceId> = self.traces.iter().copied().collect();
-        let mut read = BTreeSet::new();
+        // The last one is read first: the one that was asked for.
+        let asked = self.material.trace;
+        let mut waiting: Vec<TraceId> = self.traces.iter().copied().filter(|trace| Some(*trace) != asked).chain(asked).collect();
+        let (mut read, mut known) = (BTreeSet::new(), self.traces.clone());
         while let Some(trace) = waiting.pop() {
-            if read.len() >= MOST_TRACES || self.material.spans.len() >= MOST_SPANS || !read.insert(trace) {
+            if read.contains(&trace) {
                 continue;
             }
+            if read.len() >= MOST_TRACES || self.material.spans.len() >= MOST_SPANS {
+                self.more.traces.insert(trace);
+                continue;
+            }
+            read.insert(trace);
             let stored = self.store.find_trace(trace).await?;
-            let links = stored.links_from.iter().chain(&stored.links_to).flat_map(|link| [link.from.0, link.to.0]);
-            // A batch is linked with many: those that come first are enough.
-            waiting.splice(0..0, links.filter(|other| !read.contains(other)).take(MOST_TRACES));
+            // What else came with the message in a batch is other messages' way, unless the batch itself was asked for.
+            let is_asked = asked == Some(trace);
+            let batches: BTreeSet<SpanId> =
+                stored.spans.iter().filter(|span| !is_asked && is_batch(span)).map(|span| span.span_id).collect();
+            let from = stored.links_from.iter().filter(|link| !batches.contains(&link.from.1)).map(|link| link.to.0);
+            let others = from.chain(stored.links_to.iter().map(|link| link.from.0));
+            let others: Vec<TraceId> = others.filter(|other| !read.contains(other) && known.insert(*other)).collect();
+            waiting.splice(0..0, others);
             self.material.spans.extend(stored.spans);
         }
+        self.more.spans = self.material.spans.len().saturating_sub(MOST_SPANS);
         self.material.spans.truncate(MOST_SPANS);
         Ok(())
     }
+}
+
+/// Whether a consumer's span is about several messages.
+fn is_batch(span: &Span) -> bool {
+    let is_consumer = |messaging: &Messaging| matches!(messaging.operation, Operation::Receive | Operation::Process);
+    span.links.len() > 1 && span.messaging.as_deref().is_some_and(is_consumer)
 }
 
 /// Whether a consumer's span does not say for which group it worked.
@@ -204,17 +276,19 @@ fn is_nameless(messaging: &Messaging) -> bool {
     messaging.consumer_group.is_none() && matches!(messaging.operation, Operation::Receive | Operation::Process)
 }
 
-fn letter(detail: &DeadLetterDetail, last: Option<(ItemResult, Option<Timestamp>)>) -> Letter {
+fn letter(detail: &DeadLetterDetail, last: Option<(ItemResult, Option<Timestamp>)>, discard: Option<LetterDiscard>) -> Letter {
     let summary = &detail.summary;
     let origin = &summary.origin;
     let origin_place = origin.topic.as_ref().zip(origin.partition).zip(origin.offset);
     let failure = [summary.exception_class.as_deref(), summary.exception_message.as_deref()];
     let at = last.and_then(|(_, at)| at);
+    let ended = |end, text: &str| Outcome { end, at, text: text.to_owned() };
     let outcome = match summary.status {
-        Status::Resolved => Some(("resolved: its group processed the replayed message and it did not come back".to_owned(), at, false)),
-        Status::FailedAgain => Some(("failed again after the replay".to_owned(), at, true)),
-        Status::Replayed => Some(("replayed; nobody knows yet what came of it".to_owned(), at, false)),
-        _ => None,
+        Status::Resolved => Some(ended(End::Resolved, "resolved: its group processed the replayed message and it did not come back")),
+        Status::FailedAgain => Some(ended(End::FailedAgain, "failed again after the replay")),
+        Status::Replayed => Some(ended(End::Replayed, "replayed; nobody knows yet what came of it")),
+        Status::Discarded => Some(discarded(discard)),
+        Status::Open | Status::Replaying => None,
     };
     Letter {
         id: summary.id.0,
@@ -226,6 +300,17 @@ fn letter(detail: &DeadLetterDetail, last: Option<(ItemResult, Option<Timestamp>
         origin_at: origin.timestamp,
         named: named(&detail.headers),
         outcome,
+    }
+}
+
+/// By whom and why, as long as the discard itself is kept.
+fn discarded(discard: Option<LetterDiscard>) -> Outcome {
+    match discard {
+        Some(LetterDiscard { actor, reason, at, .. }) => {
+            let text = format!("discarded by {}: {reason}", actor.trim_start_matches("user:"));
+            Outcome { end: End::Discarded, at: Some(at), text }
+        }
+        None => Outcome { end: End::Discarded, at: None, text: "discarded; when, by whom and why is not kept any more".to_owned() },
     }
 }
 

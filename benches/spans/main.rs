@@ -90,7 +90,7 @@ async fn run(round: &Round, traffic: Traffic) {
     line(
         "deliveries paired with their sending",
         &format!("{} of {}", figures.paired, traffic.deliveries()),
-        "older than memory: 300/s, later",
+        "older than memory: 2,000/s, later",
     );
 }
 

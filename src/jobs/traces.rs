@@ -28,11 +28,9 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 const BEARINGS_EVERY: Duration = Duration::from_secs(30);
 /// How soon it is read again for a span that could not be placed; twice that when it was of no use, and so on.
 const BEARINGS_SOON: Duration = Duration::from_secs(2);
-/// Producers that are looked for in the store before each frame.
-const LOOK_UPS: usize = 3_000;
 /// Before that, its producer's span has time to come: SDKs send every few seconds.
 const LOOK_UP_DELAY: Duration = Duration::from_secs(10);
-/// Deliveries that are remembered for that.
+/// Deliveries that are remembered for that: those of a consumer group far behind, 2,000 a second from one frame to the next.
 const UNKNOWN: usize = 40_000;
 /// Dead letters looked at in one run.
 const LETTERS: u32 = 1_000;
@@ -115,6 +113,7 @@ impl Deriver {
             drop((self.derivation.take_points(), self.derivation.take_keeps(), self.derivation.take_unknown()));
             drop((self.derivation.take_processed(), self.derivation.take_counts()));
         }
+        self.derivation.was_counted();
         Ok(())
     }
 
@@ -205,18 +204,18 @@ impl Deriver {
             std::mem::take(&mut self.unknown).into_iter().partition::<Vec<_>, _>(|one| one.at().age_at(now) >= LOOK_UP_DELAY);
         self.unknown = young;
         due.retain(|delivery| self.derivation.is_waiting(delivery));
-        // What is too much for one frame waits for the next.
-        self.unknown.extend(due.split_off(LOOK_UPS.min(due.len())));
         let wanted: Vec<Producer<'_>> =
             due.iter().map(|delivery| Producer { span: delivery.producer(), record: delivery.place() }).collect();
         let derivation = &self.derivation;
         let is_on_bus = |index: usize, span: &NotedSpan| due.get(index).is_some_and(|delivery| derivation.is_at_home(delivery, span));
         let found = context.store.find_producers(&wanted, derivation.forgotten_to(), is_on_bus).await?;
-        for (delivery, producer) in due.iter().zip(&found) {
+        for (delivery, producer) in due.iter().zip(&found.producers) {
             if let Some(producer) = producer {
                 self.derivation.pair_with(delivery, producer);
             }
         }
+        // What is too much for one frame waits for the next.
+        self.unknown.extend(found.left.iter().filter_map(|index| due.get(*index)).cloned());
         Ok(())
     }
 
@@ -278,9 +277,15 @@ impl Deriver {
             metrics.traces_spans_total.inc_by(counts.spans);
             metrics.traces_repeated_spans_total.inc_by(counts.repeated);
             metrics.traces_paired_total.inc_by(counts.paired);
+            metrics.traces_unpaired_total.inc_by(counts.unpaired);
             metrics.traces_skewed_total.inc_by(counts.skewed);
-            let unsure =
-                [("skewed", counts.skewed), ("unplaced", counts.unplaced), ("crowded", counts.crowded), ("uncompared", counts.uncompared)];
+            let unsure = [
+                ("unpaired", counts.unpaired),
+                ("skewed", counts.skewed),
+                ("unplaced", counts.unplaced),
+                ("crowded", counts.crowded),
+                ("uncompared", counts.uncompared),
+            ];
             for (what, count) in unsure.into_iter().filter(|(_, count)| *count > 0) {
                 context.store.note_span_loss(what, i64::try_from(count).unwrap_or(i64::MAX), now).await?;
             }

@@ -96,6 +96,8 @@ metrics! {
     traces_repeats_known_seconds: IntGauge,
     /// Messages whose producer and consumer were paired.
     traces_paired_total: IntCounter,
+    /// Deliveries given up without their producer's span: their time in the broker and end to end is not in the figures.
+    traces_unpaired_total: IntCounter,
     /// Pairs whose clocks differ: taken before it was sent.
     traces_skewed_total: IntCounter,
     /// Runs of background jobs, by how they ended.

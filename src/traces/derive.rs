@@ -72,6 +72,9 @@ pub struct Counts {
     pub repeated: u64,
     /// Deliveries whose producer was found.
     pub paired: u64,
+    /// Deliveries that were given up without their producer: its span never came, lies further back than is kept, or there were too many
+    /// to look for. Their time in the broker and from end to end is in no figure.
+    pub unpaired: u64,
     /// Pairs in which the message seems to have been taken before it was sent.
     pub skewed: u64,
     /// Spans of which nobody knows on which of several buses they were.
@@ -190,7 +193,10 @@ impl Derivation {
             self.processed.push((span.trace_id, place.clone()));
         }
         let reasons = self.keeping.of_message(span, messaging, tags, at);
-        let deliveries = if self.is_delivery(span, messaging) { Delivery::all_of(span, messaging, place, tags, at) } else { Vec::new() };
+        let is_delivery = self.is_delivery(span, messaging);
+        let deliveries = if is_delivery { Delivery::all_of(span, messaging, place, tags, at) } else { Vec::new() };
+        // Where nothing names a producer, none can be found. A poll may have brought nothing.
+        self.counts.unpaired += u64::from(messaging.operation == Operation::Process && deliveries.is_empty());
         self.keep(span, reasons);
         for delivery in deliveries {
             self.deliver(delivery);
@@ -217,7 +223,10 @@ impl Derivation {
             && self.window.get(*key).is_some_and(|known| known.role != Role::Sent)
         {
             // Its parent is a poll or the like: only the record's coordinates can tell who sent it.
-            let Some(place) = delivery.place.clone() else { return };
+            let Some(place) = delivery.place.clone() else {
+                self.counts.unpaired += 1;
+                return;
+            };
             delivery.source = Source::Place(place);
         }
         let by_place = || delivery.place.as_ref().and_then(|place| self.window.at(place));
@@ -268,6 +277,11 @@ impl Derivation {
         self.window.begin_after(chunk);
     }
 
+    /// Says that everything so far was counted before, by whoever derived then.
+    pub fn was_counted(&mut self) {
+        self.waiting.doubt();
+    }
+
     /// Whether a delivery's producer has not come yet.
     #[must_use]
     pub fn is_waiting(&self, delivery: &Delivery) -> bool {
@@ -314,7 +328,8 @@ impl Derivation {
     pub fn take_counts(&mut self) -> Counts {
         let crowded = self.tally.take_crowded();
         let uncompared = self.keeping.take_uncompared();
-        Counts { crowded, uncompared, ..std::mem::take(&mut self.counts) }
+        let counts = std::mem::take(&mut self.counts);
+        Counts { crowded, uncompared, unpaired: counts.unpaired + self.waiting.take_given_up(), ..counts }
     }
 
     /// How far back repeated spans are known: ten minutes, or less where there are too many.

@@ -158,6 +158,19 @@ async fn measured_and_kept(redrive: &Redrive, topic: &str, group: &str) {
         })
         .await;
     assert_eq!(get(redrive, "/api/v1/audit?action=trace").await["items"][0]["action"], "trace.pin");
+    // A consumer's span of which nothing tells who sent the message.
+    let (_, mut alone) = spans(topic, group);
+    alone["traceId"] = json!("2cf7651916cd43dd8448eb211c80319e");
+    for part in ["parentSpanId", "attributes"] {
+        alone.as_object_mut().expect("an object").remove(part);
+    }
+    alone["attributes"] = json!([text("messaging.system", "kafka"), text("messaging.operation", "process")]);
+    post(redrive, &export("billing", &[alone])).await;
+    let is_said = async || {
+        let losses = get(redrive, "/api/v1/traces?limit=1").await["losses"].clone();
+        losses.as_array().expect("a list").iter().any(|loss| loss["what"] == "unpaired" && loss["spans"] == 1)
+    };
+    redrive.wait_until("it is said that its way was not measured", PATIENCE, is_said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

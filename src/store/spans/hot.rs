@@ -27,8 +27,22 @@ pub struct Producer<'a> {
     pub record: Option<(&'a str, i32, i64)>,
 }
 
-/// Chunks that one search for producers looks into, the newest.
-const PRODUCER_CHUNKS: i64 = 128;
+/// Chunks that one search for producers looks into: a tenth of a second of work for each hundred.
+const PRODUCER_CHUNKS: usize = 512;
+/// Producers that are asked for by key at a time. A key is looked for in each bucket, which costs more than to read a chunk; and messages
+/// that a group reads one after the other were sent one after the other, so that the chunks of a few hold the producers of most.
+const ASKED_AT_ONCE: usize = 250;
+/// Producers that one search asks for by key at most.
+const MOST_ASKED: usize = 3_000;
+
+/// What a search for producers has found.
+#[derive(Debug, Default)]
+pub struct FoundProducers {
+    /// The producers, in the order of the question.
+    pub producers: Vec<Option<NotedSpan>>,
+    /// Those of the question that were not found and not looked for everywhere, as there were too many.
+    pub left: Vec<usize>,
+}
 
 /// A hot chunk, as far as searches go.
 #[derive(Debug)]
@@ -122,28 +136,61 @@ impl Store {
 
     /// Spans of producers, each by its ids or else by its record, in hot chunks up to `last` and among kept traces; when `last` is 0 no chunk
     /// ever came that the asker does not know. `is_on_bus` tells of one of the producers, by its place in the question, whether a span that
-    /// names the record's coordinates was on the record's bus. Looks into a bounded number of chunks and rows.
+    /// names the record's coordinates was on the record's bus. A few are asked for by key, and everybody is looked for in the chunks that
+    /// hold them, until all were found or asked for. Looks into a bounded number of chunks and rows.
     pub async fn find_producers(
         &self,
         producers: &[Producer<'_>],
         last: i64,
         is_on_bus: impl Fn(usize, &NotedSpan) -> bool + Sync,
-    ) -> Result<Vec<Option<NotedSpan>>, StoreError> {
+    ) -> Result<FoundProducers, StoreError> {
         let mut search = ProducerSearch::of(producers);
         if last <= 0 || producers.is_empty() {
-            return Ok(search.found);
+            return Ok(FoundProducers { producers: search.found, left: Vec::new() });
         }
-        let spans = search.by_span.keys().map(|(trace, _)| Wanted::Trace(*trace));
-        let records = search.by_record.keys().map(|(topic, partition, offset)| Wanted::Record(topic, *partition, *offset));
-        let wanted: Vec<Wanted<'_>> = spans.chain(records).collect();
-        let ids = self.span_chunks_up_to(last, &wanted, PRODUCER_CHUNKS).await?;
-        // A few at a time: all of them would take tens of megabytes.
-        for some in ids.chunks(AT_A_TIME) {
-            self.hot_chunks(some).await?.iter().flat_map(|(_, chunk)| &chunk.spans).for_each(|span| search.take(span, &is_on_bus));
+        let topics: Vec<_> = producers.iter().map(|producer| producer.record.map(|(topic, ..)| noted_text(topic))).collect();
+        let (mut unasked, mut asked): (Vec<usize>, Vec<usize>) = ((0..producers.len()).collect(), Vec::new());
+        let (mut opened, mut cut) = (HashSet::new(), Vec::new());
+        while !unasked.is_empty() && asked.len() < MOST_ASKED && opened.len() < PRODUCER_CHUNKS {
+            let some = spread(&mut unasked, ASKED_AT_ONCE);
+            let wanted: Vec<Wanted<'_>> = some.iter().flat_map(|index| wanted(&producers[*index], topics[*index].as_deref())).collect();
+            let most = i64::try_from(PRODUCER_CHUNKS).unwrap_or(i64::MAX);
+            let mut ids = self.span_chunks_up_to(last, &wanted, most).await?;
+            ids.retain(|id| opened.len() < PRODUCER_CHUNKS && opened.insert(*id));
+            // A few at a time: all of them would take tens of megabytes.
+            for some in ids.chunks(AT_A_TIME) {
+                self.hot_chunks(some).await?.iter().flat_map(|(_, chunk)| &chunk.spans).for_each(|span| search.take(span, &is_on_bus));
+            }
+            let round = if opened.len() < PRODUCER_CHUNKS { &mut asked } else { &mut cut };
+            round.extend(some);
+            unasked.retain(|index| search.found[*index].is_none());
         }
-        self.list_kept_senders(&search.missing(producers)).await?.iter().for_each(|span| search.take(span, &is_on_bus));
-        Ok(search.found)
+        asked.retain(|index| search.found[*index].is_none());
+        let missing: Vec<Producer<'_>> = asked.iter().map(|index| producers[*index]).collect();
+        self.list_kept_senders(&missing).await?.iter().for_each(|span| search.take(span, &is_on_bus));
+        // Where there was no room for more chunks, those of the last round may lie in others.
+        let left = unasked.into_iter().chain(cut).filter(|index| search.found[*index].is_none()).collect();
+        Ok(FoundProducers { producers: search.found, left })
     }
+}
+
+/// By what a producer is found, with the topic as it is noted.
+fn wanted<'a>(producer: &Producer<'_>, topic: Option<&'a str>) -> impl Iterator<Item = Wanted<'a>> + use<'a> {
+    let span = producer.span.map(|(trace, _)| Wanted::Trace(trace));
+    let record = topic.zip(producer.record).map(|(topic, (_, partition, offset))| Wanted::Record(topic, partition, offset));
+    span.into_iter().chain(record)
+}
+
+/// Takes out this many, as far from each other as can be.
+fn spread(all: &mut Vec<usize>, most: usize) -> Vec<usize> {
+    let step = all.len().div_ceil(most.max(1)).max(1);
+    let taken = all.iter().copied().step_by(step).collect();
+    let mut place = 0;
+    all.retain(|_| {
+        place += 1;
+        (place - 1) % step != 0
+    });
+    taken
 }
 
 /// Which producers are looked for, and those that were found, in the order of the question.
@@ -168,17 +215,27 @@ impl ProducerSearch {
     }
 
     fn take(&mut self, span: &NotedSpan, is_on_bus: impl Fn(usize, &NotedSpan) -> bool) {
+        if span.operation != Operation::Send {
+            return;
+        }
         let of_span = self.by_span.get(&(span.trace_id, span.span_id)).into_iter().flatten();
-        let sent = Some(span).filter(|span| span.operation == Operation::Send);
-        let record = sent.and_then(|sent| Some((sent.topic.clone()?, sent.partition?, sent.offset?)));
+        let record = span.topic.clone().zip(span.partition).zip(span.offset).map(|((topic, partition), offset)| (topic, partition, offset));
         let of_record = record.and_then(|record| self.by_record.get(&record)).into_iter().flatten();
         for index in of_span.chain(of_record.filter(|index| is_on_bus(**index, span))) {
             self.found[*index] = Some(span.clone());
         }
     }
+}
 
-    /// Those that were not found.
-    fn missing<'a>(&self, producers: &[Producer<'a>]) -> Vec<Producer<'a>> {
-        producers.iter().zip(&self.found).filter(|(_, found)| found.is_none()).map(|(producer, _)| *producer).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_are_asked_for_lie_far_from_each_other_and_each_is_asked_for_once() {
+        let mut all: Vec<usize> = (0..10).collect();
+        assert_eq!((spread(&mut all, 3), all.clone()), (vec![0, 4, 8], vec![1, 2, 3, 5, 6, 7, 9]));
+        assert_eq!((spread(&mut all, 100), all.len()), (vec![1, 2, 3, 5, 6, 7, 9], 0));
+        assert!(spread(&mut all, 3).is_empty());
     }
 }

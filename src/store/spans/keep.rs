@@ -63,10 +63,10 @@ pub struct SpanUsage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpanLoss {
     /// `hot` or `kept`: dropped before its time, to stay within the limit. `topic`: removed from a topic of spans before it was read.
-    /// `repeats`: repeated spans were not known for the whole ten minutes. Of figures: `skewed`, `unplaced`, `crowded`, `uncompared`, see
-    /// [`crate::traces::derive::Counts`].
+    /// `repeats`: repeated spans were not known for the whole ten minutes. Of figures: `unpaired`, `skewed`, `unplaced`, `crowded`, `uncompared`,
+    /// see [`crate::traces::derive::Counts`].
     pub what: String,
-    /// How many spans (of a topic: records; `skewed`: deliveries) so far; 0 for `repeats`.
+    /// How many spans (of a topic: records; `unpaired`, `skewed`: deliveries) so far; 0 for `repeats`.
     pub spans: u64,
     /// When the last ones went.
     pub last_at: Timestamp,

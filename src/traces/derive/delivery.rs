@@ -114,11 +114,15 @@ pub(super) struct Waiting {
     order: VecDeque<(Source, SpanKey, Timestamp)>,
     count: usize,
     most: usize,
+    /// Those that waited in vain since the last time.
+    given_up: u64,
+    /// Up to this time others may have paired those that wait.
+    doubtful_to: Option<Timestamp>,
 }
 
 impl Waiting {
     pub(super) fn new(most: usize) -> Self {
-        Self { by_source: HashMap::new(), places: HashMap::new(), order: VecDeque::new(), count: 0, most }
+        Self { by_source: HashMap::new(), places: HashMap::new(), order: VecDeque::new(), count: 0, most, given_up: 0, doubtful_to: None }
     }
 
     /// Adds one. Where too many wait, the one that has waited longest waits no more: most producers come within seconds, and some are not
@@ -138,9 +142,21 @@ impl Waiting {
 
     /// `false`: nothing waits. Those that wait no longer are passed over.
     fn give_up_oldest(&mut self) -> bool {
-        let Some((source, consumer, _)) = self.order.pop_front() else { return false };
-        self.remove(&source, consumer);
+        let Some((source, consumer, at)) = self.order.pop_front() else { return false };
+        let is_ours = self.doubtful_to.is_none_or(|doubtful| at > doubtful);
+        self.given_up += u64::from(self.remove(&source, consumer).is_some() && is_ours);
         true
+    }
+
+    /// How many have waited in vain since the last time.
+    pub(super) fn take_given_up(&mut self) -> u64 {
+        std::mem::take(&mut self.given_up)
+    }
+
+    /// Says that of those that wait nobody knows whether they were paired elsewhere: when they wait in vain, nothing is lost that was not
+    /// counted then.
+    pub(super) fn doubt(&mut self) {
+        self.doubtful_to = self.order.back().map(|(.., at)| *at);
     }
 
     fn remove(&mut self, source: &Source, consumer: SpanKey) -> Option<Delivery> {
@@ -256,6 +272,12 @@ mod tests {
         assert!(waiting.has(&delivery(2, 101)) && waiting.has(&delivery(1, 103)), "there was room");
         waiting.forget(Timestamp::from_millis(104 + 700_000));
         assert_eq!((waiting.count, waiting.by_source.len(), waiting.order.len()), (0, 0, 0));
+        assert_eq!((waiting.take_given_up(), waiting.take_given_up()), (3, 0), "one had to make room, two waited too long");
+        waiting.add(delivery(4, 800_000));
+        waiting.doubt();
+        waiting.add(delivery(5, 800_001));
+        waiting.forget(Timestamp::from_millis(2_000_000));
+        assert_eq!(waiting.take_given_up(), 1, "the first may have been paired elsewhere");
     }
 
     #[test]

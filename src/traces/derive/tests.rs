@@ -68,6 +68,43 @@ fn the_halves_of_a_message_s_way_are_one_pair_in_whichever_order_they_come() {
 }
 
 #[test]
+fn every_delivery_is_paired_waits_or_is_counted_as_unpaired() {
+    let taken = |trace, parent, place| of(on(span(trace, 2, parent, 15), Operation::Process, place), "billing");
+    let poll = of(on(span(5, 9, None, 14), Operation::Receive, None), "billing");
+    let mut derivation = Derivation::default();
+    derivation.take_chunk(1, &[poll], at(15));
+    let spans = [
+        on(span(1, 1, None, 10), Operation::Send, None),
+        taken(1, Some(1), None),
+        // Nothing names a producer; a parent that is none; one that comes too late; one that never comes; the coordinates alone.
+        taken(2, None, None),
+        taken(5, Some(9), None),
+        taken(6, Some(1), None),
+        taken(7, Some(1), None),
+        taken(8, None, Some((3, 7))),
+    ];
+    derivation.take_chunk(2, &spans, at(16));
+    let counts = derivation.take_counts();
+    assert_eq!((counts.paired, counts.unpaired), (1, 2), "three wait");
+    derivation.take_chunk(3, &[on(span(6, 1, None, 10), Operation::Send, None)], at(600));
+    derivation.take_chunk::<Span>(4, &[], at(617));
+    let counts = derivation.take_counts();
+    assert_eq!((counts.paired, counts.unpaired), (1, 2), "ten minutes later two are given up");
+    assert_eq!(derivation.take_counts().unpaired, 0);
+}
+
+#[test]
+fn what_waited_when_another_took_over_is_no_loss_of_ours() {
+    let (_, _, taken) = halves().swap_remove(0);
+    let mut derivation = Derivation::default();
+    derivation.take_chunk(1, &[taken], at(16));
+    derivation.was_counted();
+    derivation.take_chunk(2, &[of(on(span(3, 2, Some(1), 17), Operation::Process, None), "billing")], at(18));
+    derivation.take_chunk::<Span>(3, &[], at(700));
+    assert_eq!(derivation.take_counts().unpaired, 1, "the one that came since");
+}
+
+#[test]
 fn what_is_sent_again_is_counted_once() {
     let mut derivation = Derivation::default();
     let (_, sent, taken) = halves().swap_remove(0);

@@ -148,10 +148,11 @@ struct TraceList {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct SpanLossShape {
     /// `hot`, `kept`: dropped before its time. `topic`: removed from a topic of spans before it was read. `repeats`: repeats were not known
-    /// for the whole ten minutes. `skewed`: taken before it was sent, as the clocks differ. `unplaced`: on which of several buses is not
+    /// for the whole ten minutes. `unpaired`: taken by a consumer, and the producer's span was not found, so that its time in the broker and
+    /// end to end is in no figure. `skewed`: taken before it was sent, as the clocks differ. `unplaced`: on which of several buses is not
     /// known. `crowded`: counted without topic and consumer group. `uncompared`: nobody knows whether it was slow.
     what: String,
-    /// How many spans (of `topic`: records; of `skewed`: deliveries); 0 for `repeats`.
+    /// How many spans (of `topic`: records; of `unpaired` and `skewed`: deliveries); 0 for `repeats`.
     spans: u64,
     #[schema(value_type = String, format = DateTime)]
     last_at: Timestamp,

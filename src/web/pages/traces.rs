@@ -295,6 +295,12 @@ fn aside(loss: &SpanLoss, now: Timestamp) -> Option<String> {
     let ago = super::super::view::time::relative(loss.last_at, now);
     let spans = counted(loss.spans, "span", "spans");
     Some(match loss.what.as_str() {
+        "unpaired" => format!(
+            "Taken by a consumer, and the span of their producer was not found: {} so far, the last {ago}. Their time in the broker and from \
+             sending to processed is in no figure. The producer sends no spans, or sent the message longer ago than \
+             retention.spans keeps all of them, or too many such messages came at once.",
+            counted(loss.spans, "message", "messages")
+        ),
         "skewed" => format!(
             "Taken before they were sent, by the clocks of two machines: {} so far, the last {ago}. Their time in the broker counts as none, \
              and end to end is off by as much as the clocks.",

@@ -81,6 +81,7 @@ on_both_engines! {
     a_search_over_hot_and_kept_spans_of_any_order_finds_each_once
     work_of_a_group_is_found_by_the_topic_that_it_alone_reads
     producers_are_found_in_older_chunks
+    producers_of_thousands_of_messages_are_found_at_once
     what_a_span_tells_of_its_bus_stays_with_it
     letters_of_two_buses_with_topics_of_one_name_are_told_apart
 }
@@ -351,7 +352,8 @@ async fn producers_are_found_in_older_chunks(world: World) {
     ];
     let found = async |last: i64| {
         let found = store.find_producers(&wanted, last, |_, _| true).await.expect("they are read");
-        found.into_iter().map(|span| span.map(|span| span.trace_id)).collect::<Vec<_>>()
+        assert!(found.left.is_empty(), "there is room for four");
+        found.producers.into_iter().map(|span| span.map(|span| span.trace_id)).collect::<Vec<_>>()
     };
     assert_eq!(
         found(first).await,
@@ -364,6 +366,36 @@ async fn producers_are_found_in_older_chunks(world: World) {
     store.keep_traces(&[(trace(1), KeepReasons::PINNED), (trace(2), KeepReasons::PINNED)], at(22)).await.expect("they are kept");
     expire_all(store, at(1_000)).await;
     assert_eq!(found(i64::MAX).await, [Some(trace(1)), Some(trace(1)), None, None]);
+}
+
+/// What a consumer group far behind leaves from one frame of figures to the next.
+async fn producers_of_thousands_of_messages_are_found_at_once(world: World) {
+    let store = &world.store;
+    let (sent, never) = (20_000, 4_000);
+    let sender = |number: u32| {
+        let mut span = processed(number, 4, 5);
+        span.messaging.as_mut().expect("it touches a message").operation = Operation::Send;
+        span
+    };
+    for first in (0..sent).step_by(5_000) {
+        add(store, (first..first + 5_000).map(sender).collect(), at(20)).await;
+    }
+    // One that never came stands between five that did; half are known by their ids, half by their records alone.
+    let wanted: Vec<Producer<'_>> = (0..sent + never)
+        .map(|number| {
+            let number = if number % 6 == 5 { sent + number } else { number / 6 * 5 + number % 6 };
+            let span = number.is_multiple_of(2).then(|| (trace(number), SpanId([4; 8])));
+            Producer { span, record: span.is_none().then_some(("orders", 3, i64::from(number))) }
+        })
+        .collect();
+    let found = store.find_producers(&wanted, i64::MAX, |_, _| true).await.expect("they are read");
+    let missing = |index: usize| index % 6 == 5;
+    for (index, producer) in found.producers.iter().enumerate() {
+        assert_eq!(producer.is_none(), missing(index), "{index}");
+    }
+    assert!(found.left.iter().all(|index| missing(*index)), "what was found is not looked for again");
+    let left = found.left.len();
+    assert!((500..4_000).contains(&left), "not all that never came were asked for: {left}");
 }
 
 async fn what_a_span_tells_of_its_bus_stays_with_it(world: World) {
@@ -393,7 +425,7 @@ async fn what_a_span_tells_of_its_bus_stays_with_it(world: World) {
         let clusters = ["one", "two"];
         let is_on_bus = |index: usize, span: &redrive::model::trace::NotedSpan| span.cluster_id.as_deref() == Some(clusters[index]);
         let found = store.find_producers(&wanted, i64::MAX, is_on_bus).await.expect("they are read");
-        let found: Vec<_> = found.into_iter().map(|span| span.map(|span| span.trace_id)).collect();
+        let found: Vec<_> = found.producers.into_iter().map(|span| span.map(|span| span.trace_id)).collect();
         assert_eq!(found, [Some(trace(1)), Some(trace(2))], "{place}");
         expire_all(store, at(1_000)).await;
     }

@@ -81,7 +81,8 @@ pub struct Counts {
     pub unplaced: u64,
     /// Spans that were counted without topic and consumer group, as there were too many sets of labels.
     pub crowded: u64,
-    /// Spans of which nobody knows whether they were slow, as there were too many combinations of topic, consumer group and operation.
+    /// Spans of which nobody knows whether they were slow: fewer than 200 of their topic, consumer group and operation came before them, or
+    /// there were too many combinations of these.
     pub uncompared: u64,
 }
 

@@ -150,7 +150,8 @@ struct SpanLossShape {
     /// `hot`, `kept`: dropped before its time. `topic`: removed from a topic of spans before it was read. `repeats`: repeats were not known
     /// for the whole ten minutes. `unpaired`: taken by a consumer, and the producer's span was not found, so that its time in the broker and
     /// end to end is in no figure. `skewed`: taken before it was sent, as the clocks differ. `unplaced`: on which of several buses is not
-    /// known. `crowded`: counted without topic and consumer group. `uncompared`: nobody knows whether it was slow.
+    /// known. `crowded`: counted without topic and consumer group. `uncompared`: nobody knows whether it was
+    /// slow, as too few of its kind came before it or there are too many kinds.
     what: String,
     /// How many spans (of `topic`: records; of `unpaired` and `skewed`: deliveries); 0 for `repeats`.
     spans: u64,

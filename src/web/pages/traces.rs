@@ -315,8 +315,8 @@ fn aside(loss: &SpanLoss, now: Timestamp) -> Option<String> {
              than are told apart."
         ),
         "uncompared" => format!(
-            "Not known to be slow or not: {spans} so far, the last {ago}. There are more topics and consumer groups than are compared; the \
-             figures have them all."
+            "Not known to be slow or not: {spans} so far, the last {ago}. Fewer than 200 of their topic, consumer group and operation came \
+             before them since Redrive started, or there are more of these than are compared; the figures have them all."
         ),
         _ => return None,
     })

@@ -95,7 +95,8 @@ struct OverviewPage {
     all_groups: u64,
     /// What is known of groups that are not listed; empty where there are none.
     more_groups_note: String,
-    consumer_groups_href: String,
+    /// The list of each bus that is shown.
+    consumer_groups: Vec<(String, String)>,
     range: String,
     buses: Vec<BusRow>,
     groups: Vec<GroupRow>,
@@ -224,7 +225,7 @@ impl OverviewPage {
             exports: export_of(&here),
             all_groups: figures.flow.all_groups,
             more_groups_note: more_groups(figures),
-            consumer_groups_href: consumer_groups_of(figures),
+            consumer_groups: consumer_groups_of(figures),
             range: range.words(),
             buses: figures.buses.iter().map(|bus| BusRow::new(bus, figures.now)).collect(),
             live: here.set("order", &shown).to_string(),
@@ -255,9 +256,10 @@ fn with_range(here: Address) -> Address {
     if ["range", "from", "to"].iter().any(|name| here.get(name).is_some()) { here } else { here.set("range", "1h") }
 }
 
-/// The consumer groups of the first bus.
-fn consumer_groups_of(figures: &load::Overview) -> String {
-    figures.buses.first().map_or_else(String::new, |bus| format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str())))
+/// Each bus with the list of its consumer groups: there is none of several buses.
+fn consumer_groups_of(figures: &load::Overview) -> Vec<(String, String)> {
+    let names = figures.buses.iter().map(|bus| bus.state.id.as_str());
+    names.map(|bus| (bus.to_owned(), format!("/buses/{}/consumer-groups", segment(bus)))).collect()
 }
 
 /// The export of what the page shows; it refuses what it does not read, where the page passes over it.

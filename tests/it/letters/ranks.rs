@@ -151,6 +151,22 @@ async fn the_api_answers_what_the_page_shows() {
 }
 
 #[tokio::test]
+async fn all_consumer_groups_of_each_bus_are_one_step_away() {
+    let (shop, app) = scene().await;
+    let page = app.get("/").await;
+    assert!(page.text().contains(r#"<a href="/buses/prod/consumer-groups">All consumer groups</a>"#), "{}", page.text());
+    let both = shop.bus("east", &["mail-dlt"]).await;
+    let page = both.app().get("/").await;
+    let pager = page.text().split_once("All consumer groups of").expect("the list of the worst has an end").1;
+    let links = pager.split_once("</div>").expect("its end").0;
+    for link in [r#"<a href="/buses/prod/consumer-groups">prod</a>"#, r#"<a href="/buses/east/consumer-groups">east</a>"#] {
+        assert!(links.contains(link), "{link}: {links}");
+    }
+    let one = both.app().get("/?bus=east").await;
+    assert!(!one.text().contains("/buses/prod/consumer-groups\">"), "the other bus is not shown");
+}
+
+#[tokio::test]
 async fn dead_letters_in_stand_beside_those_out() {
     let (shop, app) = scene().await;
     let moved = async |ids: &[i64], from, to| {

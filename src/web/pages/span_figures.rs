@@ -1,5 +1,5 @@
 //! How long messages of a topic or a consumer group take at each stage of their way, and which share of their spans fails: from every
-//! span, over the time of the page.
+//! span that touched a message of theirs, over the time of the page.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,9 @@ const STAGES: [(Figure, &str, &str); 4] = [
     (Figure::ProcessingDurationSeconds, "processing", "Processing"),
 ];
 
+/// What the share of failed spans does not know.
+pub(super) const ELSEWHERE: &str = "; other spans that failed are under Traces";
+
 type Steps = Vec<Option<Bucket>>;
 
 /// A drawing of the spans that failed, by service, and one of each stage of which anything is known; none where no span came.
@@ -39,11 +42,12 @@ pub(super) async fn charts(store: &Store, labels: &Labels, buckets: Buckets, mar
     }
     let failed = by_service(store.read_series(&query(Figure::SpanErrorsPerSecond, labels.clone(), buckets)).await?, buckets);
     let title = if spans.len() > MOST {
-        format!("Spans that failed, the {MOST} services with most")
+        format!("Spans that touched a message and failed, the {MOST} services with most")
     } else {
-        "Spans that failed, by service".to_owned()
+        "Spans that touched a message and failed, by service".to_owned()
     };
-    let chart = LineChart::new("failed-spans", &title, Unit::Ratio, buckets, shares(&spans, &failed), marks);
+    let mut chart = LineChart::new("failed-spans", &title, Unit::Ratio, buckets, shares(&spans, &failed), marks);
+    chart.note.push_str(ELSEWHERE);
     charts.insert(0, chart);
     Ok(charts)
 }

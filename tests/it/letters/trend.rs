@@ -120,7 +120,7 @@ async fn latency_failed_spans_and_lag_stand_beside_the_week_before() {
     let app = shop.app();
     let words = app.get("/?range=7d").await.words();
     let trend = &words[words.find("Are we getting better?").unwrap_or_else(|| panic!("{words}"))..];
-    assert!(trend.contains("Spans that failed of all spans 5.0 % 10.0 % 50 % fewer"), "{trend}");
+    assert!(trend.contains("Spans that failed of all that touched a message 5.0 % 10.0 % 50 % fewer"), "{trend}");
     assert!(trend.contains("Lag of all consumer groups messages, mean 1,000 4,000 75 % less"), "{trend}");
     let found = app.get("/api/v1/overview?range=7d").await.json()["trend"].clone();
     let figure = |name: &str| {

@@ -80,7 +80,8 @@ pub(super) struct Latency {
     p99_seconds: Option<f64>,
 }
 
-/// Spans of the range.
+/// Spans of the range that touched a message of the buses shown. Where an application fails in a span of its own that touches none, the span
+/// is not counted here: `/traces?outcome=failed` finds it, and `/series` without a bus counts it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OverviewSpans)]
 pub(super) struct Spans {
@@ -134,7 +135,7 @@ pub(super) struct Topic {
     dead_letters: u64,
     /// Dead letters that arrived in it, where it is a dead-letter topic in which some did.
     dead_letters_held: Option<u64>,
-    /// Share of its spans that failed; null where none came.
+    /// Share of the spans that touched its messages that failed; null where none came.
     spans_error_ratio: Option<f64>,
 }
 
@@ -157,7 +158,7 @@ pub(super) struct Group {
     messages_per_second: Option<f64>,
     /// That it failed on in the range.
     dead_letters: u64,
-    /// Share of its spans that failed; null where none came.
+    /// Share of the spans that touched its messages that failed; null where none came.
     spans_error_ratio: Option<f64>,
 }
 

@@ -10,6 +10,7 @@ use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::failure_groups::Buckets;
 use crate::store::happenings::About;
 use crate::store::{Store, StoreError};
+use crate::web::pages::span_figures::ELSEWHERE;
 use crate::web::view::freshness::Freshness;
 use crate::web::view::lines::{LineChart, Named, Unit, spark};
 use crate::web::view::marks::{Marked, Marks};
@@ -68,7 +69,11 @@ pub(in crate::web) struct Drawn {
 impl Drawn {
     /// The drawing, with its marks.
     pub(in crate::web) fn chart(self, buckets: Buckets, marks: &[Marked]) -> LineChart {
-        LineChart::new(self.id, self.title, self.unit, buckets, self.lines, marks)
+        let mut chart = LineChart::new(self.id, self.title, self.unit, buckets, self.lines, marks);
+        if self.unit == Unit::Ratio {
+            chart.note.push_str(ELSEWHERE);
+        }
+        chart
     }
 }
 

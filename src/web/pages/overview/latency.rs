@@ -1,4 +1,5 @@
-//! How long messages take from sending to the end of processing, and which share of spans fails: from every span, on the buses shown.
+//! How long messages take from sending to the end of processing, and which share of spans fails: from every span that
+//! touched a message of the buses shown. Where only a span inside an application fails, it is on no bus: the page of traces counts it.
 
 use super::flow::{Drawn, Share};
 use crate::metrics::bucket::Bucket;
@@ -56,7 +57,7 @@ pub(super) async fn load(store: &Store, buses: &[BusId], buckets: Buckets) -> Re
     let quantiles = QUANTILES.map(|(label, quantile)| Named::new(label, quantile_of(&whole, quantile)));
     let drawn = vec![
         Drawn { id: "end-to-end", title: "From sending to processed", unit: Unit::Seconds, lines: quantiles.into() },
-        Drawn { id: "failed-spans", title: "Spans that failed", unit: Unit::Ratio, lines: shares },
+        Drawn { id: "failed-spans", title: "Spans that touched a message and failed", unit: Unit::Ratio, lines: shares },
     ];
     Ok(Latency { drawn, whole: sum, spans: all })
 }

@@ -198,7 +198,7 @@ const ROWS: &[Row] = &[
     ("end_to_end_duration_seconds", "From sending to processed", "p95", seconds, ("longer", "shorter"), Better::Less, |sums| {
         sums.end_to_end.as_ref()?.value(0.95)
     }),
-    ("spans_error_ratio", "Spans that failed", "of all spans", percent, ("more", "fewer"), Better::Less, |sums| {
+    ("spans_error_ratio", "Spans that failed", "of all that touched a message", percent, ("more", "fewer"), Better::Less, |sums| {
         (sums.spans > 0.0).then(|| sums.failed_spans / sums.spans)
     }),
     ("consumer_group_lag_messages", "Lag of all consumer groups", "messages, mean", whole, ("more", "less"), Better::Less, |sums| sums.lag),

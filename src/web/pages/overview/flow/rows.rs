@@ -177,7 +177,11 @@ fn rate_words(rate: Option<f64>) -> String {
 /// How many of how many.
 fn failed_title(spans: Option<Share>) -> String {
     spans.filter(|share| share.spans > 0.0).map_or_else(String::new, |share| {
-        format!("{} of {} spans", with_commas(&format!("{:.0}", share.failed)), with_commas(&format!("{:.0}", share.spans)))
+        format!(
+            "{} of {} spans that touched a message",
+            with_commas(&format!("{:.0}", share.failed)),
+            with_commas(&format!("{:.0}", share.spans))
+        )
     })
 }
 

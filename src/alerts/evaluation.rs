@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::lifecycle::failpoint;
-use crate::model::alert::{Alert, AlertRule, AlertState, NoData, Terms};
+use crate::model::alert::{Alert, AlertRule, AlertState, Details, NoData, Terms};
+use crate::model::receiver::ReceiverId;
 use crate::model::{BusId, Timestamp};
 use crate::store::alerts::round::{Guard, Round};
 use crate::store::{Store, StoreError};
@@ -63,6 +64,8 @@ struct After {
     changed: BTreeSet<String>,
     /// Alerts that never fired and are none any more.
     removed: Vec<i64>,
+    /// Receivers that there are.
+    receivers: BTreeSet<ReceiverId>,
 }
 
 impl Evaluator {
@@ -84,7 +87,8 @@ impl Evaluator {
         self.readings.read(store, &needs, letters_changed, now).await?;
         self.recall(store, now).await?;
         let living = store.list_living_alerts().await?;
-        let mut after = self.judge(living, now);
+        let after = After { receivers: store.list_receiver_ids().await?, ..After::default() };
+        let mut after = self.judge(living, after, now);
         self.mute(store, &mut after, now).await?;
         let groups = store.list_alert_groups().await?;
         let mut round = telling::tell(store, &self.base, &after.alerts, groups, now).await?;
@@ -125,12 +129,11 @@ impl Evaluator {
         self.rules.iter().flat_map(|(_, rules)| rules).filter(|rule| rule.enabled)
     }
 
-    fn judge(&mut self, living: Vec<Alert>, now: Timestamp) -> After {
+    fn judge(&mut self, living: Vec<Alert>, mut after: After, now: Timestamp) -> After {
         let mut by_rule: HashMap<i64, Vec<Alert>> = HashMap::new();
         for alert in living {
             by_rule.entry(alert.rule).or_default().push(alert);
         }
-        let mut after = After::default();
         let rules = self.rules.take();
         for rule in rules.iter().flat_map(|(_, rules)| rules).filter(|rule| rule.enabled) {
             let alerts = by_rule.remove(&rule.number).unwrap_or_default();
@@ -243,13 +246,20 @@ fn is_worth_a_look(terms: &Terms, seen: Observation, known: bool) -> bool {
     }
 }
 
+/// What is said of an alert, and to whom of those that there are.
+fn said(rule: &AlertRule, labels: &BTreeMap<String, String>, value: Option<f64>, receivers: &BTreeSet<ReceiverId>) -> Details {
+    let mut said = details(&rule.name, &rule.terms, labels, value);
+    said.receivers.retain(|id| receivers.contains(id));
+    said
+}
+
 /// An alert that was not there.
 fn began(rule: &AlertRule, labels: &BTreeMap<String, String>, seen: Observation, now: Timestamp, after: &mut After) {
     let (standing, change) = step(&inactive(now), &rule.terms, seen, now);
     if change.is_none() && standing.missing_since.is_none() {
         return;
     }
-    let details = details(&rule.name, &rule.terms, labels, standing.last_value);
+    let details = said(rule, labels, standing.last_value, &after.receivers);
     let mut all = labels.clone();
     all.extend(rule.terms.labels.clone());
     after.alerts.push(Alert {
@@ -276,9 +286,9 @@ fn moved(rule: &AlertRule, mut alert: Alert, seen: Observation, now: Timestamp, 
         return;
     }
     let own = own_labels(&rule.terms, &alert);
-    let mut now_said = details(&rule.name, &rule.terms, &own, standing.last_value);
-    if before.state.is_firing() {
-        // Whoever was told of it is told how it ends.
+    let mut now_said = said(rule, &own, standing.last_value, &after.receivers);
+    // Whoever was told of it is told how it ends. Where nobody is left of them, or there never was anybody, the rule says who is told.
+    if before.state.is_firing() && alert.details.receivers.iter().any(|id| after.receivers.contains(id)) {
         let said = &alert.details;
         (now_said.receivers, now_said.group_by) = (said.receivers.clone(), said.group_by.clone());
         (now_said.group_wait_ms, now_said.group_interval_ms) = (said.group_wait_ms, said.group_interval_ms);
@@ -289,7 +299,8 @@ fn moved(rule: &AlertRule, mut alert: Alert, seen: Observation, now: Timestamp, 
         || before.pending_since != standing.pending_since
         || before.recovering_since != standing.recovering_since;
     let old = before.last_eval > now || before.last_eval.age_at(now) >= WRITTEN;
-    if change.is_some() || unlike || old || now_said.severity != alert.details.severity {
+    let unlike = unlike || now_said.severity != alert.details.severity || now_said.receivers != alert.details.receivers;
+    if change.is_some() || unlike || old {
         after.changed.insert(alert.fingerprint.clone());
     }
     (alert.standing, alert.details) = (standing, now_said);

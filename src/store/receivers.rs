@@ -1,5 +1,7 @@
 //! Receivers: what lists show, and how each is reached, sealed.
 
+use std::collections::BTreeSet;
+
 use super::audit::RecordAudit as _;
 use super::error::{contradiction, taken};
 use super::rows::clean;
@@ -19,6 +21,7 @@ macro_rules! receiver_sql {
 statements! {
     const ADD = "insert into receivers (name, kind, host, sealed, created_by, created_at, changed_at) values ($1, $2, $3, $4, $5, $6, $6) returning id";
     const LIST = receiver_sql!("order by name, id");
+    const IDS = "select id from receivers order by id";
     const FIND = receiver_sql!("where id = $1");
     const SEALED = "select sealed from receivers where id = $1";
     const CHANGE = "update receivers set name = $2, kind = $3, host = $4, sealed = $5, gone_at = null, changed_at = $6 where id = $1";
@@ -98,6 +101,12 @@ impl Store {
     pub async fn list_receivers(&self) -> Result<Vec<Receiver>, StoreError> {
         let rows: Vec<ReceiverRow> = read!(self, |pool| sqlx::query_as(LIST).fetch_all(pool).await?)?;
         rows.into_iter().map(ReceiverRow::into_receiver).collect()
+    }
+
+    /// Ids of all receivers.
+    pub async fn list_receiver_ids(&self) -> Result<BTreeSet<ReceiverId>, StoreError> {
+        let rows: Vec<(i64,)> = read!(self, |pool| sqlx::query_as(IDS).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().map(|(id,)| ReceiverId(id)).collect())
     }
 
     /// One receiver.

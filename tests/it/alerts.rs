@@ -11,3 +11,4 @@ mod quiet;
 mod scene;
 mod senders;
 mod silence;
+mod told;

@@ -20,22 +20,22 @@ use super::super::store::{World, on_both_engines};
 use super::scene::{add_rule, alerts_of, entry, outbox, receiver, receiver_of, states_of, terms};
 
 /// A store, somebody who looks, and a clock.
-struct Watch {
-    store: Store,
-    evaluator: Evaluator,
-    now: Timestamp,
+pub(super) struct Watch {
+    pub(super) store: Store,
+    pub(super) evaluator: Evaluator,
+    pub(super) now: Timestamp,
     sampled: Option<Timestamp>,
 }
 
 impl Watch {
-    async fn new(store: &Store) -> Self {
+    pub(super) async fn new(store: &Store) -> Self {
         store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.expect("registered");
         let now = Timestamp::from_millis(1_767_225_600_000);
         Self { store: store.clone(), evaluator: Evaluator::new("https://r.example"), now, sampled: None }
     }
 
     /// A look of the bus's sampler: lag of groups.
-    async fn sample(&mut self, lags: &[(&str, f64)]) {
+    pub(super) async fn sample(&mut self, lags: &[(&str, f64)]) {
         let points = lags.iter().map(|(group, lag)| {
             let labels = Labels::bus(&"prod".into()).topic(&"orders".into()).consumer_group(&(*group).into());
             (SeriesKey { figure: Figure::ConsumerGroupLagMessages, labels }, Point::Level(*lag))
@@ -57,26 +57,26 @@ impl Watch {
         self.frame("bus:prod", points.collect()).await;
     }
 
-    async fn frame(&mut self, source: &str, points: Vec<(SeriesKey, Point)>) {
+    pub(super) async fn frame(&mut self, source: &str, points: Vec<(SeriesKey, Point)>) {
         let after = self.store.figure_source(source).await.expect("readable").map(|(at, _)| at);
         let frame = NewFrame { source, after, taken_at: self.now, points, state: None, snapshot: false };
         assert!(self.store.add_frame(frame).await.expect("it is written"));
         self.sampled = Some(self.now);
     }
 
-    async fn look(&mut self) -> Looked {
+    pub(super) async fn look(&mut self) -> Looked {
         self.evaluator.look(&self.store, None, true, self.now).await.expect("a look")
     }
 
     /// Samples and looks so many seconds later.
-    async fn later(&mut self, seconds: u64, lags: &[(&str, f64)]) -> Looked {
+    pub(super) async fn later(&mut self, seconds: u64, lags: &[(&str, f64)]) -> Looked {
         self.now = self.now.plus(Duration::from_secs(seconds));
         self.sample(lags).await;
         self.look().await
     }
 }
 
-fn lag(receivers: &[redrive::model::receiver::ReceiverId]) -> Terms {
+pub(super) fn lag(receivers: &[redrive::model::receiver::ReceiverId]) -> Terms {
     terms(Figure::ConsumerGroupLagMessages, Comparison::Above, 100.0, &[Label::Bus, Label::ConsumerGroup], receivers)
 }
 

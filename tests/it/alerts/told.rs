@@ -1,0 +1,53 @@
+//! Who is told: receivers that come and go while something fires.
+
+use redrive::model::alert::Terms;
+use redrive::model::notification::{NotifiedStatus, Reason};
+use redrive::model::receiver::ReceiverId;
+use redrive::store::Store;
+use redrive::store::alerts::rules::NewRule;
+
+use super::super::store::{World, on_both_engines};
+use super::evaluation::{Watch, lag};
+use super::scene::{add_rule, alerts_of, entry, outbox, receiver};
+
+on_both_engines! {
+    /// What fires before anybody is to be told of it is told to whoever is added afterwards, and to whoever takes a deleted one's place.
+    what_fires_already_is_told_to_a_receiver_that_is_added
+}
+
+async fn change(store: &Store, rule: i64, terms: Terms) {
+    let rule_now = NewRule { name: "Lag".to_owned(), enabled: true, terms };
+    assert!(store.change_alert_rule(rule, &rule_now, &entry("alert_rules.change")).await.expect("kept"));
+}
+
+/// Who was told, why, and how it stood.
+async fn told(store: &Store) -> Vec<(ReceiverId, Reason, NotifiedStatus)> {
+    let all = outbox(store).await;
+    all.iter().map(|one| (one.receiver, one.notification.reason, one.notification.alerts[0].status)).collect()
+}
+
+async fn what_fires_already_is_told_to_a_receiver_that_is_added(world: World) {
+    let mut watch = Watch::new(&world.store).await;
+    let rule = add_rule(&watch.store, "Lag", lag(&[])).await;
+    watch.later(0, &[("billing", 101.0)]).await;
+    watch.later(60, &[("billing", 101.0)]).await;
+    assert_eq!(told(&watch.store).await, [], "nobody is to be told");
+    let first = receiver(&watch.store, "Pager").await;
+    change(&watch.store, rule, lag(&[first])).await;
+    watch.later(1, &[("billing", 101.0)]).await;
+    let mut expected = vec![(first, Reason::First, NotifiedStatus::Firing)];
+    assert_eq!(told(&watch.store).await, expected);
+    assert_eq!(alerts_of(&watch.store, rule).await[0].details.receivers, [first], "its page says so");
+
+    let second = receiver(&watch.store, "Other pager").await;
+    change(&watch.store, rule, lag(&[second])).await;
+    watch.later(15, &[("billing", 101.0)]).await;
+    assert_eq!(told(&watch.store).await, expected, "whoever was told is told how it ends");
+    assert!(watch.store.remove_receiver(first, &entry("receivers.delete")).await.expect("removed"));
+    watch.later(15, &[("billing", 101.0)]).await;
+    expected.push((second, Reason::First, NotifiedStatus::Firing));
+    assert_eq!(told(&watch.store).await, expected, "nobody is left who was told");
+    watch.later(15, &[("billing", 0.0)]).await;
+    expected.push((second, Reason::AllResolved, NotifiedStatus::Resolved));
+    assert_eq!(told(&watch.store).await, expected);
+}

@@ -193,7 +193,7 @@ impl Evaluator {
             return Ok(());
         }
         let silences = Active::new(&store.list_silences(now).await?, now);
-        let explanations = Explanations::new(&after.alerts, &after.buses);
+        let explanations = Explanations::new(&after.alerts, &after.buses, &after.receivers);
         for alert in &mut after.alerts {
             let muted = (silences.covering(alert), explanations.of(alert, &after.buses));
             if muted != (alert.silenced_by, alert.inhibited_by) {

@@ -1,6 +1,10 @@
 //! Who is told: receivers that come and go while something fires.
 
-use redrive::model::alert::Terms;
+use std::time::Duration;
+
+use redrive::metrics::bucket::Point;
+use redrive::model::alert::{AlertState, Comparison, Label, NoData, Terms};
+use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::notification::{NotifiedStatus, Reason};
 use redrive::model::receiver::ReceiverId;
 use redrive::store::Store;
@@ -8,11 +12,13 @@ use redrive::store::alerts::rules::NewRule;
 
 use super::super::store::{World, on_both_engines};
 use super::evaluation::{Watch, lag};
-use super::scene::{add_rule, alerts_of, entry, outbox, receiver};
+use super::scene::{add_rule, alerts_of, entry, outbox, receiver, states_of, terms};
 
 on_both_engines! {
     /// What fires before anybody is to be told of it is told to whoever is added afterwards, and to whoever takes a deleted one's place.
     what_fires_already_is_told_to_a_receiver_that_is_added
+    /// A bus that is down explains nothing to those who do not hear of it, whatever the lag rule makes of silence.
+    an_alert_that_tells_nobody_keeps_none_back
 }
 
 async fn change(store: &Store, rule: i64, terms: Terms) {
@@ -50,4 +56,22 @@ async fn what_fires_already_is_told_to_a_receiver_that_is_added(world: World) {
     watch.later(15, &[("billing", 0.0)]).await;
     expected.push((second, Reason::AllResolved, NotifiedStatus::Resolved));
     assert_eq!(told(&watch.store).await, expected);
+}
+
+async fn an_alert_that_tells_nobody_keeps_none_back(world: World) {
+    let (mut watch, to) = (Watch::new(&world.store).await, receiver(&world.store, "Pager").await);
+    let lags = add_rule(&watch.store, "Lag", Terms { no_data: NoData::Alert, ..lag(&[to]) }).await;
+    let bus_down = |receivers: &[ReceiverId]| terms(Figure::BusReachable, Comparison::Below, 1.0, &[Label::Bus], receivers);
+    let down = add_rule(&watch.store, "Down", bus_down(&[])).await;
+    let reach = SeriesKey { figure: Figure::BusReachable, labels: Labels::bus(&"prod".into()) };
+    watch.frame("reach:prod", vec![(reach, Point::Level(0.0))]).await;
+    watch.later(1, &[("billing", 101.0)]).await;
+    watch.later(1, &[("billing", 101.0)]).await;
+    assert_eq!(states_of(&watch.store, down).await, [AlertState::Firing], "it shows on the pages");
+    assert_eq!(told(&watch.store).await, [(to, Reason::First, NotifiedStatus::Firing)]);
+    assert_eq!(alerts_of(&watch.store, lags).await[0].inhibited_by, None);
+    change(&watch.store, down, bus_down(&[to])).await;
+    watch.now = watch.now.plus(Duration::from_secs(1));
+    watch.look().await;
+    assert_eq!(alerts_of(&watch.store, lags).await[0].inhibited_by, Some(alerts_of(&watch.store, down).await[0].number));
 }

@@ -13,9 +13,11 @@ use crate::alerts::delivery::Deliveries;
 use crate::dead_letters::indexer::work::{self, Said};
 use crate::dead_letters::indexer::{self, BusWork};
 use crate::lifecycle::failpoint;
+use crate::model::Timestamp;
 use crate::operations::Operations;
 use crate::operations::policy::Policies;
 
+mod alert_watch;
 mod alerts;
 mod deliveries;
 mod discards;
@@ -172,6 +174,13 @@ pub const TABLE: &[Job] = &[
         run: |run| Box::pin(alerts::look(run)),
     },
     Job {
+        name: "alert watch",
+        period: Duration::from_secs(5),
+        touches: "reads when rules were last looked at; sets and clears readiness",
+        by: By::Each,
+        run: |run| Box::pin(alert_watch::check(run)),
+    },
+    Job {
         name: "deliveries",
         period: Duration::from_millis(250),
         touches: "posts notifications of the outbox to their receivers; writes attempts and what came of them",
@@ -198,6 +207,8 @@ pub const TABLE: &[Job] = &[
 #[derive(Debug, Clone)]
 struct Run {
     context: Context,
+    /// Since when this instance works.
+    begun: Timestamp,
     retention: Retention,
     /// Explicit acts on the buses.
     operations: Operations,
@@ -229,6 +240,7 @@ pub async fn spawn_all(
     let operations = Operations::new(buses.iter().map(|work| (work.id().clone(), Arc::clone(&work.bus))).collect());
     let run = Run {
         context: context.clone(),
+        begun: Timestamp::now(),
         retention,
         operations,
         policies,

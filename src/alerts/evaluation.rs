@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use crate::lifecycle::failpoint;
 use crate::model::alert::{Alert, AlertRule, AlertState, Details, NoData, Terms};
+use crate::model::figure::Figure;
 use crate::model::receiver::ReceiverId;
 use crate::model::{BusId, Timestamp};
 use crate::store::alerts::round::{Guard, Round};
+use crate::store::alerts::rules::UnreadableRule;
 use crate::store::{Store, StoreError};
 
 use super::inhibition::Explanations;
@@ -32,14 +34,30 @@ use series::{Watch, WatchKey};
 /// An alert whose state stays is written this often, with its newest value.
 const WRITTEN: Duration = Duration::from_secs(10);
 
+/// That rules were looked at is noted this often.
+const NOTED: Duration = Duration::from_secs(5);
+
 /// Looks at rules, again and again.
 #[derive(Debug)]
 pub struct Evaluator {
     /// How people reach this instance.
     base: String,
-    rules: Option<((i64, i64, i64), Vec<AlertRule>)>,
+    rules: Option<Rules>,
     readings: Readings,
     watches: HashMap<WatchKey, Watch>,
+    /// When the past could not be read in time.
+    recall_failed_at: Option<Timestamp>,
+    /// When a look was last noted, and what could not be read then.
+    noted: Option<(Timestamp, Vec<Figure>)>,
+}
+
+/// Rules as they were read.
+#[derive(Debug)]
+struct Rules {
+    version: (i64, i64, i64),
+    all: Vec<AlertRule>,
+    /// Numbers of those that cannot be read: nobody knows what they say, so their alerts stay as they are.
+    unreadable: BTreeSet<i64>,
 }
 
 /// What a look came to.
@@ -71,7 +89,7 @@ struct After {
 impl Evaluator {
     /// One that writes links with this beginning.
     pub fn new(base: impl Into<String>) -> Self {
-        Self { base: base.into(), rules: None, readings: Readings::default(), watches: HashMap::new() }
+        Self { base: base.into(), rules: None, readings: Readings::default(), watches: HashMap::new(), recall_failed_at: None, noted: None }
     }
 
     /// Looks once. `letters_changed`: dead letters have changed since the last look.
@@ -82,10 +100,29 @@ impl Evaluator {
         letters_changed: bool,
         now: Timestamp,
     ) -> Result<Looked, StoreError> {
+        let looked = self.look_once(store, guard, letters_changed, now).await;
+        match &looked {
+            Ok(Looked::Same | Looked::Changed) => self.note(store, now).await?,
+            Ok(Looked::Lost) => {}
+            // The store did not answer at all: that is no figure's fault.
+            Err(_) => self.readings.forgive(),
+        }
+        looked
+    }
+
+    async fn look_once(
+        &mut self,
+        store: &Store,
+        guard: Option<&Guard>,
+        letters_changed: bool,
+        now: Timestamp,
+    ) -> Result<Looked, StoreError> {
         self.refresh_rules(store).await?;
         let needs: BTreeSet<Need> = self.enabled().flat_map(|rule| needs_of(&rule.terms)).collect();
-        self.readings.read(store, &needs, letters_changed, now).await?;
-        self.recall(store, now).await?;
+        let was_slow = self.readings.read(store, &needs, letters_changed, now).await?;
+        if !was_slow {
+            self.recall(store, now).await?;
+        }
         let living = store.list_living_alerts().await?;
         let after = After { receivers: store.list_receiver_ids().await?, ..After::default() };
         let mut after = self.judge(living, after, now);
@@ -108,10 +145,24 @@ impl Evaluator {
         Ok(if written { Looked::Changed } else { Looked::Lost })
     }
 
+    /// Notes for every instance that rules were looked at, now and then, and what could not be read as soon as that changes.
+    async fn note(&mut self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
+        let unread = self.readings.unread();
+        let is_known = |(at, known): &(Timestamp, Vec<Figure>)| *at <= now && at.age_at(now) < NOTED && *known == unread;
+        if !self.noted.as_ref().is_some_and(is_known) {
+            store.note_alert_look(now, &unread).await?;
+            self.noted = Some((now, unread));
+        }
+        Ok(())
+    }
+
     async fn refresh_rules(&mut self, store: &Store) -> Result<(), StoreError> {
         let version = store.alert_rules_version().await?;
-        if self.rules.as_ref().is_none_or(|(known, _)| *known != version) {
-            let rules = store.list_alert_rules().await?;
+        if self.rules.as_ref().is_none_or(|rules| rules.version != version) {
+            let (rules, unreadable) = store.read_alert_rules().await?;
+            for UnreadableRule { number, name, error } in &unreadable {
+                tracing::warn!(rule = number, name, %error, "an alert rule cannot be read and is not watched; the others are");
+            }
             let keys: BTreeSet<WatchKey> = rules.iter().filter(|rule| rule.enabled).map(|rule| key_of(&rule.terms)).collect();
             self.watches.retain(|key, _| keys.contains(key));
             for key in keys {
@@ -120,13 +171,14 @@ impl Evaluator {
                     entry.insert(watch);
                 }
             }
-            self.rules = Some((version, rules));
+            let unreadable = unreadable.into_iter().map(|rule| rule.number).collect();
+            self.rules = Some(Rules { version, all: rules, unreadable });
         }
         Ok(())
     }
 
     fn enabled(&self) -> impl Iterator<Item = &AlertRule> {
-        self.rules.iter().flat_map(|(_, rules)| rules).filter(|rule| rule.enabled)
+        self.rules.iter().flat_map(|rules| &rules.all).filter(|rule| rule.enabled)
     }
 
     fn judge(&mut self, living: Vec<Alert>, mut after: After, now: Timestamp) -> After {
@@ -135,9 +187,12 @@ impl Evaluator {
             by_rule.entry(alert.rule).or_default().push(alert);
         }
         let rules = self.rules.take();
-        for rule in rules.iter().flat_map(|(_, rules)| rules).filter(|rule| rule.enabled) {
+        for rule in rules.iter().flat_map(|rules| &rules.all).filter(|rule| rule.enabled) {
             let alerts = by_rule.remove(&rule.number).unwrap_or_default();
             self.judge_rule(rule, alerts, now, &mut after);
+        }
+        for number in rules.iter().flat_map(|rules| &rules.unreadable) {
+            after.alerts.extend(by_rule.remove(number).unwrap_or_default());
         }
         self.rules = rules;
         for alert in by_rule.into_values().flatten() {
@@ -148,7 +203,11 @@ impl Evaluator {
 
     fn judge_rule(&mut self, rule: &AlertRule, alerts: Vec<Alert>, now: Timestamp, after: &mut After) {
         let terms = &rule.terms;
-        let Some(watch) = self.watches.get_mut(&key_of(terms)) else { return };
+        let needs = needs_of(terms);
+        let Some(watch) = self.watches.get_mut(&key_of(terms)).filter(|_| self.readings.have_read(&needs)) else {
+            after.alerts.extend(alerts);
+            return;
+        };
         if let Some(registry) = self.readings.registries.get(&terms.figure) {
             watch.learn(registry);
         }
@@ -163,18 +222,15 @@ impl Evaluator {
         }
         let sums = together(terms, watch, &self.readings);
         watch.note(&sums);
-        let needs = needs_of(terms);
         let of = |need: Option<&Need>| need.and_then(|need| self.readings.of(*need));
         // Of two windows the short one tells whether anything is heard.
-        let (kept, newest) = (of(needs.first()), of(needs.last()));
+        let newest = of(needs.last());
+        let failed = needs.iter().any(|need| self.readings.has_failed(*need));
         for (place, instance) in watch.instances.iter().enumerate() {
             let reading = sums.get(place).and_then(Option::as_ref);
             let alive = (reading.is_some() && !empties(terms))
                 || newest.is_some_and(|kept| self.readings.is_alive(terms.figure, &instance.buses, kept));
-            let seen = match kept {
-                Some(kept) if kept.failed => Observation::Failed,
-                _ => observation(terms, reading, alive),
-            };
+            let seen = if failed { Observation::Failed } else { observation(terms, reading, alive) };
             let others = after.alerts.len();
             match standing.remove(&place) {
                 Some(alert) => moved(rule, alert, seen, now, after),

@@ -95,10 +95,10 @@ impl Alerts {
         self.find_rule(number).await
     }
 
-    /// Removes a rule and ends its alerts.
+    /// Removes a rule and ends its alerts; one that cannot be read as well.
     pub async fn remove_rule(&self, number: i64, actor: &Actor, now: Timestamp) -> Result<(), AlertError> {
-        let rule = self.find_rule(number).await?;
-        let entry = entry(rule_target(number, &rule.name), actor, "alert_rules.delete", now);
+        let name = self.store.find_alert_rule_name(number).await?.ok_or(AlertError::NotFound("alert rule"))?;
+        let entry = entry(rule_target(number, &name), actor, "alert_rules.delete", now);
         if !self.store.remove_alert_rule(number, &entry).await? {
             return Err(AlertError::NotFound("alert rule"));
         }

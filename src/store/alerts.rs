@@ -1,5 +1,5 @@
 //! Alerts from pending to resolved: lists, and who has taken note. [`rules`] and [`silences`] keep what people have decided,
-//! [`history`] what pages ask, [`round`] writes what a look at the figures has changed, with its notifications.
+//! [`history`] what pages ask, [`looks`] when rules were last looked at, [`round`] writes what a look at the figures has changed, with its notifications.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use crate::model::alert::{Acknowledgement, Alert, AlertState, Severity};
 use crate::model::{AuditEntry, Cursor, Page, PageRequest, Timestamp};
 
 pub mod history;
+pub mod looks;
 pub mod round;
 pub mod rules;
 pub mod silences;
@@ -27,7 +28,8 @@ macro_rules! alert_sql {
 }
 
 /// Every statement about rules, alerts and silences.
-pub(super) const ALL: [&[(&str, &str)]; 5] = [STATEMENTS, history::STATEMENTS, round::STATEMENTS, rules::STATEMENTS, silences::STATEMENTS];
+pub(super) const ALL: [&[(&str, &str)]; 6] =
+    [STATEMENTS, history::STATEMENTS, looks::STATEMENTS, round::STATEMENTS, rules::STATEMENTS, silences::STATEMENTS];
 
 statements! {
     const LIVING = alert_sql!("where state <> 4 order by id");

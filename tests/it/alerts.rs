@@ -12,3 +12,4 @@ mod scene;
 mod senders;
 mod silence;
 mod told;
+mod trouble;

@@ -1,6 +1,6 @@
 //! Reads each figure once for all rules.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::arriving;
@@ -25,17 +25,39 @@ const AHEAD: Duration = Duration::from_mins(5);
 /// What changes with dead letters is read again at least this often.
 const LETTERS: Duration = Duration::from_secs(5);
 
+/// A figure that could not be read in time is left alone for so long, then for twice as long, and so on.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// At most for so long.
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
+
 /// A figure, and the window in milliseconds over which it is taken.
 pub(super) type Need = (Figure, Option<u64>);
 
 /// What was read of a figure.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Kept {
-    read_at: Option<Timestamp>,
+    read_at: Timestamp,
     /// By the number of the series in the figure's registry.
     pub(super) values: Vec<Option<Reading>>,
     /// It could not be read.
-    pub(super) failed: bool,
+    failure: Option<Failure>,
+}
+
+/// Why a figure could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// What the store holds of it contradicts itself.
+    Broken,
+    /// The store did not answer in time, again and again so many times: whoever asks all the time keeps it from answering others.
+    Slow(u32),
+}
+
+impl Failure {
+    /// How long nobody asks again; `None`: as always.
+    fn pause(self) -> Option<Duration> {
+        let Self::Slow(times) = self else { return None };
+        Some((FIRST_PAUSE * 2_u32.saturating_pow(times.saturating_sub(1).min(8))).min(LONGEST_PAUSE))
+    }
 }
 
 /// Levels of a source as of its newest look.
@@ -50,6 +72,8 @@ struct Look {
 pub(super) struct Readings {
     pub(super) registries: HashMap<Figure, Registry>,
     kept: HashMap<Need, Kept>,
+    /// What the last look had no time for.
+    behind: BTreeSet<Need>,
     looks: BTreeMap<String, Look>,
     buses: BTreeSet<BusId>,
     /// What of each window lies in rolled up hours: read once an hour, or when the window has moved on.
@@ -57,41 +81,87 @@ pub(super) struct Readings {
 }
 
 impl Readings {
-    /// Reads what is needed and not fresh. `letters_changed`: dead letters have changed since the last time.
+    /// Reads what is needed and not fresh. `letters_changed`: dead letters have changed since the last time. A figure that cannot be read
+    /// keeps the others from nothing: whether one was too slow is answered, and what was to be read after it is read with the next look.
     pub(super) async fn read(
         &mut self,
         store: &Store,
         needs: &BTreeSet<Need>,
         letters_changed: bool,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.kept.retain(|need, _| needs.contains(need));
         let read: BTreeSet<Need> = needs.iter().flat_map(|need| sources_of(*need)).collect();
         self.pasts.retain(|need, _| read.contains(need));
         let levels_changed = self.look(store, now).await?;
-        for need in needs {
-            let (figure, window) = *need;
-            let read_at = self.kept.get(need).and_then(|kept| kept.read_at);
-            let due = match source_of(figure) {
-                Source::Frames if window.is_none() => levels_changed,
-                Source::Letters if letters_changed => true,
-                Source::Letters => read_at.is_none_or(|at| is_old(at, LETTERS, now)),
-                Source::Frames => read_at.is_none_or(|at| is_old(at, refresh(window.unwrap_or(0)), now)),
-            };
-            if due || read_at.is_none() {
-                let read = self.read_one(store, *need, now).await;
-                let failed = matches!(read, Err(StoreError::Broken(_)));
-                let values = match read {
-                    Err(StoreError::Broken(error)) => {
-                        tracing::warn!(figure = %figure, error, "a figure cannot be read, and rules on it know nothing");
-                        Vec::new()
-                    }
-                    read => read?,
-                };
-                self.kept.insert(*need, Kept { read_at: Some(now), values, failed });
+        let due = |need: &&Need| self.behind.contains(*need) || self.is_due(**need, letters_changed, levels_changed, now);
+        let mut due: Vec<Need> = needs.iter().filter(due).copied().collect();
+        // What was too slow before comes last, so that nothing has to wait for it again and again.
+        due.sort_by_key(|need| self.has_failed(*need));
+        let mut due = VecDeque::from(due);
+        self.behind.clear();
+        while let Some(need) = due.pop_front() {
+            let read = self.read_one(store, need, now).await;
+            if self.keep(need, read, now)? {
+                self.behind.extend(due);
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
+    }
+
+    fn is_due(&self, (figure, window): Need, letters_changed: bool, levels_changed: bool, now: Timestamp) -> bool {
+        let Some(kept) = self.kept.get(&(figure, window)) else { return true };
+        if let Some(pause) = kept.failure.and_then(Failure::pause) {
+            return is_old(kept.read_at, pause, now);
+        }
+        match source_of(figure) {
+            Source::Frames if window.is_none() => levels_changed,
+            Source::Letters if letters_changed => true,
+            Source::Letters => is_old(kept.read_at, LETTERS, now),
+            Source::Frames => is_old(kept.read_at, refresh(window.unwrap_or(0)), now),
+        }
+    }
+
+    /// Keeps what was read; whether the store did not answer in time.
+    fn keep(&mut self, need: Need, read: Result<Vec<Option<Reading>>, StoreError>, now: Timestamp) -> Result<bool, StoreError> {
+        let before = self.kept.get(&need).and_then(|kept| kept.failure);
+        let (values, failure) = match read {
+            Ok(values) => (values, None),
+            Err(StoreError::Broken(error)) => {
+                tell(need.0, before, &error);
+                (Vec::new(), Some(Failure::Broken))
+            }
+            Err(StoreError::Unavailable(error)) => {
+                tell(need.0, before, &error);
+                let times = if let Some(Failure::Slow(times)) = before { times } else { 0 };
+                (Vec::new(), Some(Failure::Slow(times + 1)))
+            }
+            Err(other) => return Err(other),
+        };
+        self.kept.insert(need, Kept { read_at: now, values, failure });
+        Ok(matches!(failure, Some(Failure::Slow(_))))
+    }
+
+    /// Whether all of this was ever read, or could not be.
+    pub(super) fn have_read(&self, needs: &[Need]) -> bool {
+        needs.iter().all(|need| self.kept.contains_key(need))
+    }
+
+    /// Whether this could not be read.
+    pub(super) fn has_failed(&self, need: Need) -> bool {
+        self.kept.get(&need).is_some_and(|kept| kept.failure.is_some())
+    }
+
+    /// Figures that could not be read.
+    pub(super) fn unread(&self) -> Vec<Figure> {
+        let failed = self.kept.iter().filter(|(_, kept)| kept.failure.is_some()).map(|((figure, _), _)| *figure);
+        failed.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// What was too slow is read again with the next look: not the figure is to blame.
+    pub(super) fn forgive(&mut self) {
+        self.kept.retain(|_, kept| !matches!(kept.failure, Some(Failure::Slow(_))));
     }
 
     /// What was read.
@@ -179,6 +249,13 @@ fn bus_source(bus: &BusId) -> String {
 /// Who says that a bus did not answer.
 fn reach_source(bus: &BusId) -> String {
     format!("reach:{bus}")
+}
+
+/// Says once that a figure cannot be read.
+fn tell(figure: Figure, before: Option<Failure>, error: &str) {
+    if before.is_none() {
+        tracing::warn!(figure = %figure, error, "a figure cannot be read, and rules on it know nothing; other rules are looked at");
+    }
 }
 
 enum Source {
@@ -325,4 +402,36 @@ async fn open(store: &Store, figure: Figure, buses: &BTreeSet<BusId>, now: Times
 #[expect(clippy::cast_precision_loss, reason = "counts and seconds of figures")]
 const fn number(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+    const SLOW: Need = (Figure::RecordsLost, Some(300_000));
+
+    fn after(seconds: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn what_is_too_slow_is_asked_for_less_and_less_often() {
+        let mut readings = Readings::default();
+        let slow = || Err(StoreError::Unavailable("no answer within 5s".to_owned()));
+        let due = |readings: &Readings, at| readings.is_due(SLOW, true, true, at);
+        assert!(due(&readings, NOW), "it was never read");
+        for (at, pause) in [(0, 10), (10, 20), (30, 40), (70, 80), (150, 120), (270, 120)] {
+            assert!(readings.keep(SLOW, slow(), after(at)).expect("the others are read"));
+            assert_eq!((due(&readings, after(at + pause - 1)), due(&readings, after(at + pause))), (false, true), "at {at}");
+        }
+        assert!(due(&readings, NOW.minus(Duration::from_hours(1))), "after the clock went back nobody waits for it to come again");
+        assert_eq!((readings.has_failed(SLOW), readings.unread()), (true, vec![Figure::RecordsLost]));
+        assert!(!readings.keep(SLOW, Ok(Vec::new()), after(400)).expect("read"));
+        assert_eq!((readings.has_failed(SLOW), readings.unread()), (false, Vec::new()));
+        assert!(readings.keep(SLOW, slow(), after(500)).expect("the others are read"));
+        assert!(due(&readings, after(510)), "it begins anew");
+        readings.forgive();
+        assert!(due(&readings, after(501)) && !readings.have_read(&[SLOW]), "the store did not answer at all");
+    }
 }

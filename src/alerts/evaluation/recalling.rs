@@ -19,14 +19,18 @@ use crate::store::{Store, StoreError};
 pub(super) const SETTLED: Duration = Duration::from_secs(60);
 /// So many figures are read in one look; the others in the looks after it.
 const AT_ONCE: usize = 4;
+/// Where the past could not be read in time nobody asks for it again for so long.
+const PAUSE: Duration = Duration::from_mins(1);
 
 impl Evaluator {
     /// Has the rules that alert of silence know what was there before.
     pub(super) async fn recall(&mut self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let due = self.unknown_pasts();
-        if due.is_empty() {
+        let pauses = self.recall_failed_at.is_some_and(|at| at <= now && at.age_at(now) < PAUSE);
+        if due.is_empty() || pauses {
             return Ok(());
         }
+        self.recall_failed_at = None;
         // Before our own samplers began: where nobody looked for an hour, what was there before that hour counts.
         let last = store.newest_frame_before(now.minus(SETTLED)).await?.unwrap_or(now).min(now);
         for ((figure, horizon_ms), keys) in due.into_iter().take(AT_ONCE) {
@@ -35,6 +39,11 @@ impl Evaluator {
                 Err(StoreError::Broken(error)) => {
                     tracing::warn!(figure = %figure, error, "the past of a figure cannot be read, and rules do not know what fell silent");
                     Vec::new()
+                }
+                Err(StoreError::Unavailable(error)) => {
+                    tracing::warn!(figure = %figure, error, "the past of a figure is read later: until then rules do not know what fell silent");
+                    self.recall_failed_at = Some(now);
+                    return Ok(());
                 }
                 read => read?,
             };

@@ -17,6 +17,7 @@ statements! {
     const ADD = "insert into alert_rules (name, enabled, terms, created_by, created_at, changed_at) values ($1, $2, $3, $4, $5, $5) returning id";
     const FIND = rule_sql!("where id = $1");
     const LIST = rule_sql!("order by id");
+    const NAME = "select name from alert_rules where id = $1";
     const VERSIONS = "select count(*), cast(coalesce(sum(id), 0) as bigint), cast(coalesce(sum(changed_at), 0) as bigint) from alert_rules";
     const CHANGE = "update alert_rules set name = $2, enabled = $3, terms = $4, \
         changed_at = case when changed_at >= $5 then changed_at + 1 else $5 end where id = $1";
@@ -52,6 +53,17 @@ impl RuleRow {
     }
 }
 
+/// A rule that this version cannot read: another one has written it, or it is damaged.
+#[derive(Debug)]
+pub struct UnreadableRule {
+    /// Its number.
+    pub number: i64,
+    /// What people call it.
+    pub name: String,
+    /// Why it cannot be read.
+    pub error: StoreError,
+}
+
 /// A rule before it has a number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRule {
@@ -76,10 +88,29 @@ impl Store {
         row.map(RuleRow::into_rule).transpose()
     }
 
-    /// All rules, oldest first.
+    /// All rules that can be read, oldest first.
     pub async fn list_alert_rules(&self) -> Result<Vec<AlertRule>, StoreError> {
+        Ok(self.read_alert_rules().await?.0)
+    }
+
+    /// All rules, oldest first, and apart from them those that cannot be read: one of these must not keep the others from being watched.
+    pub async fn read_alert_rules(&self) -> Result<(Vec<AlertRule>, Vec<UnreadableRule>), StoreError> {
         let rows: Vec<RuleRow> = read!(self, |pool| sqlx::query_as(LIST).fetch_all(pool).await?)?;
-        rows.into_iter().map(RuleRow::into_rule).collect()
+        let (mut rules, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in rows {
+            let (number, name) = (row.id, row.name.clone());
+            match row.into_rule() {
+                Ok(rule) => rules.push(rule),
+                Err(error) => unreadable.push(UnreadableRule { number, name, error }),
+            }
+        }
+        Ok((rules, unreadable))
+    }
+
+    /// What people call a rule, whether or not the rest of it can be read.
+    pub async fn find_alert_rule_name(&self, number: i64) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> = read!(self, |pool| sqlx::query_as(NAME).bind(number).fetch_optional(pool).await?)?;
+        Ok(row.map(|(name,)| name))
     }
 
     /// Differs whenever a rule was added, changed, switched or removed.

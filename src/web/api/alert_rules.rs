@@ -21,7 +21,7 @@ mod shape;
 mod trying;
 
 pub(in crate::web) use body::RuleBody;
-use shape::{ChangeList, RuleList, RuleShape};
+use shape::{ChangeList, RuleList, RuleShape, UnreadableShape};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new()
@@ -56,13 +56,14 @@ async fn shape_of(state: &WebState, rule: AlertRule) -> Result<RuleShape, Error>
 /// Lists rules, oldest first.
 #[utoipa::path(get, path = "/alert-rules", tag = "alerts", responses((status = 200, body = RuleList)))]
 async fn list(_: Viewer, State(state): State<WebState>) -> Result<Json<RuleList>, Error> {
-    let rules = state.store().list_alert_rules().await?;
+    let (rules, unreadable) = state.store().read_alert_rules().await?;
     let fired: HashMap<i64, Timestamp> = state.store().last_fired().await?.into_iter().collect();
     let shape = |rule: AlertRule| {
         let last = fired.get(&rule.number).copied();
         RuleShape::new(rule, last)
     };
-    Ok(Json(RuleList { items: rules.into_iter().map(shape).collect(), next_cursor: None }))
+    let unreadable = unreadable.into_iter().map(|rule| UnreadableShape { id: rule.number.to_string(), name: rule.name }).collect();
+    Ok(Json(RuleList { items: rules.into_iter().map(shape).collect(), next_cursor: None, unreadable }))
 }
 
 /// Adds a rule.

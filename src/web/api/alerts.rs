@@ -86,7 +86,13 @@ async fn list(viewer: Viewer, State(state): State<WebState>, Query(query): Query
     let page = state.store().list_alerts(&filter, &LimitParam::page(query.cursor, query.limit, 100)).await?;
     let base = state.base_url();
     let items = page.items.into_iter().map(|alert| AlertShape::new(alert, &base, viewer.now)).collect();
-    Ok(Json(AlertList { items, next_cursor: page.next_cursor.map(|cursor| cursor.to_string()) }))
+    let watching = state.store().alert_watching().await?;
+    Ok(Json(AlertList {
+        items,
+        next_cursor: page.next_cursor.map(|cursor| cursor.to_string()),
+        looked_at: watching.looked_at,
+        unread_figures: watching.unread.iter().map(|figure| figure.as_str()).collect(),
+    }))
 }
 
 /// A range of time.

@@ -81,6 +81,8 @@ struct AlertPage {
     earlier: Vec<OverRow>,
     about: Vec<(String, String)>,
     rule: Option<(i64, String)>,
+    /// What is said where there is none.
+    without_rule: &'static str,
     runbook: Option<String>,
     form: AcknowledgeForm,
     problem: Problem,
@@ -187,7 +189,10 @@ async fn answer(
     (form, problem): (AcknowledgeForm, Problem),
 ) -> Result<Response, Error> {
     let (store, now) = (state.store(), layout.now);
-    let rule = store.find_alert_rule(alert.rule).await?;
+    let (rule, without_rule) = match store.find_alert_rule(alert.rule).await {
+        Err(StoreError::Broken(_)) => (None, "cannot be read"),
+        rule => (rule?, "deleted since"),
+    };
     let told = Told::of_one(store, &alert, DELIVERIES).await?;
     let (chart, marks) = chart::load(store, &alert, rule.as_ref(), now).await?;
     let before = before::load(store, &alert, now).await?;
@@ -225,6 +230,7 @@ async fn answer(
         earlier: earlier.iter().map(|alert| OverRow::new(alert, show_bus)).collect(),
         about: about(&alert),
         rule: rule.map(|rule| (rule.number, short(&rule.name, 100))),
+        without_rule,
         runbook: alert.details.runbook_url.clone(),
         form,
         problem,

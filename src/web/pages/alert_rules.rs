@@ -46,6 +46,8 @@ struct RulesPage {
     live: String,
     lede: (String, String),
     rows: Vec<Row>,
+    /// Rules that cannot be read, by number and name.
+    unreadable: Vec<(i64, String)>,
     may_act: bool,
 }
 
@@ -102,7 +104,7 @@ async fn rules(
     Query(query): Query<RulesQuery>,
 ) -> Result<Response, Error> {
     let (store, now) = (state.store(), layout.now);
-    let all = store.list_alert_rules().await?;
+    let (all, unreadable) = store.read_alert_rules().await?;
     let living = store.list_living_alerts().await?;
     let week = store.alert_figures(now.minus(WEEK), now).await?;
     let fired: HashMap<i64, u64> = week.into_iter().map(|figures| (figures.rule, figures.fired)).collect();
@@ -124,6 +126,7 @@ async fn rules(
         live: format!("/alert-rules?order={}", ShownOrder::of(rows.iter().map(|row| row.href.as_str()))),
         lede: lede(&all, &living),
         rows,
+        unreadable: unreadable.into_iter().map(|rule| (rule.number, short(&rule.name, 100))).collect(),
         may_act: layout.may(Role::Admin),
         layout: layout.crumb("Alerts", "/alerts").titled(Section::Alerts, "Rules"),
     };

@@ -18,10 +18,12 @@ use super::super::view::range::Range;
 use super::super::view::text::short;
 use super::super::view::{alert as words, time};
 use super::super::{Error, Layout, Section, WebState, filters};
+use crate::alerts::watching as watched;
 use crate::model::alert::{Alert, AlertRule, AlertState, Severity};
 use crate::model::{Role, Timestamp};
 use crate::store::Store;
 use crate::store::alerts::history::OverFilter;
+use crate::store::alerts::looks::Watching;
 
 pub(super) mod rows;
 pub(super) mod told;
@@ -56,6 +58,8 @@ struct AlertsPage {
     next: Option<String>,
     rules: u64,
     looked_at: Option<Timestamp>,
+    /// Why what stands here may not be how it is.
+    trouble: Option<Trouble>,
     may_act: bool,
     may_keep: bool,
 }
@@ -73,6 +77,25 @@ impl Page for AlertsPage {
 impl AlertsPage {
     fn is_filtered(&self) -> bool {
         self.rule.is_some() || self.severities.iter().any(|(.., chosen)| *chosen)
+    }
+}
+
+/// Rules do not know everything.
+struct Trouble {
+    tone: &'static str,
+    what: String,
+    then: &'static str,
+}
+
+impl Trouble {
+    fn new(watching: &Watching, now: Timestamp) -> Option<Self> {
+        if watching.is_overdue(now) {
+            let then = "What stands here is what was known then: what fires or ends meanwhile shows when they are looked at again.";
+            return Some(Self { tone: "bad", what: watched::words(watching, now), then });
+        }
+        let unread: Vec<&str> = watching.unread.iter().map(|figure| words::figure(*figure)).collect();
+        let then = "Rules on that know nothing until it can be read again; other rules are looked at.";
+        (!unread.is_empty()).then(|| Self { tone: "warn", what: format!("Cannot be read: {}.", unread.join(", ")), then })
     }
 }
 
@@ -135,11 +158,11 @@ async fn list(
         store.count_over_alerts(layout.bus.as_ref(), now.minus(length), now).await?,
         store.count_over_alerts(layout.bus.as_ref(), now.minus(length * 2), now.minus(length)).await?,
     );
-    let looked_at = store.list_buses().await?.iter().filter_map(|bus| bus.sampled_at).max();
+    let watching = store.alert_watching().await?;
     let page = AlertsPage {
         live: here.set("order", &sections.order()).to_string(),
         newer,
-        lede: lede(&living, now),
+        lede: lede(&living, watching.is_overdue(now), now),
         severities: Severity::ALL
             .iter()
             .map(|one| (one.as_str(), words::severity(*one, true).word, query.severity == Some(*one)))
@@ -152,8 +175,9 @@ async fn list(
         over_note: if query.severity.is_some() || query.rule.is_some() { String::new() } else { beside(ended) },
         next: over.next_cursor.map(|cursor| here.and("cursor", &cursor.to_string()).to_string()),
         fresh: here.to_string(),
-        rules: rules.values().filter(|rule| rule.enabled).count() as u64,
-        looked_at,
+        rules: watching.rules,
+        looked_at: watching.looked_at,
+        trouble: Trouble::new(&watching, now),
         may_act: layout.may(Role::Operator),
         may_keep: layout.may(Role::Admin),
         layout: layout.titled(Section::Alerts, "Alerts"),
@@ -180,7 +204,7 @@ fn rule_chip(number: i64, rules: &HashMap<i64, AlertRule>, here: &Address) -> (S
 }
 
 /// "2 alerts fire, one of them is acknowledged." and who waits for somebody.
-fn lede(living: &[Alert], now: Timestamp) -> (String, String) {
+fn lede(living: &[Alert], is_overdue: bool, now: Timestamp) -> (String, String) {
     let firing: Vec<&Alert> = living.iter().filter(|alert| alert.standing.state == AlertState::Firing && !alert.is_muted()).collect();
     let open: Vec<&&Alert> = firing.iter().filter(|alert| !alert.is_acknowledged(now)).collect();
     let muted = living.iter().filter(|alert| alert.standing.state.is_firing() && alert.is_muted()).count() as u64;
@@ -188,6 +212,7 @@ fn lede(living: &[Alert], now: Timestamp) -> (String, String) {
     let quiet =
         if muted > 0 { format!(" {} without telling anybody.", counted(muted, "alert fires", "alerts fire")) } else { String::new() };
     let first = match (firing.len(), taken) {
+        (0, _) if is_overdue => return ("Nothing fires, as far as is known.".to_owned(), quiet),
         (0, _) => return ("Nothing fires.".to_owned(), format!("{}{quiet}", waiting(living))),
         (1, 1) => "1 alert fires and is acknowledged.".to_owned(),
         (1, _) => "1 alert fires.".to_owned(),

@@ -17,6 +17,7 @@ use super::site::{Answer, Site};
 
 mod explained;
 mod told;
+mod watched;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -121,9 +122,10 @@ fn text(html: &str) -> String {
 
 #[tokio::test]
 async fn where_nothing_fires_the_list_says_what_watches() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
+    scene.evaluator.look(&scene.site.store, None, true, scene.now).await.expect("a look");
     let page = text(&scene.page("/alerts").await);
-    assert!(page.contains("Nothing fires"), "{page}");
+    assert!(page.contains("Nothing fires. ") && !page.contains("looked at"), "{page}");
     assert!(page.contains("Nothing ended in this time"), "{page}");
     let rules = text(&scene.page("/alert-rules").await);
     assert!(rules.contains("1 rule is switched on, none fires."), "{rules}");

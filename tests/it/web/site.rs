@@ -17,6 +17,7 @@ use redrive::operations::policy::Policies;
 use redrive::store::{Store, StoreSettings};
 use redrive::telemetry::Metrics;
 use redrive::web::{self, WebParts, WebState};
+use sqlx::Connection as _;
 use tower::ServiceExt;
 
 /// Password of everybody in these tests.
@@ -29,7 +30,7 @@ pub(crate) struct Site {
     pub(crate) access: Access,
     pub(crate) changes: Changes,
     pub(crate) lifecycle: Lifecycle,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Site {
@@ -71,7 +72,16 @@ impl Site {
             metrics: Metrics::new(),
             lifecycle: lifecycle.clone(),
         });
-        Self { router: web::router(&state), store, access, changes, lifecycle, _folder: folder }
+        Self { router: web::router(&state), store, access, changes, lifecycle, folder }
+    }
+
+    /// Runs statements as somebody who is not Redrive.
+    pub(crate) async fn run(&self, statements: &str) {
+        let url = format!("sqlite:{}", self.folder.path().join("redrive.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("connected");
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        sqlx::raw_sql(statements).execute(&mut connection).await.expect("the statements are done");
+        connection.close().await.expect("closed");
     }
 
     /// Adds a user and answers the cookie of a session.

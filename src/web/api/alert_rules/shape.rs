@@ -13,6 +13,15 @@ use crate::model::{AuditEntry, Timestamp};
 pub(super) struct RuleList {
     pub(super) items: Vec<RuleShape>,
     pub(super) next_cursor: Option<String>,
+    /// Rules that cannot be read and are not watched: another version wrote them, or they are damaged.
+    pub(super) unreadable: Vec<UnreadableShape>,
+}
+
+/// A rule that cannot be read.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct UnreadableShape {
+    pub(super) id: String,
+    pub(super) name: String,
 }
 
 /// A rule: the fields of its body, all of them.

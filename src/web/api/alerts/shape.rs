@@ -16,6 +16,11 @@ use crate::store::alerts::AlertFigures;
 pub(super) struct AlertList {
     pub(super) items: Vec<AlertShape>,
     pub(super) next_cursor: Option<String>,
+    /// When rules were last looked at, to about five seconds; null where they never were. What stands here is what was known then.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(super) looked_at: Option<Timestamp>,
+    /// Figures that could not be read then: rules on them know nothing.
+    pub(super) unread_figures: Vec<&'static str>,
 }
 
 /// An alert.

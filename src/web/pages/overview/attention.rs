@@ -1,6 +1,7 @@
 //! What on the first page needs a person, worst first, each with its evidence and where to go.
 
 use super::load::Overview;
+use crate::alerts::watching;
 use crate::model::alert::{Alert, Severity};
 use crate::model::failure_group::FailureGroup;
 use crate::model::partition_problem::PartitionProblemKind;
@@ -65,7 +66,9 @@ impl Attention {
 /// Everything that needs a person.
 /// `groups_href` is the list of the failure groups that failed in the range.
 pub(in crate::web) fn attention(figures: &Overview, reasons: &[(&'static str, String)], range: Range, groups_href: &str) -> Vec<Attention> {
-    let mut list: Vec<_> = reasons.iter().map(|(_, text)| not_ready(text)).collect();
+    // That nobody looks at the rules has a row of its own.
+    let mut list: Vec<_> = reasons.iter().filter(|(code, _)| *code != watching::CODE).map(|(_, text)| not_ready(text)).collect();
+    list.extend(unwatched(figures));
     list.extend(firing(figures));
     list.extend(figures.buses.iter().filter_map(|bus| bus_trouble(&bus.state, figures.now)));
     let fast = arrivals(figures, range);
@@ -96,6 +99,28 @@ fn not_ready(text: &str) -> Attention {
         action: "See readiness",
         severity: None,
     }
+}
+
+/// Rules that nobody looks at, or that know nothing.
+fn unwatched(figures: &Overview) -> Option<Attention> {
+    let watching = &figures.watching;
+    let row = |tone, what: &str, evidence, since| Attention {
+        tone,
+        what: what.to_owned(),
+        evidence,
+        place: String::new(),
+        since,
+        href: "/alerts".to_owned(),
+        action: "See alerts",
+        severity: None,
+    };
+    if watching.is_overdue(figures.now) {
+        let evidence = format!("{} Nothing fires and nothing is over meanwhile", watching::words(watching, figures.now));
+        return Some(row("bad", "Alert rules are not looked at", evidence, watching.looked_at));
+    }
+    let unread: Vec<&str> = watching.unread.iter().map(|figure| words::figure(*figure)).collect();
+    let evidence = format!("{}; other rules are looked at", unread.join(", "));
+    (!unread.is_empty()).then(|| row("warn", "Alert rules know nothing of a figure that cannot be read", evidence, None))
 }
 
 /// Alerts that fire and are told: those that nobody has first.

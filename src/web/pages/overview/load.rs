@@ -8,6 +8,7 @@ use crate::model::failure_group::FailureGroup;
 use crate::model::partition_problem::PartitionProblem;
 use crate::model::policy::{Breaker, Policy};
 use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Timestamp};
+use crate::store::alerts::looks::Watching;
 use crate::store::departures::Departures;
 use crate::store::failure_groups::{Arrivals, Buckets, FailureGroupSort};
 use crate::store::{Store, StoreError, StoreUsage};
@@ -55,6 +56,8 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) stopped_policies: Vec<Policy>,
     /// Alerts that fire and are not muted, those that nobody has first, then the worst.
     pub(in crate::web) firing: Vec<Alert>,
+    /// How alert rules are watched.
+    pub(in crate::web) watching: Watching,
     /// What lies in the store.
     pub(in crate::web) usage: StoreUsage,
     /// What flows over the buses.
@@ -83,7 +86,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     let page = PageRequest::first(GROUPS);
     let one_bus = if let [bus] = buses { Some(bus) } else { None };
     let gap_page = PageRequest::first(GAPS);
-    let (states, counts, arrivals, departures, backlog, mut groups, gaps, problems, usage, policies) = tokio::try_join!(
+    let (states, counts, arrivals, departures, backlog, mut groups, gaps, problems, usage, policies, watching) = tokio::try_join!(
         store.list_buses(),
         store.count_by_status(&everything),
         store.list_arrivals(&everything, buckets),
@@ -94,6 +97,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         store.list_partition_problems(one_bus, None),
         store.usage(),
         store.list_policies(),
+        store.alert_watching(),
     )?;
     let groups_are_recent = !groups.items.is_empty();
     if !groups_are_recent && counts.open > 0 {
@@ -123,6 +127,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         usage,
         stopped_policies: stopped(policies, buses, now),
         firing: firing(store.list_living_alerts().await?, buses, now),
+        watching,
     })
 }
 

@@ -106,9 +106,22 @@ impl Alerts {
         Ok(())
     }
 
-    /// Rules that tell nobody.
+    /// Rules that tell nobody: they name no receiver that there is.
     pub async fn list_untold(&self) -> Result<Vec<AlertRule>, StoreError> {
-        Ok(self.store.list_alert_rules().await?.into_iter().filter(|rule| rule.terms.receivers.is_empty()).collect())
+        let known = self.store.list_receiver_ids().await?;
+        let mut rules = self.store.list_alert_rules().await?;
+        rules.retain(|rule| !rule.terms.receivers.iter().any(|id| known.contains(id)));
+        Ok(rules)
+    }
+
+    /// How many rules name a receiver, and how many of them tell nobody without it.
+    pub async fn count_telling(&self, receiver: ReceiverId) -> Result<(u64, u64), StoreError> {
+        let mut others = self.store.list_receiver_ids().await?;
+        others.remove(&receiver);
+        let rules = self.store.list_alert_rules().await?;
+        let naming: Vec<_> = rules.iter().map(|rule| &rule.terms.receivers).filter(|named| named.contains(&receiver)).collect();
+        let alone = naming.iter().filter(|named| !named.iter().any(|id| others.contains(id))).count();
+        Ok((naming.len() as u64, alone as u64))
     }
 
     /// Rules that tell nobody tell this receiver from now on. Answers how many there were.

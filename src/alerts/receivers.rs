@@ -115,7 +115,7 @@ impl Receivers {
         self.find(id).await
     }
 
-    /// Removes a receiver.
+    /// Removes a receiver; rules name it no more.
     pub async fn remove(&self, id: ReceiverId, actor: &Actor, now: Timestamp) -> Result<(), ReceiverError> {
         let receiver = self.find(id).await?;
         let about = format!("/receivers/{id} ({})", receiver.name);
@@ -123,6 +123,7 @@ impl Receivers {
             return Err(ReceiverError::NotFound);
         }
         self.changes.publish(Noun::Deliveries);
+        self.changes.publish(Noun::Alerts);
         Ok(())
     }
 

@@ -26,6 +26,10 @@ statements! {
     const SEALED = "select sealed from receivers where id = $1";
     const CHANGE = "update receivers set name = $2, kind = $3, host = $4, sealed = $5, gone_at = null, changed_at = $6 where id = $1";
     const REMOVE = "delete from receivers where id = $1";
+    const TERMS = "select id, terms from alert_rules order by id";
+    /// Whoever changes the rule meanwhile is not overwritten.
+    const STRIP = "update alert_rules set terms = $2, changed_at = case when changed_at >= $4 then changed_at + 1 else $4 end \
+        where id = $1 and terms = $3";
     const ABANDON = "update deliveries set state = 4, ended_at = $2, lease_until = null, last_error = $3 where receiver_id = $1 and ended_at is null";
     const FORGET_PUSHED = "delete from pushed_alerts where receiver_id = $1";
     const COUNT_FLAGGED = "select count(*) from receivers where gone_at is not null or failing_since <= $1";
@@ -126,7 +130,8 @@ impl Store {
         Ok(write_on!(self, alter(id, to, entry)))
     }
 
-    /// Removes a receiver and gives up what has not reached it; what was delivered stays in the log. `false` when there is none.
+    /// Removes a receiver and gives up what has not reached it; what was delivered stays in the log. Rules name it no more. `false` when
+    /// there is none.
     pub async fn remove_receiver(&self, id: ReceiverId, entry: &AuditEntry) -> Result<bool, StoreError> {
         Ok(write_on!(self, remove(id, entry)))
     }
@@ -165,6 +170,18 @@ impl Store {
         Ok(write_on!(self, forget(entry)))
     }
 }
+
+/// The terms of a rule without a receiver, or without any; `None` where they do not name it, or nobody knows what they name.
+fn without(terms: &str, id: Option<ReceiverId>) -> Option<String> {
+    let mut terms: serde_json::Value = serde_json::from_str(terms).ok()?;
+    let receivers = terms.get_mut("receivers")?.as_array_mut()?;
+    let before = receivers.len();
+    receivers.retain(|named| id.is_some_and(|id| named.as_i64() != Some(id.0)));
+    (receivers.len() < before).then(|| terms.to_string())
+}
+
+/// So often others may change a rule while a receiver is taken out of it.
+const STRIP_TRIES: u32 = 8;
 
 /// Why deliveries to a removed receiver end.
 const REMOVED: &str = "the receiver was removed";
@@ -211,6 +228,7 @@ engines! {
         if touched > 0 {
             sqlx::query(ABANDON).bind(id.0).bind(entry.at.as_millis()).bind(REMOVED).execute(&mut *tx).await?;
             sqlx::query(FORGET_PUSHED).bind(id.0).execute(&mut *tx).await?;
+            strip(tx, Some(id), entry.at).await?;
             tx.record_audit(entry).await?;
         }
         Ok(touched > 0)
@@ -232,11 +250,29 @@ engines! {
         Err(StoreError::Broken("secrets.key_file of this instance is not the key that seals this store's secrets".to_owned()))
     }
 
+    /// Takes a receiver, or all of them, out of the rules that name it.
+    async fn strip(tx: &mut Connection, id: Option<ReceiverId>, now: Timestamp) -> Result<(), StoreError> {
+        // Again while somebody else changes such a rule.
+        for _ in 0..STRIP_TRIES {
+            let rows: Vec<(i64, String)> = sqlx::query_as(TERMS).fetch_all(&mut *tx).await?;
+            let named: Vec<(i64, String, String)> =
+                rows.into_iter().filter_map(|(rule, terms)| Some((rule, without(&terms, id)?, terms))).collect();
+            if named.is_empty() {
+                return Ok(());
+            }
+            for (rule, stripped, terms) in named {
+                sqlx::query(STRIP).bind(rule).bind(clean(&stripped)).bind(&terms).bind(now.as_millis()).execute(&mut *tx).await?;
+            }
+        }
+        Err(StoreError::Unavailable("rules that name the receiver are changed all the time".to_owned()))
+    }
+
     pub(super) async fn forget(tx: &mut Connection, entry: &AuditEntry) -> Result<u64, StoreError> {
         let count = sqlx::query(FORGET_ALL).execute(&mut *tx).await?.rows_affected();
         sqlx::query(FORGET_KEY).execute(&mut *tx).await?;
         sqlx::query(ABANDON_ALL).bind(entry.at.as_millis()).bind(REMOVED).execute(&mut *tx).await?;
         sqlx::query(FORGET_ALL_PUSHED).execute(&mut *tx).await?;
+        strip(tx, None, entry.at).await?;
         tx.record_audit(&AuditEntry { count: Some(count), ..entry.clone() }).await?;
         Ok(count)
     }

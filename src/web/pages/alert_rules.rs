@@ -124,7 +124,7 @@ async fn rules(
     query.order.keep(&mut rows, |row| &row.href);
     let page = RulesPage {
         live: format!("/alert-rules?order={}", ShownOrder::of(rows.iter().map(|row| row.href.as_str()))),
-        lede: lede(&all, &living),
+        lede: lede(&all, &living, &receivers),
         rows,
         unreadable: unreadable.into_iter().map(|rule| (rule.number, short(&rule.name, 100))).collect(),
         may_act: layout.may(Role::Admin),
@@ -138,7 +138,7 @@ pub(super) async fn names(store: &Store) -> Result<BTreeMap<ReceiverId, String>,
     Ok(store.list_receivers().await?.into_iter().map(|receiver| (receiver.id, receiver.name)).collect())
 }
 
-fn lede(rules: &[AlertRule], living: &[Alert]) -> (String, String) {
+fn lede(rules: &[AlertRule], living: &[Alert], receivers: &BTreeMap<ReceiverId, String>) -> (String, String) {
     let on: Vec<&AlertRule> = rules.iter().filter(|rule| rule.enabled).collect();
     let fire =
         on.iter().filter(|rule| living.iter().any(|alert| alert.rule == rule.number && alert.standing.state == AlertState::Firing)).count();
@@ -148,7 +148,7 @@ fn lede(rules: &[AlertRule], living: &[Alert]) -> (String, String) {
         (on, 1) => format!("{} switched on, 1 of them fires now.", counted(on, "rule is", "rules are")),
         (on, fire) => format!("{} switched on, {fire} of them fire now.", counted(on, "rule is", "rules are")),
     };
-    let mute = on.iter().filter(|rule| rule.terms.receivers.is_empty()).count() as u64;
+    let mute = on.iter().filter(|rule| !rule.terms.receivers.iter().any(|id| receivers.contains_key(id))).count() as u64;
     let rest = match mute {
         0 => String::new(),
         all if all == on.len() as u64 => "None of them tells a receiver: what fires shows here only.".to_owned(),

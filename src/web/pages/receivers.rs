@@ -105,6 +105,8 @@ struct ReceiverPage {
     problem: Problem,
     /// Rules that tell nobody.
     untold: u64,
+    /// What becomes of the rules that name it when it is deleted.
+    without_it: String,
     may_act: bool,
 }
 
@@ -213,11 +215,26 @@ async fn answer(
         fields,
         problem,
         untold: state.alerts().list_untold().await?.len() as u64,
+        without_it: without_it(state.alerts().count_telling(receiver.id).await?),
         may_act,
         layout: layout.crumb("Receivers", "/receivers").titled(Section::Alerts, short(&receiver.name, 100)),
         receiver,
     };
     render_with(status, &page, &Partial::Full)
+}
+
+/// Of rules that name a receiver, and of those that name no other.
+fn without_it((naming, alone): (u64, u64)) -> String {
+    let name = counted(naming, "rule names it", "rules name it");
+    match (naming, alone) {
+        (0, _) => "No rule names it.".to_owned(),
+        (1, 0) => "1 rule names it and tells others as well.".to_owned(),
+        (_, 0) => format!("{name} and tell others as well."),
+        (1, _) => "1 rule names it and tells nobody then.".to_owned(),
+        (naming, alone) if naming == alone => format!("{name} and tell nobody then."),
+        (_, 1) => format!("{name}; 1 of them tells nobody then."),
+        (_, alone) => format!("{name}; {alone} of them tell nobody then."),
+    }
 }
 
 fn words(receiver: &Receiver) -> String {

@@ -124,3 +124,31 @@ async fn rules_that_tell_nobody_can_be_given_to_a_receiver_at_once() {
     assert!(told.contains(&(json!("untold"), json!(["1"]))) && told.contains(&(json!("told"), json!(["2"]))), "{told:?}");
     assert!(!site.get("/receivers/1").by(&admin).send().await.text.contains("nobody."));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_a_receiver_that_is_deleted_tell_nobody_and_that_is_said() {
+    let site = Site::with(ALLOW).await;
+    let receiver = Receiver::start(Vec::new()).await;
+    let admin = site.person("mara", Role::Admin).await;
+    for name in ["one", "other"] {
+        let new = json!({ "name": name, "kind": "slack", "url": receiver.url("/x") }).to_string();
+        assert_eq!(site.post("/api/v1/receivers").by(&admin).json(&new).send().await.status, StatusCode::CREATED);
+    }
+    for (name, receivers) in [("alone", &["2"][..]), ("both", &["1", "2"]), ("untouched", &["1"])] {
+        let rule = json!({
+            "name": name, "figure": "dead_letters_per_minute", "by": ["bus"], "comparison": ">", "threshold": 1,
+            "severity": "error", "receivers": receivers,
+        });
+        let added = site.post("/api/v1/alert-rules").by(&admin).json(rule).send().await;
+        assert_eq!(added.status, StatusCode::CREATED, "{added:?}");
+    }
+    assert!(!site.get("/receivers/1").by(&admin).send().await.text.contains("nobody."), "each rule tells somebody");
+    let dialog = site.get("/receivers/2").by(&admin).send().await.text;
+    assert!(dialog.contains("2 rules name it; 1 of them tells nobody then."), "{dialog}");
+    assert_eq!(site.post("/receivers/2/delete").by(&admin).form(&[]).send().await.header("location"), "/receivers");
+    let rules = site.get("/api/v1/alert-rules").by(&admin).send().await.json();
+    let told: Vec<_> = rules["items"].as_array().expect("a list").iter().map(|rule| &rule["receivers"]).collect();
+    assert_eq!(told, [&json!([]), &json!(["1"]), &json!(["1"])]);
+    assert!(site.get("/receivers/1").by(&admin).send().await.text.contains("1 rule tells nobody."), "and may be given to another");
+    assert!(site.get("/alert-rules").by(&admin).send().await.text.contains("1 tells no receiver"), "the list says so");
+}

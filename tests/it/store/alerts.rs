@@ -5,10 +5,12 @@ use std::time::Duration;
 use redrive::alerts::defaults;
 use redrive::model::alert::{Comparison, Label, Matcher, MatcherKind, Terms};
 use redrive::model::figure::Figure;
+use redrive::model::receiver::{ReceiverId, ReceiverKind};
 use redrive::model::{Actor, AuditEntry, Timestamp};
 use redrive::store::alerts::rules::NewRule;
 use redrive::store::alerts::silences::NewSilence;
 use redrive::store::audit::AuditFilter;
+use redrive::store::receivers::SealedReceiver;
 
 use super::{START, World, on_both_engines};
 
@@ -22,6 +24,8 @@ on_both_engines! {
     a_rule_is_kept_changed_switched_and_removed
     /// The rules that everybody starts with are added once, whatever becomes of them.
     the_first_rules_come_once
+    /// Rules name a receiver no more that was removed, and whoever looks sees that they have changed.
+    rules_do_not_name_a_receiver_that_was_removed
     /// A silence is kept, ended and forgotten.
     a_silence_is_kept_ended_and_forgotten
 }
@@ -70,6 +74,38 @@ async fn the_first_rules_come_once(world: World) {
     }
     assert!(!world.beside().await.add_first_alert_rules(&rules, &entry("alert_rules.add", START)).await.expect("an answer"));
     assert_eq!(world.store.list_alert_rules().await.expect("readable").len(), 0);
+}
+
+async fn rules_do_not_name_a_receiver_that_was_removed(world: World) {
+    let store = &world.store;
+    let add = async |name: &str, receivers: &[i64]| {
+        let receivers = receivers.iter().map(|id| ReceiverId(*id)).collect();
+        let terms = Terms { receivers, ..defaults::usual(Figure::StoreUsedRatio, Comparison::Above, 0.9) };
+        let rule = NewRule { name: name.to_owned(), enabled: true, terms };
+        store.add_alert_rule(&rule, &entry("alert_rules.add", START)).await.expect("kept").number
+    };
+    let key = store.claim_sealing_key("test").await.expect("a key is claimed");
+    let mut ids = Vec::new();
+    for name in ["a", "b"] {
+        let sealed = SealedReceiver { name, kind: ReceiverKind::Webhook, host: "192.0.2.1", sealed: b"nothing", key_id: &key };
+        ids.push(store.add_receiver(sealed, &entry("receivers.add", START)).await.expect("kept").id.0);
+    }
+    let rules = [add("both", &ids).await, add("first", &ids[..1]).await, add("second", &ids[1..]).await, add("nobody", &[]).await];
+    let damaged = add("damaged", &ids).await;
+    world.run(&format!("update alert_rules set terms = 'nothing' where id = {damaged}")).await;
+    let named = async || {
+        let rules = store.list_alert_rules().await.expect("readable");
+        rules.iter().map(|rule| rule.terms.receivers.iter().map(|id| id.0).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    let versions = async || store.alert_rules_version().await.expect("a version");
+    let before = versions().await;
+    assert!(store.remove_receiver(ReceiverId(ids[0]), &entry("receivers.delete", START)).await.expect("removed"));
+    assert_eq!(named().await, [vec![ids[1]], vec![], vec![ids[1]], vec![]]);
+    assert_ne!(versions().await, before);
+    let nobody = store.find_alert_rule(rules[3]).await.expect("readable").expect("it is there");
+    assert_eq!(nobody.changed_at, START, "what did not name it stays as it is");
+    store.forget_receivers(&entry("receivers.forget", START)).await.expect("forgotten");
+    assert_eq!(named().await, [[0_i64; 0]; 4]);
 }
 
 async fn a_silence_is_kept_ended_and_forgotten(world: World) {

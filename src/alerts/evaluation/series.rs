@@ -1,6 +1,6 @@
 //! Series by figure, and which of them make one alert. What was found out about a series is kept: a round only adds up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::recalling::SETTLED;
 use crate::alerts::rule::{Patterns, Reading, alert_labels};
@@ -17,6 +17,8 @@ pub(super) struct Registry {
     labels: Vec<Labels>,
     by_labels: HashMap<Labels, usize>,
     by_id: HashMap<i64, usize>,
+    /// How many series the store knew, and the newest of them: ids only grow.
+    known: (usize, Option<i64>),
     /// Changes when everything was forgotten.
     pub(super) life: u64,
 }
@@ -32,19 +34,25 @@ impl Registry {
         self.labels.len() - 1
     }
 
-    /// Takes in the store's series.
+    /// Takes in the store's series, by id; those that are gone have no id any more.
     pub(super) fn learn(&mut self, known: &[(i64, Labels)]) {
         if self.labels.len() > MOST {
             *self = Self { life: self.life + 1, ..Self::default() };
         }
-        if self.by_id.len() == known.len() {
+        let all = (known.len(), known.last().map(|(id, _)| *id));
+        if self.known == all {
             return;
         }
+        self.known = all;
         for (id, labels) in known {
             if !self.by_id.contains_key(id) {
                 let number = self.number(labels);
                 self.by_id.insert(*id, number);
             }
+        }
+        if self.by_id.len() > known.len() {
+            let ids: HashSet<i64> = known.iter().map(|(id, _)| *id).collect();
+            self.by_id.retain(|id, _| ids.contains(id));
         }
     }
 
@@ -267,5 +275,19 @@ mod tests {
         let gone = BTreeMap::from([("bus".to_owned(), "prod".to_owned()), ("consumer_group".to_owned(), "c".to_owned())]);
         assert_eq!(watch.place_of(&gone), Some(2));
         assert_eq!(watch.place_of(&BTreeMap::from([("topic".to_owned(), "x".to_owned())])), None, "alerts differ by other labels now");
+    }
+
+    #[test]
+    fn new_series_are_taken_in_however_many_others_are_gone() {
+        let mut registry = Registry::default();
+        registry.learn(&[(1, group("a", "x")), (2, group("b", "x")), (3, group("c", "x"))]);
+        registry.learn(&[(2, group("b", "x"))]);
+        assert_eq!((registry.of_id(1), registry.by_id.len()), (None, 1), "what is gone is forgotten");
+        registry.learn(&[(2, group("b", "x")), (4, group("d", "x")), (5, group("e", "x"))]);
+        assert!(registry.of_id(4).is_some() && registry.of_id(5).is_some(), "as many as ever");
+        registry.learn(&[(4, group("d", "x")), (5, group("e", "x")), (6, group("f", "x"))]);
+        assert!(registry.of_id(6).is_some(), "as many as before");
+        registry.learn(&[(4, group("d", "x")), (5, group("e", "x")), (6, group("f", "x"))]);
+        assert_eq!(registry.len(), 6);
     }
 }

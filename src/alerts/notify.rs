@@ -97,16 +97,9 @@ pub fn pack(kind: ReceiverKind, endpoint: &Endpoint, shipment: &Shipment<'_>) ->
     Ok(Parcel::Post(Post { url, headers, body }))
 }
 
-/// Where a group stands: resolved when all of its alerts are, acknowledged when nothing else fires.
+/// Where a group stands.
 fn standing(notification: &Notification) -> NotifiedStatus {
-    let has = |status| notification.alerts.iter().any(|alert| alert.status == status);
-    if has(NotifiedStatus::Firing) {
-        NotifiedStatus::Firing
-    } else if has(NotifiedStatus::Acknowledged) {
-        NotifiedStatus::Acknowledged
-    } else {
-        NotifiedStatus::Resolved
-    }
+    notification.standing()
 }
 
 /// The worst severity among alerts that have not ended, or among all.
@@ -122,7 +115,7 @@ fn heading(notification: &Notification) -> String {
         NotifiedStatus::Acknowledged => "Acknowledged",
         NotifiedStatus::Resolved => "Resolved",
     };
-    let rule = notification.alerts.first().map_or("", |alert| alert.rule.as_str());
+    let rule = notification.lead().map_or("", |alert| alert.rule.as_str());
     let more = notification.alerts.len().saturating_sub(1);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let test = if notification.reason == Reason::Test { "Test: " } else { "" };

@@ -16,7 +16,7 @@ pub struct Notification {
     pub at: Timestamp,
     /// Labels by which the alerts were grouped.
     pub group_labels: BTreeMap<String, String>,
-    /// The alerts, the worst first.
+    /// The alerts: those that fire first, those that are over last, and of these the worst first.
     pub alerts: Vec<NotifiedAlert>,
 }
 
@@ -86,6 +86,19 @@ pub struct NotifiedAlert {
 }
 
 impl Notification {
+    /// Where the group stands: resolved when all of its alerts are, acknowledged when nothing else fires.
+    #[must_use]
+    pub fn standing(&self) -> NotifiedStatus {
+        self.alerts.iter().map(|alert| alert.status).min_by_key(|status| status.order()).unwrap_or(NotifiedStatus::Resolved)
+    }
+
+    /// The alert that stands for the group: the first that stands as it does.
+    #[must_use]
+    pub fn lead(&self) -> Option<&NotifiedAlert> {
+        let standing = self.standing();
+        self.alerts.iter().find(|alert| alert.status == standing)
+    }
+
     /// The same in parts of at most so many alerts and bytes of JSON, in order; one alert larger than that is a part alone.
     #[must_use]
     pub fn parts(&self, most: usize, bytes: usize) -> Vec<Self> {
@@ -127,6 +140,16 @@ impl Reason {
 }
 
 impl NotifiedStatus {
+    /// What needs somebody comes first.
+    #[must_use]
+    pub const fn order(self) -> u8 {
+        match self {
+            Self::Firing => 0,
+            Self::Acknowledged => 1,
+            Self::Resolved => 2,
+        }
+    }
+
     /// The word of the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -99,7 +99,7 @@ fn member(alert: &Alert, now: Timestamp) -> Member {
 fn notification(base: &str, of: &Gathered, telling: Telling, now: Timestamp) -> Notification {
     let told = |(print, status): (String, NotifiedStatus)| of.members.get(&print).map(|alert| notified(base, alert, status, now));
     let mut alerts: Vec<NotifiedAlert> = telling.alerts.into_iter().filter_map(told).collect();
-    alerts.sort_by_key(|alert| alert.severity);
+    alerts.sort_by_key(|alert| (alert.status.order(), alert.severity));
     Notification { group_key: of.group.key.clone(), reason: telling.reason, at: now, group_labels: of.group.labels.clone(), alerts }
 }
 

@@ -16,6 +16,8 @@ pub(super) const MAX_BLOCKS: usize = 50;
 pub(super) const MAX_MESSAGE: usize = 12_000;
 /// Characters of one alert in a message about several.
 const SHARE: usize = 1_200;
+/// Longest address behind an alert's name: a section has room for no longer one beside its text.
+const MAX_LINK: usize = 400;
 
 /// The message.
 pub(super) fn body(shipment: &Shipment<'_>) -> String {
@@ -40,7 +42,7 @@ pub(super) fn body(shipment: &Shipment<'_>) -> String {
     if shipment.may_be_repeat {
         blocks.push(context(REPEAT));
     }
-    if let Some(actions) = actions(alerts.first()) {
+    if let Some(actions) = actions(shipment.notification.lead()) {
         blocks.push(actions);
     }
     json!({ "text": escaped_line(&title, 500), "blocks": blocks }).to_string()
@@ -55,7 +57,11 @@ fn section(alert: &NotifiedAlert, limit: usize) -> String {
     let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let owner = alert.owner.as_ref().map_or_else(String::new, |owner| format!("\nOwner: {}", escaped_line(owner, 100)));
     // Escaping makes text up to five times longer, so each part is cut after it.
-    let head = format!("*{word}* {}\n", escaped_line(&alert.rule, limit / 6));
+    let name = escaped_line(&alert.rule, limit / 6);
+    let head = match link(&alert.url).map(|url| url.replace('&', "&amp;")).filter(|url| url.len() <= MAX_LINK && !name.trim().is_empty()) {
+        Some(url) => format!("*{word}* <{url}|{name}>\n"),
+        None => format!("*{word}* {name}\n"),
+    };
     let facts = format!("\n{}{owner}", escaped_line(&measured(alert), 200));
     let summary = escaped(&cut(&alert.summary, limit), limit / 3);
     let labels = escaped_line(&labels.join(", "), limit / 4);

@@ -45,7 +45,7 @@ fn message(shipment: &Shipment<'_>, shown: &[Value], left_out: usize) -> String 
     if shipment.may_be_repeat {
         body.push(runs(&[(REPEAT.to_owned(), "Default", "Default")]));
     }
-    let first = shipment.notification.alerts.first();
+    let first = shipment.notification.lead();
     let open = |title: &str, url: &str| json!({ "type": "Action.OpenUrl", "title": title, "url": url });
     let actions: Vec<Value> = first
         .and_then(|alert| link(&alert.url).map(|url| open("Open in Redrive", url)))
@@ -70,8 +70,12 @@ fn container(alert: &NotifiedAlert, chars: usize) -> Value {
         status => status.as_str(),
     };
     let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let mut title = runs(&[(format!("{word} "), "Bolder", "Default"), (line(&alert.rule, chars / 2), "Default", "Default")]);
+    if let Some(url) = link(&alert.url) {
+        title["inlines"][1]["selectAction"] = json!({ "type": "Action.OpenUrl", "url": url });
+    }
     let mut items = vec![
-        runs(&[(format!("{word} "), "Bolder", "Default"), (line(&alert.rule, chars / 2), "Default", "Default")]),
+        title,
         runs(&[(cut(&alert.summary, chars), "Default", "Default")]),
         runs(&[(line(&measured(alert), 200), "Default", "Default")]),
         runs(&[(line(&labels.join(", "), chars), "Lighter", "Default")]),

@@ -68,7 +68,9 @@ fn slack_messages_stay_within_their_limits() {
         let left_out = notification.alerts.len() - sections.len();
         assert_eq!(text.contains(&format!("{left_out} more alerts")), left_out > 0);
         let foreign = sections.iter().map(|block| &block["text"]["text"]).chain([&message["text"]]);
-        assert!(foreign.into_iter().all(|text| !text.as_str().unwrap().contains('<')), "no mention gets through");
+        let ours = "<https://redrive.example.com/buses/prod/consumer-groups/billing|";
+        let foreign = foreign.into_iter().map(|text| text.as_str().unwrap().replace(ours, ""));
+        assert!(foreign.into_iter().all(|text| !text.contains('<')), "no mention gets through");
     }
 }
 
@@ -84,6 +86,33 @@ fn teams_messages_stay_within_their_limits() {
         assert_eq!(text.contains(&format!("{left_out} more alerts")), left_out > 0);
         assert!(!text.contains("\"TextBlock\""), "foreign text is never read as markdown");
     }
+}
+
+#[test]
+fn a_group_is_headed_by_what_still_fires_and_leads_to_each_of_its_alerts() {
+    let mut told = notification(3, "");
+    let named = ["Bus unreachable", "Group lags", "Dead letters arrive"];
+    for (alert, name) in told.alerts.iter_mut().zip(named) {
+        (alert.rule, alert.url) = (name.to_owned(), format!("https://redrive.example.com/{}?a=1&b=2", name.len()));
+    }
+    (told.alerts[0].status, told.alerts[0].ended_at) = (NotifiedStatus::Resolved, Some(NOW));
+    told.alerts[1].severity = Severity::Warning;
+    told.alerts[2].status = NotifiedStatus::Acknowledged;
+    assert_eq!(heading(&told), "Firing: Group lags and 2 more");
+    let (text, slack) = body(ReceiverKind::Slack, &told);
+    let button = slack["blocks"].as_array().unwrap().iter().find(|block| block["type"] == "actions").unwrap();
+    assert_eq!(button["elements"][0]["url"], "https://redrive.example.com/10?a=1&b=2", "the button leads to what fires");
+    let (teams_text, teams) = body(ReceiverKind::Teams, &told);
+    assert_eq!(teams["attachments"][0]["content"]["actions"][0]["url"], "https://redrive.example.com/10?a=1&b=2");
+    for (alert, name) in told.alerts.iter().zip(named) {
+        assert!(text.contains(&format!("<https://redrive.example.com/{}?a=1&amp;b=2|{name}>", name.len())), "{name}: {text}");
+        let linked = format!(r#""selectAction":{{"type":"Action.OpenUrl","url":"{}"}},"text":"{name}""#, alert.url);
+        assert!(teams_text.contains(&linked), "{name}: {teams_text}");
+    }
+    told.alerts[1].status = NotifiedStatus::Resolved;
+    assert_eq!(heading(&told), "Acknowledged: Dead letters arrive and 2 more");
+    told.alerts[2].status = NotifiedStatus::Resolved;
+    assert_eq!(heading(&told), "Resolved: Bus unreachable and 2 more");
 }
 
 #[test]

@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use redrive::metrics::bucket::Point;
-use redrive::model::alert::{AlertState, Comparison, Label, NoData, Terms};
+use redrive::model::alert::{AlertState, Comparison, GroupBy, Label, NoData, Severity, Terms};
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::notification::{NotifiedStatus, Reason};
-use redrive::model::receiver::ReceiverId;
+use redrive::model::receiver::{ReceiverId, ReceiverKind};
 use redrive::store::Store;
 use redrive::store::alerts::rules::NewRule;
 
 use super::super::store::{World, on_both_engines};
 use super::evaluation::{Watch, lag};
-use super::scene::{add_rule, alerts_of, entry, outbox, receiver, states_of, terms};
+use super::scene::{add_rule, alerts_of, entry, outbox, receiver, receiver_of, states_of, terms};
 
 on_both_engines! {
     /// What fires before anybody is to be told of it is told to whoever is added afterwards, and to whoever takes a deleted one's place.
     what_fires_already_is_told_to_a_receiver_that_is_added
     /// A bus that is down explains nothing to those who do not hear of it, whatever the lag rule makes of silence.
     an_alert_that_tells_nobody_keeps_none_back
+    /// What still fires stands before what is over, however bad that was.
+    what_fires_stands_first
 }
 
 async fn change(store: &Store, rule: i64, terms: Terms) {
@@ -74,4 +76,18 @@ async fn an_alert_that_tells_nobody_keeps_none_back(world: World) {
     watch.now = watch.now.plus(Duration::from_secs(1));
     watch.look().await;
     assert_eq!(alerts_of(&watch.store, lags).await[0].inhibited_by, Some(alerts_of(&watch.store, down).await[0].number));
+}
+
+async fn what_fires_stands_first(world: World) {
+    let (mut watch, to) = (Watch::new(&world.store).await, receiver_of(&world.store, "Chat", ReceiverKind::Slack).await);
+    let together = |terms: Terms| Terms { group_by: vec![GroupBy::Bus], group_wait_ms: 0, group_interval_ms: 0, ..terms };
+    add_rule(&watch.store, "Far behind", together(lag(&[to]))).await;
+    let warning = Terms { threshold: 50.0, severity: Severity::Warning, ..lag(&[to]) };
+    add_rule(&watch.store, "Behind", together(warning)).await;
+    watch.later(0, &[("billing", 101.0)]).await;
+    watch.later(15, &[("billing", 60.0)]).await;
+    let last = outbox(&watch.store).await.pop().expect("it was told").notification;
+    let brief: Vec<_> = last.alerts.iter().map(|alert| (alert.rule.as_str(), alert.status)).collect();
+    assert_eq!(brief, [("Behind", NotifiedStatus::Firing), ("Far behind", NotifiedStatus::Resolved)]);
+    assert_eq!(last.reason, Reason::SomeResolved);
 }

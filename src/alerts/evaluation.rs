@@ -27,6 +27,7 @@ mod readings;
 mod recalling;
 mod series;
 mod telling;
+mod windowed;
 
 use readings::{Need, Readings};
 use series::{Watch, WatchKey};

@@ -132,7 +132,10 @@ async fn windowed(store: &Store, terms: &Terms, range: Range, window_ms: u64, lo
     let figure = terms.figure;
     let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
     // Steps that belong to one window; those before the range belong to its first looks.
-    let steps = usize::try_from((window / range.step_ms.max(1)).max(1)).unwrap_or(1);
+    let step = range.step_ms.max(1);
+    let steps = usize::try_from((window / step).max(1)).unwrap_or(1);
+    // What is sampled is looked at in whole steps, as when the rule is evaluated.
+    let sampled = usize::try_from((window.saturating_add(step - 1) / step).max(1)).unwrap_or(1);
     match figure {
         Figure::DeadLettersPerMinute | Figure::FailureGroupsNew | Figure::FailureGroupsReturned => {
             let counts = counts(store, figure, range, steps).await?;
@@ -143,11 +146,11 @@ async fn windowed(store: &Store, terms: &Terms, range: Range, window_ms: u64, lo
         }
         _ => {
             if let Some((all, failed)) = parts_of(figure) {
-                return shares(store, all, failed, range, steps, looks).await;
+                return shares(store, all, failed, range, sampled, looks).await;
             }
             debug_assert!(is_windowed(figure));
-            let series = store.read_series(&query(figure, range, steps - 1)).await?;
-            let read = |buckets: &[Option<Bucket>]| merged(buckets, steps, looks, |bucket| Reading::of(figure, bucket));
+            let series = store.read_series(&query(figure, range, sampled - 1)).await?;
+            let read = |buckets: &[Option<Bucket>]| merged(buckets, sampled, looks, |bucket| Reading::of(figure, bucket));
             Ok(series.into_iter().map(|one| (one.labels, read(&one.buckets))).collect())
         }
     }

@@ -5,19 +5,15 @@ use std::time::Duration;
 
 use super::arriving;
 use super::series::Registry;
+use super::windowed::{self, Pasts};
 use crate::alerts::rule::{Reading, is_windowed, needs_source, parts_of};
-use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, Timestamp};
 use crate::store::arrivals::Buckets;
 use crate::store::failure_group_events::FailureGroupEvent;
 use crate::store::figures::newest::NewestFrame;
-use crate::store::figures::read::SeriesQuery;
-use crate::store::figures::window::Past;
 use crate::store::{Store, StoreError};
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// A source that has not looked for so long is silent.
 const FRESH: Duration = Duration::from_secs(60);
 /// Another instance's clock may be so far ahead.
@@ -76,8 +72,7 @@ pub(super) struct Readings {
     behind: BTreeSet<Need>,
     looks: BTreeMap<String, Look>,
     buses: BTreeSet<BusId>,
-    /// What of each window lies in rolled up hours: read once an hour, or when the window has moved on.
-    pasts: HashMap<Need, Past>,
+    pasts: Pasts,
 }
 
 impl Readings {
@@ -92,7 +87,7 @@ impl Readings {
     ) -> Result<bool, StoreError> {
         self.kept.retain(|need, _| needs.contains(need));
         let read: BTreeSet<Need> = needs.iter().flat_map(|need| sources_of(*need)).collect();
-        self.pasts.retain(|need, _| read.contains(need));
+        self.pasts.retain(&read);
         let levels_changed = self.look(store, now).await?;
         let due = |need: &&Need| self.behind.contains(*need) || self.is_due(**need, letters_changed, levels_changed, now);
         let mut due: Vec<Need> = needs.iter().filter(due).copied().collect();
@@ -229,11 +224,7 @@ impl Readings {
                 let failing = number(store.count_failing_receivers().await?);
                 Ok(placed(registry, vec![(Labels::default(), Reading::Number(failing))]))
             }
-            _ if parts_of(figure).is_some() => Ok(placed(registry, shares(store, figure, window, pasts, now).await?)),
-            _ if is_windowed(figure) => {
-                let read = buckets(store, (figure, Some(window)), pasts, now, |bucket| Reading::of(figure, bucket)).await?;
-                Ok(placed(registry, read))
-            }
+            _ if is_windowed(figure) => Ok(placed(registry, pasts.read(store, (figure, Some(window)), now).await?)),
             _ => {
                 registry.learn(&store.series_of(figure).await?);
                 Ok(levels(registry, &self.looks))
@@ -286,7 +277,7 @@ pub(super) const fn is_sampled(figure: Figure) -> bool {
 pub(super) async fn labels_since(store: &Store, figure: Figure, from: Timestamp, now: Timestamp) -> Result<Vec<Labels>, StoreError> {
     let figure = parts_of(figure).map_or(figure, |(all, _)| all);
     let window = u64::try_from(from.age_at(now).as_millis()).unwrap_or(u64::MAX);
-    Ok(store.read_series(&query(figure, window, now)).await?.into_iter().map(|one| one.labels).collect())
+    Ok(store.read_series(&windowed::newest(figure, window, now)).await?.into_iter().map(|one| one.labels).collect())
 }
 
 /// Long windows change slowly: an hour is read every five seconds, three days once a minute.
@@ -331,50 +322,6 @@ fn sources_of((figure, window): Need) -> Vec<Need> {
         Some((all, failed)) => vec![(all, window), (failed, window)],
         None => vec![(figure, window)],
     }
-}
-
-/// The window that ends with this minute, or these five or this hour for long ones: one step. While it stays, what is rolled up of it
-/// stays as well.
-fn query(figure: Figure, window_ms: u64, now: Timestamp) -> SeriesQuery {
-    let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
-    let unit = match window {
-        _ if window >= 6 * HOUR_MS => HOUR_MS,
-        _ if window > 2 * HOUR_MS => 5 * MINUTE_MS,
-        _ => MINUTE_MS,
-    };
-    let step_ms = (window + unit - 1).div_euclid(unit).max(1) * unit;
-    let to = (now.as_millis().div_euclid(unit) + 1) * unit;
-    SeriesQuery { figure, labels: Labels::default(), from: Timestamp::from_millis(to - step_ms), to: Timestamp::from_millis(to), step_ms }
-}
-
-async fn buckets<T>(
-    store: &Store,
-    need: Need,
-    pasts: &mut HashMap<Need, Past>,
-    now: Timestamp,
-    read: impl Fn(&Bucket) -> Option<T>,
-) -> Result<Vec<(Labels, T)>, StoreError> {
-    let query = query(need.0, need.1.unwrap_or(0), now);
-    let series = store.read_window(&query, pasts.entry(need).or_default()).await?;
-    Ok(series.into_iter().filter_map(|(labels, bucket)| Some((labels, read(&bucket)?))).collect())
-}
-
-async fn shares(
-    store: &Store,
-    figure: Figure,
-    window_ms: u64,
-    pasts: &mut HashMap<Need, Past>,
-    now: Timestamp,
-) -> Result<Vec<(Labels, Reading)>, StoreError> {
-    let Some((all, failed)) = parts_of(figure) else { return Ok(Vec::new()) };
-    let count = |bucket: &Bucket| Some(bucket.count());
-    let all = buckets(store, (all, Some(window_ms)), pasts, now, count).await?;
-    let failed: HashMap<Labels, f64> = buckets(store, (failed, Some(window_ms)), pasts, now, count).await?.into_iter().collect();
-    let share = |(labels, whole): (Labels, f64)| {
-        let part = failed.get(&labels).copied().unwrap_or(0.0);
-        (labels, Reading::Share { part, whole })
-    };
-    Ok(all.into_iter().map(share).collect())
 }
 
 async fn groups(store: &Store, event: FailureGroupEvent, window_ms: u64, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {

@@ -1,9 +1,11 @@
-//! What cannot be read keeps nothing else from being watched.
+//! What cannot be read keeps nothing else from being watched, and what comes late is seen.
 
 use std::time::Duration;
 
+use redrive::alerts::history::{Range, try_rule};
+use redrive::metrics::bucket::Point;
 use redrive::model::alert::{AlertState, Comparison, Label, Terms};
-use redrive::model::figure::Figure;
+use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::store::{Store, StoreSettings};
 use sqlx::Connection as _;
 
@@ -16,6 +18,8 @@ on_both_engines! {
     a_rule_that_cannot_be_read_keeps_no_other_from_firing
     /// Every instance knows when rules were last looked at.
     it_is_known_when_rules_were_last_looked_at
+    /// What happened at the end of a minute and is known only after it is told, as a trial says.
+    the_last_second_of_a_minute_is_looked_at
 }
 
 async fn a_rule_that_cannot_be_read_keeps_no_other_from_firing(world: World) {
@@ -54,6 +58,39 @@ async fn it_is_known_when_rules_were_last_looked_at(world: World) {
     let watching = beside.alert_watching().await.expect("readable");
     assert_eq!((watching.rules, watching.looked_at), (1, Some(began.plus(Duration::from_secs(5)))), "nothing else has changed");
     assert!(!watching.is_overdue(watch.now) && watching.is_overdue(watch.now.plus(Duration::from_secs(28))));
+}
+
+async fn the_last_second_of_a_minute_is_looked_at(world: World) {
+    let (mut watch, to) = (Watch::new(&world.store).await, receiver(&world.store, "Pager").await);
+    let minute = watch.now;
+    let terms = Terms { window_ms: 60_000, ..terms(Figure::RecordsLost, Comparison::Above, 2.0, &[Label::Bus], &[to]) };
+    let rule = add_rule(&watch.store, "Lost", terms.clone()).await;
+    let lost = |topic: &str, count| {
+        let labels = Labels::bus(&"prod".into()).topic(&topic.into()).consumer_group(&"billing".into());
+        (SeriesKey { figure: Figure::RecordsLost, labels }, Point::Count(count))
+    };
+    watch.now = minute.plus(Duration::from_secs(59));
+    watch.look().await;
+    watch.frame("bus:prod", vec![lost("orders", 2.0), lost("payments", 1.0)]).await;
+    watch.now = minute.plus(Duration::from_secs(61));
+    watch.look().await;
+    let alert = alerts_of(&watch.store, rule).await.pop().expect("it fires");
+    assert_eq!((alert.standing.state, alert.standing.last_value), (AlertState::Firing, Some(3.0)));
+    for (second, state) in [(79, AlertState::Firing), (81, AlertState::Resolved)] {
+        watch.now = minute.plus(Duration::from_secs(second));
+        watch.look().await;
+        assert_eq!(states_of(&watch.store, rule).await, [state], "second {second}");
+    }
+    // Of two minutes neither has more than two.
+    watch.now = minute.plus(Duration::from_secs(178));
+    watch.frame("bus:prod", vec![lost("orders", 2.0)]).await;
+    watch.now = minute.plus(Duration::from_secs(185));
+    watch.frame("bus:prod", vec![lost("orders", 2.0)]).await;
+    watch.look().await;
+    assert_eq!(states_of(&watch.store, rule).await, [AlertState::Resolved], "four in two minutes are not three in one");
+    let range = Range { from: minute, to: minute.plus(Duration::from_mins(4)), step_ms: 60_000 };
+    let tried = try_rule(&watch.store, &terms, range).await.expect("recorded history").episodes;
+    assert_eq!(tried.iter().map(|episode| episode.worst).collect::<Vec<_>>(), [Some(3.0)], "a trial says the same");
 }
 
 /// A figure that the store does not answer in time is unknown; the others are read, and it is not asked for again at once.

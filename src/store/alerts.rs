@@ -42,7 +42,8 @@ statements! {
         and (cast($5 as text) is null or bus = $5) and (cast($6 as text) is null or topic = $6) \
         and (cast($7 as text) is null or consumer_group = $7) \
         and (cast($8 as bigint) is null or resolved_at is null or resolved_at >= $8) \
-        and (cast($9 as bigint) is null or started_at < $9) order by id desc limit $10"
+        and (cast($9 as bigint) is null or started_at < $9) \
+        and (cast($10 as text) is null or fingerprint = $10) order by id desc limit $11"
     );
     const COUNTS = "select severity, count(*) from alerts where state in (2, 3) and silenced_by is null and inhibited_by is null group by severity";
     const ACKNOWLEDGE = "update alerts set acknowledged_by = $2, acknowledged_at = $3, acknowledged_note = $4, acknowledged_until = $5, \
@@ -66,6 +67,8 @@ pub struct AlertFilter {
     pub rule: Option<i64>,
     /// As bad as this.
     pub severity: Option<Severity>,
+    /// Of this rule about the same.
+    pub fingerprint: Option<String>,
     /// Of this bus.
     pub bus: Option<String>,
     /// Of this topic.
@@ -182,6 +185,7 @@ impl Store {
             .bind(text(&filter.consumer_group))
             .bind(filter.from.map(Timestamp::as_millis))
             .bind(filter.to.map(Timestamp::as_millis))
+            .bind(text(&filter.fingerprint))
             .bind(i64::from(page.limit) + 1)
             .fetch_all(pool)
             .await?)?;

@@ -12,14 +12,16 @@ use super::super::error::{Error, Problem};
 use super::super::extract::{CursorParam, Json as Body, LimitParam, Operator, Path, Query, TimeParam, Viewer};
 use super::super::{WebState, causes};
 use super::happenings::HappeningShape;
+use crate::alerts::inhibition::explains;
 use crate::model::Timestamp;
 use crate::model::alert::{Alert, AlertState, Severity};
+use crate::store::Store;
 use crate::store::alerts::AlertFilter;
 
 mod shape;
 
-pub(in crate::web) use shape::AlertShape;
 use shape::{AlertDetail, AlertList, FiguresList, FiguresShape};
+pub(in crate::web) use shape::{AlertShape, Beside};
 
 pub(super) fn routes() -> OpenApiRouter<WebState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(figures)).routes(routes!(detail)).routes(routes!(acknowledge, take_back))
@@ -46,6 +48,8 @@ struct AlertQuery {
     /// `critical`, `error`, `warning` or `info`.
     #[param(value_type = Option<String>)]
     severity: Option<Severity>,
+    /// Of this rule about the same: the `fingerprint` of one of them. With `state` it tells what fired earlier.
+    fingerprint: Option<String>,
     /// Of this bus.
     bus: Option<String>,
     /// Of this topic.
@@ -77,6 +81,7 @@ async fn list(viewer: Viewer, State(state): State<WebState>, Query(query): Query
         states: if query.state.is_empty() { ACTIVE.to_vec() } else { query.state },
         rule,
         severity: query.severity,
+        fingerprint: query.fingerprint,
         bus: query.bus,
         topic: query.topic,
         consumer_group: query.consumer_group,
@@ -85,7 +90,8 @@ async fn list(viewer: Viewer, State(state): State<WebState>, Query(query): Query
     };
     let page = state.store().list_alerts(&filter, &LimitParam::page(query.cursor, query.limit, 100)).await?;
     let base = state.base_url();
-    let items = page.items.into_iter().map(|alert| AlertShape::new(alert, &base, viewer.now)).collect();
+    let beside = Beside::load(state.store(), &page.items).await?;
+    let items = page.items.into_iter().map(|alert| AlertShape::new(alert, &beside, &base, viewer.now)).collect();
     let watching = state.store().alert_watching().await?;
     Ok(Json(AlertList {
         items,
@@ -126,7 +132,17 @@ async fn figures(viewer: Viewer, State(state): State<WebState>, Query(query): Qu
 async fn detail(viewer: Viewer, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<AlertDetail>, Error> {
     let alert = state.alerts().find_alert(parse_id(&id)?).await?;
     let (base, before) = (state.base_url(), before(&state, &alert, viewer.now).await?);
-    Ok(Json(AlertDetail { alert: AlertShape::new(alert, &base, viewer.now), before }))
+    let mutes = mutes(state.store(), &alert).await?;
+    Ok(Json(AlertDetail { alert: AlertShape::of_one(state.store(), alert, &base, viewer.now).await?, mutes, before }))
+}
+
+/// Alerts that it explains.
+async fn mutes(store: &Store, alert: &Alert) -> Result<Vec<String>, Error> {
+    if !explains(alert.details.figure) {
+        return Ok(Vec::new());
+    }
+    let living = store.list_living_alerts().await?;
+    Ok(living.iter().filter(|other| other.inhibited_by == Some(alert.number)).map(|other| other.number.to_string()).collect())
 }
 
 /// What may have caused it.
@@ -161,7 +177,7 @@ async fn acknowledge(
     let body = body.map(|Body(body)| body).unwrap_or_default();
     let expires_at = body.expires_at.map(|time| time.0);
     let alert = state.alerts().acknowledge(parse_id(&id)?, &body.note, expires_at, &caller.actor, caller.now).await?;
-    Ok(Json(AlertShape::new(alert, &state.base_url(), caller.now)))
+    Ok(Json(AlertShape::of_one(state.store(), alert, &state.base_url(), caller.now).await?))
 }
 
 /// Takes an acknowledgement back: receivers are told again.
@@ -169,5 +185,5 @@ async fn acknowledge(
     responses((status = 200, body = AlertShape), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn take_back(Operator(caller): Operator, State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<AlertShape>, Error> {
     let alert = state.alerts().take_back(parse_id(&id)?, &caller.actor, caller.now).await?;
-    Ok(Json(AlertShape::new(alert, &state.base_url(), caller.now)))
+    Ok(Json(AlertShape::of_one(state.store(), alert, &state.base_url(), caller.now).await?))
 }

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::super::WebState;
 use super::super::error::{Error, Problem};
 use super::super::extract::{Json as Body, Operator, Path, Query, TimeParam, Viewer};
-use super::alerts::AlertShape;
+use super::alerts::{AlertShape, Beside};
 use crate::model::Timestamp;
 use crate::model::alert::{Matcher, MatcherKind, Silence};
 use crate::store::alerts::silences::NewSilence;
@@ -168,10 +168,11 @@ async fn add(
 #[utoipa::path(post, path = "/silences/preview", tag = "alerts", request_body = PreviewBody,
     responses((status = 200, body = PreviewShape), (status = 422, body = Problem)))]
 async fn preview(viewer: Viewer, State(state): State<WebState>, Body(body): Body<PreviewBody>) -> Result<Json<PreviewShape>, Error> {
-    let covered = state.alerts().preview(&MatcherShape::read(body.matchers)).await?;
-    let count = covered.len();
-    let base = state.base_url();
-    let items = covered.into_iter().take(100).map(|alert| AlertShape::new(alert, &base, viewer.now)).collect();
+    let mut covered = state.alerts().preview(&MatcherShape::read(body.matchers)).await?;
+    let (count, base) = (covered.len(), state.base_url());
+    covered.truncate(100);
+    let beside = Beside::load(state.store(), &covered).await?;
+    let items = covered.into_iter().map(|alert| AlertShape::new(alert, &beside, &base, viewer.now)).collect();
     Ok(Json(PreviewShape { count, items }))
 }
 

@@ -12,6 +12,7 @@ use super::super::api::alerts::parse_id;
 use super::super::extract::{Form, Operator, Partial, Path, Viewer};
 use super::super::render::{Page, part, render_with};
 use super::super::router::Routes;
+use super::super::view::alert::unknown::{Known, Unknown};
 use super::super::view::alert::way::{Way, ways};
 use super::super::view::delivery::DeliveryRow;
 use super::super::view::lines::LineChart;
@@ -31,10 +32,8 @@ use crate::store::{Store, StoreError};
 
 mod before;
 mod chart;
-mod unknown;
 
 use before::Before;
-use unknown::Unknown;
 
 /// Earlier alerts and deliveries shown.
 const EARLIER: u32 = 8;
@@ -65,7 +64,8 @@ struct AlertPage {
     taken: Option<Taken>,
     silenced_by: Option<i64>,
     explained: Option<Explained>,
-    unknown: Option<Unknown>,
+    /// Since when and why nothing is known of it, and what its rule makes of that.
+    unknown: Option<(String, String)>,
     /// Alerts that are told to nobody because of this one.
     mutes: Vec<Other>,
     /// How many there are beyond these.
@@ -199,7 +199,7 @@ async fn answer(
     let show_bus = layout.buses.len() > 1;
     let earlier = store.list_earlier_alerts(&alert, EARLIER).await?;
     let (mutes, more_mutes) = if explains(alert.details.figure) { muted_by(store, alert.number).await? } else { (Vec::new(), 0) };
-    let unknown = Unknown::new(&alert, rule.as_ref(), &store.list_buses().await?, now);
+    let unknown = Unknown::new(&alert, rule.as_ref(), &Known::load(store).await?, now);
     let name = short(&alert.details.rule, 100);
     let page = AlertPage {
         number: alert.number,
@@ -216,7 +216,7 @@ async fn answer(
         taken: taken(&alert, now),
         silenced_by: alert.silenced_by,
         explained: Explained::load(store, &alert).await?,
-        unknown,
+        unknown: unknown.map(|unknown| (unknown.reason(now), unknown.then)),
         mutes,
         more_mutes,
         ways: ways(&alert),

@@ -12,6 +12,7 @@ use crate::model::alert::{Alert, AlertState, Cause, Comparison, Label, Severity,
 use crate::model::figure::Figure;
 
 pub mod sentence;
+pub mod unknown;
 pub use crate::alerts::way;
 
 const fn look(word: &'static str, icon: &'static str, tone: &'static str) -> Look {

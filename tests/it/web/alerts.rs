@@ -7,6 +7,7 @@ use redrive::alerts::evaluation::Evaluator;
 use redrive::metrics::bucket::Point;
 use redrive::model::figure::{Figure, Labels, SeriesKey};
 use redrive::model::{BusKind, Role, Timestamp};
+use redrive::store::buses::SweepResult;
 use redrive::store::figures::NewFrame;
 use serde_json::{Value, json};
 
@@ -165,4 +166,50 @@ async fn a_rule_is_tried_before_it_is_kept_beside_the_one_that_is() {
     assert_eq!(site.post("/api/v1/alert-rules/try").by(&viewer).json(wrong).send().await.problem().2.as_deref(), Some("rule.by"));
     let rules = site.get("/api/v1/alert-rules").by(&viewer).send().await.json();
     assert_eq!(rules["items"].as_array().map(Vec::len), Some(1), "nothing was kept");
+}
+
+#[tokio::test]
+async fn that_nothing_is_known_is_said_with_its_reason_and_what_fired_before_is_found() {
+    let site = Site::new().await;
+    let (admin, viewer) = (site.person("mara", Role::Admin).await, site.person("vi", Role::Viewer).await);
+    site.store.register_buses(&[("prod".into(), BusKind::Kafka)]).await.expect("registered");
+    let down = json!({
+        "name": "Down", "figure": "bus_reachable", "by": ["bus"], "comparison": "<", "threshold": 1, "severity": "critical"
+    });
+    for rule in [lag(), down] {
+        assert_eq!(site.post("/api/v1/alert-rules").by(&admin).json(rule).send().await.status, StatusCode::CREATED);
+    }
+    let began = Timestamp::now().minus(Duration::from_mins(10));
+    let mut evaluator = Evaluator::new("");
+    for (minute, lag) in [(0, 101.0), (1, 0.0), (2, 120.0)] {
+        let at = began.plus(Duration::from_mins(minute));
+        sample(&site, at, lag).await;
+        evaluator.look(&site.store, None, true, at).await.expect("a look");
+    }
+    let firing = site.get("/api/v1/alerts").by(&viewer).send().await.json()["items"][0].clone();
+    assert_eq!((&firing["value"], &firing["no_data_since"], &firing["no_data_reason"]), (&json!(120.0), &Value::Null, &Value::Null));
+    let same = format!("/api/v1/alerts?state=firing&state=resolved&fingerprint={}", firing["fingerprint"].as_str().expect("a text"));
+    let same = site.get(&same).by(&viewer).send().await.json();
+    let states: Vec<_> = same["items"].as_array().expect("a list").iter().map(|alert| alert["state"].clone()).collect();
+    assert_eq!(states, [json!("firing"), json!("resolved")]);
+    let other = site.get("/api/v1/alerts?fingerprint=0123456789abcdef").by(&viewer).send().await.json();
+    assert_eq!(other["items"], json!([]));
+
+    let failed = SweepResult::Failed("no broker answers".to_owned());
+    let silent = began.plus(Duration::from_mins(4));
+    site.store.record_sweep(&"prod".into(), &failed, silent).await.expect("recorded");
+    let reach = SeriesKey { figure: Figure::BusReachable, labels: Labels::bus(&"prod".into()) };
+    let points = vec![(reach, Point::Level(0.0))];
+    let frame = NewFrame { source: "reach:prod", after: None, taken_at: silent, points, state: None, snapshot: false };
+    assert!(site.store.add_frame(frame).await.expect("it is written"));
+    for seconds in [0, 1] {
+        evaluator.look(&site.store, None, true, silent.plus(Duration::from_secs(seconds))).await.expect("a look");
+    }
+    let all = site.get("/api/v1/alerts").by(&viewer).send().await.json();
+    let of = |rule: &str| all["items"].as_array().expect("a list").iter().find(|alert| alert["rule"] == rule).expect("it fires").clone();
+    let (lag, down) = (of("Lag"), of("Down"));
+    assert_eq!((&lag["state"], &lag["value"], &lag["no_data_since"]), (&json!("firing"), &json!(120.0), &json!(silent)));
+    assert!(lag["no_data_reason"].as_str().is_some_and(|why| why.starts_with("prod has not answered since")), "{lag}");
+    let one = site.get(&format!("/api/v1/alerts/{}", down["id"].as_str().expect("a text"))).by(&viewer).send().await.json();
+    assert_eq!((&one["mutes"], &lag["inhibited_by"]), (&json!([lag["id"]]), &down["id"]));
 }

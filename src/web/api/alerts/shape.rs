@@ -1,15 +1,17 @@
 //! An alert as the API shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+use super::super::super::view::alert::unknown::{Known, Unknown};
 use super::super::super::view::alert::way::ways;
 use super::super::happenings::HappeningShape;
 use super::super::replays::duration;
 use crate::model::Timestamp;
-use crate::model::alert::{Acknowledgement, Alert, Cause};
+use crate::model::alert::{Acknowledgement, Alert, AlertRule, Cause};
 use crate::store::alerts::AlertFigures;
+use crate::store::{Store, StoreError};
 
 /// Alerts of a list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -55,6 +57,11 @@ pub(in crate::web) struct AlertShape {
     /// When it was last looked at, to about ten seconds.
     #[schema(value_type = String, format = DateTime)]
     evaluated_at: Timestamp,
+    /// Since when nothing is known of its figure: `value` is the last that was. Null while it is known, and when the alert is over.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    no_data_since: Option<Timestamp>,
+    /// Why nothing is known of it.
+    no_data_reason: Option<String>,
     /// Who has taken note, while it counts.
     acknowledgement: Option<AcknowledgementShape>,
     /// Id of the silence that covers it.
@@ -81,6 +88,8 @@ struct WayShape {
 pub(super) struct AlertDetail {
     #[serde(flatten)]
     pub(super) alert: AlertShape,
+    /// Ids of alerts that it explains: nobody is told of them while it goes on.
+    pub(super) mutes: Vec<String>,
     /// What happened on its bus from 30 minutes before it began to two minutes after, as far as causes are noticed late; the newest first,
     /// at most 100 each of rebalances, of failure groups (of its topic, where it has one) and of all else. `/buses/{bus}/happenings` has all
     /// of it. Empty where the alert is about no bus.
@@ -98,9 +107,34 @@ struct AcknowledgementShape {
     expires_at: Option<Timestamp>,
 }
 
+/// What shapes of alerts are made of beside the alerts.
+#[derive(Debug, Default)]
+pub(in crate::web) struct Beside {
+    rules: HashMap<i64, AlertRule>,
+    known: Known,
+}
+
+impl Beside {
+    /// Reads it, where something is not known of one of these alerts.
+    pub(in crate::web) async fn load(store: &Store, alerts: &[Alert]) -> Result<Self, StoreError> {
+        if alerts.iter().all(|alert| alert.standing.missing_since.is_none()) {
+            return Ok(Self::default());
+        }
+        let rules = store.list_alert_rules().await?;
+        Ok(Self { rules: rules.into_iter().map(|rule| (rule.number, rule)).collect(), known: Known::load(store).await? })
+    }
+}
+
 impl AlertShape {
+    /// One alert; `base` is the beginning of addresses.
+    pub(in crate::web) async fn of_one(store: &Store, alert: Alert, base: &str, now: Timestamp) -> Result<Self, StoreError> {
+        let beside = Beside::load(store, std::slice::from_ref(&alert)).await?;
+        Ok(Self::new(alert, &beside, base, now))
+    }
+
     /// `base` is the beginning of addresses.
-    pub(in crate::web) fn new(alert: Alert, base: &str, now: Timestamp) -> Self {
+    pub(in crate::web) fn new(alert: Alert, beside: &Beside, base: &str, now: Timestamp) -> Self {
+        let unknown = Unknown::new(&alert, beside.rules.get(&alert.rule), &beside.known, now);
         let ways = ways(&alert).into_iter().map(|way| WayShape { url: format!("{base}{}", way.href), text: way.words }).collect();
         let (standing, details) = (alert.standing, alert.details);
         Self {
@@ -124,6 +158,8 @@ impl AlertShape {
             recovering_since: standing.recovering_since,
             resolved_at: standing.resolved_at,
             evaluated_at: standing.last_eval,
+            no_data_since: unknown.as_ref().map(|unknown| unknown.since),
+            no_data_reason: unknown.map(|unknown| unknown.why),
             acknowledgement: alert.acknowledgement.filter(|note| note.counts(now)).map(AcknowledgementShape::new),
             silenced_by: alert.silenced_by.map(|id| id.to_string()),
             inhibited_by: alert.inhibited_by.filter(|id| *id > 0).map(|id| id.to_string()),

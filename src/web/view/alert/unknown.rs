@@ -4,26 +4,56 @@ use crate::alerts::rule::{Patterns, labels_of, needs_source};
 use crate::model::alert::{Alert, AlertRule, AlertState, Filter, Label, NoData};
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, BusState, Timestamp};
+use crate::store::{Store, StoreError};
 use crate::web::view::text::short;
 use crate::web::view::{alert as words, time};
 
 /// Nothing is known of a figure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unknown {
-    /// Since when, and why.
-    pub(super) reason: String,
+pub struct Unknown {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in a sentence without its end.
+    pub why: String,
     /// What the rule makes of it.
-    pub(super) then: String,
+    pub then: String,
+}
+
+/// What tells why nothing is known of a figure.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Buses that are configured.
+    pub buses: Vec<BusState>,
+    /// Figures that cannot be read from the store.
+    pub unread: Vec<Figure>,
+}
+
+impl Known {
+    /// Reads it.
+    pub async fn load(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self { buses: store.list_buses().await?, unread: store.alert_watching().await?.unread })
+    }
 }
 
 impl Unknown {
-    /// `None` where the figure is known, or the alert is over. `buses` are those that are configured.
-    pub(super) fn new(alert: &Alert, rule: Option<&AlertRule>, buses: &[BusState], now: Timestamp) -> Option<Self> {
+    /// `None` where the figure is known, or the alert is over.
+    #[must_use]
+    pub fn new(alert: &Alert, rule: Option<&AlertRule>, known: &Known, now: Timestamp) -> Option<Self> {
         let since = alert.standing.missing_since.filter(|_| alert.standing.state != AlertState::Resolved)?;
-        let meant: Vec<&BusState> = buses.iter().filter(|bus| is_about(alert, rule, &bus.id)).collect();
-        let why = why(alert.details.figure, alert.bus().as_ref(), &meant, now);
-        let reason = format!("No data since {}: {why}.", time::clock(since, now));
-        Some(Self { reason, then: then(rule) })
+        let meant: Vec<&BusState> = known.buses.iter().filter(|bus| is_about(alert, rule, &bus.id)).collect();
+        let figure = alert.details.figure;
+        let why = if known.unread.contains(&figure) {
+            "the store does not tell it".to_owned()
+        } else {
+            why(figure, alert.bus().as_ref(), &meant, now)
+        };
+        Some(Self { since, why, then: then(rule) })
+    }
+
+    /// Since when and why, in a sentence.
+    #[must_use]
+    pub fn reason(&self, now: Timestamp) -> String {
+        format!("No data since {}: {}.", time::clock(self.since, now), self.why)
     }
 }
 
@@ -102,12 +132,17 @@ mod tests {
         }
     }
 
+    fn known(buses: &[BusState]) -> Known {
+        Known { buses: buses.to_vec(), unread: Vec::new() }
+    }
+
     #[test]
     fn silence_has_a_reason_and_the_rule_says_what_it_makes_of_it() {
         let said = |figure, labels: &[(&str, &str)], buses: &[BusState]| {
             let mut alert = alert(1, figure, labels);
             alert.standing.missing_since = Some(NOW);
-            Unknown::new(&alert, None, buses, NOW).map(|unknown| unknown.reason.split_once(": ").expect("a reason").1.to_owned())
+            let unknown = Unknown::new(&alert, None, &known(buses), NOW)?;
+            Some(unknown.reason(NOW).split_once(": ").expect("a reason").1.to_owned())
         };
         let (down, up) = (bus("prod", true), bus("test", false));
         let both = [down, up];
@@ -121,9 +156,18 @@ mod tests {
         assert_eq!(said(Figure::SpansErrorRatio, &of("prod"), &both).as_deref(), Some("no spans arrive of it."));
         assert_eq!(said(Figure::StoreUsedRatio, &[], &both).as_deref(), Some("nobody has sampled it."));
         let mut over = alert(1, Figure::DeadLettersPerMinute, &of("prod"));
-        assert_eq!(Unknown::new(&over, None, &both, NOW), None, "all is known");
+        let unread = Known { unread: vec![Figure::RecordsLost], ..known(&both) };
+        over.standing.missing_since = Some(NOW);
+        assert_eq!(
+            Unknown::new(&over, None, &unread, NOW).map(|unknown| unknown.why),
+            Unknown::new(&over, None, &known(&both), NOW).map(|unknown| unknown.why)
+        );
+        over.details.figure = Figure::RecordsLost;
+        assert_eq!(Unknown::new(&over, None, &unread, NOW).expect("nothing is known").why, "the store does not tell it");
+        over.standing.missing_since = None;
+        assert_eq!(Unknown::new(&over, None, &known(&both), NOW), None, "all is known");
         (over.standing.missing_since, over.standing.state) = (Some(NOW), AlertState::Resolved);
-        assert_eq!(Unknown::new(&over, None, &both, NOW), None);
+        assert_eq!(Unknown::new(&over, None, &known(&both), NOW), None);
     }
 
     #[test]
@@ -145,7 +189,7 @@ mod tests {
                 created_at: NOW,
                 changed_at: NOW,
             };
-            Unknown::new(&alert, Some(&rule), buses, NOW).expect("nothing is known").reason
+            Unknown::new(&alert, Some(&rule), &known(buses), NOW).expect("nothing is known").reason(NOW)
         };
         let both = [down.clone(), up];
         assert!(said(None, &both).ends_with(": nobody has sampled it."), "it may be on the other bus: {}", said(None, &both));

@@ -77,7 +77,7 @@ impl From<StoreError> for DeliveryError {
     }
 }
 
-/// Deliveries to a receiver that are on their way at once. Subjects differ, so order is kept.
+/// Deliveries to a receiver that are on their way at once. Their subjects differ.
 const fn at_once(kind: ReceiverKind) -> u32 {
     if kind.one_per_alert() { 4 } else { 1 }
 }
@@ -169,6 +169,14 @@ impl Deliveries {
         opened: &Result<(Receiver, Endpoint), ReceiverError>,
         claimed_at: Timestamp,
     ) -> Result<bool, StoreError> {
+        if delivery.state == DeliveryState::Superseded {
+            tracing::info!(
+                delivery = delivery.id,
+                receiver = delivery.receiver_name,
+                "superseded: later messages tell how its alerts stand"
+            );
+            return Ok(true);
+        }
         let began = Timestamp::now();
         let outcome = match opened {
             // Whoever stood still since the claim may no longer be alone with it.
@@ -195,6 +203,7 @@ impl Deliveries {
             id: &delivery.id,
             notification: &delivery.notification,
             may_be_repeat: delivery.uncertain,
+            had_by: &delivery.had_by,
             at: now,
             receiver: &receiver.name,
             external_url: &self.parts.external_url,
@@ -257,6 +266,7 @@ fn judge(delivery: &Delivery, outcome: &Outcome, began: Timestamp, now: Timestam
             (DeliveryState::Failed, Some(error))
         }
     };
+    let had_by = if outcome.had_by.is_empty() { &delivery.had_by } else { &outcome.had_by };
     Marked {
         attempt: Attempt {
             number: attempt,
@@ -270,6 +280,7 @@ fn judge(delivery: &Delivery, outcome: &Outcome, began: Timestamp, now: Timestam
         state,
         next_at: next,
         uncertain: delivery.uncertain || outcome.verdict == Verdict::Unknown,
+        had_by: if arrived { Vec::new() } else { had_by.clone() },
         gone: outcome.verdict == Verdict::Gone,
         at: now,
     }

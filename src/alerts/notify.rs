@@ -34,6 +34,8 @@ pub struct Shipment<'a> {
     pub notification: &'a Notification,
     /// Whether an attempt before this one may have arrived, though nobody knows: said to receivers that cannot tell by themselves.
     pub may_be_repeat: bool,
+    /// Addresses that have this mail already.
+    pub had_by: &'a [String],
     /// When this attempt is made.
     pub at: Timestamp,
     /// Name of the receiver.

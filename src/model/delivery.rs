@@ -22,6 +22,8 @@ words! {
         Failed = "failed" / 3,
         /// It did not arrive, and is not tried any more.
         GivenUp = "given_up" / 4,
+        /// It did not arrive, and later messages of its group have: they told how each of its alerts stands, and it is not sent any more.
+        Superseded = "superseded" / 5,
     }
 }
 
@@ -56,7 +58,9 @@ pub struct Delivery {
     pub epoch: i64,
     /// Whether an attempt may have arrived without our knowing.
     pub uncertain: bool,
-    /// When it ended: delivered or given up.
+    /// Addresses that have this mail, when others of them have not.
+    pub had_by: Vec<String>,
+    /// When it ended: delivered, given up or superseded.
     pub ended_at: Option<Timestamp>,
     /// When the last attempt was.
     pub last_at: Option<Timestamp>,

@@ -1,7 +1,8 @@
 //! The outbox of notifications: what is to be sent to whom, how far it is, and a log of every attempt.
 //!
 //! Rows are written inside the transaction that decides what is told ([`Enqueue`]), so that neither a notification without a reason nor a
-//! reason without its notification can stay behind a crash. Deliveries about one subject (an alert, or a group) go out in order.
+//! reason without its notification can stay behind a crash. Deliveries about one subject (an alert, or a group) go out in order, but that
+//! a group's message that has failed holds up none after it: see [`work`].
 
 use super::indexing::text_list;
 use super::replays::json;
@@ -47,6 +48,8 @@ statements! {
     const ADD = "insert into deliveries (id, receiver_id, receiver_name, kind, subject, told, reason, status, title, alerts, notification, state, \
         created_at, next_at, give_up_at, attempts, epoch, uncertain) \
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $12, $13, 0, 0, false)";
+    /// What is told of a single alert goes out in order: what comes later does not wait for the next try of what has failed.
+    const HURRY = "update deliveries set next_at = $3 where receiver_id = $1 and subject = $2 and ended_at is null and state = 3 and next_at > $3";
     const KEEP_PUSHED = "insert into pushed_alerts (receiver_id, fingerprint, alert, ended_at) values ($1, $2, $3, $4) \
         on conflict (receiver_id, fingerprint) do update set alert = excluded.alert, ended_at = excluded.ended_at";
     const LIST = delivery_sql!(
@@ -58,7 +61,7 @@ statements! {
     const FIND = delivery_sql!("where id = $1");
     const ATTEMPTS = "select attempt, started_at, took_ms, status, answer, error, next_at from delivery_attempts where delivery = $1 order by id";
     const COUNTS = "select receiver_id, count(*), cast(coalesce(sum(case when state = 2 then 1 else 0 end), 0) as bigint) \
-        from deliveries where created_at >= $1 group by receiver_id";
+        from deliveries where created_at >= $1 and state <> 5 group by receiver_id";
     const STATES = "select cast(coalesce(sum(case when state = 3 then 1 else 0 end), 0) as bigint), \
         cast(coalesce(sum(case when state = 4 and ended_at >= $1 then 1 else 0 end), 0) as bigint) from deliveries where state in (3, 4)";
     const PRUNE = "delete from deliveries where number in (select number from deliveries where ended_at < $1 order by ended_at limit $2)";
@@ -112,7 +115,7 @@ impl Store {
         Ok(rows.into_iter().map(AttemptRow::into_attempt).collect())
     }
 
-    /// How many deliveries were made since, and arrived, by receiver.
+    /// How many deliveries were made since, and arrived, by receiver; without those that later ones have superseded.
     pub async fn count_arrived(&self, since: Timestamp) -> Result<Vec<Arrived>, StoreError> {
         let rows: Vec<(i64, i64, i64)> = read!(self, |pool| sqlx::query_as(COUNTS).bind(since.as_millis()).fetch_all(pool).await?)?;
         let arrived = |(id, made, delivered): (i64, i64, i64)| Arrived {
@@ -236,6 +239,9 @@ engines! {
     }
 
     async fn add(tx: &mut Connection, row: Row<'_>, now: Timestamp) -> Result<String, StoreError> {
+        if row.told.is_some() {
+            sqlx::query(HURRY).bind(row.receiver.0.0).bind(clean(row.subject)).bind(now.as_millis()).execute(&mut *tx).await?;
+        }
         let id = uuid_v7(now).hyphenated().to_string();
         let first = row.notification.alerts.first();
         let has = |status| row.notification.alerts.iter().any(|alert| alert.status == status);

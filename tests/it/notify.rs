@@ -45,12 +45,15 @@ impl Scene {
     }
 
     async fn on(world: World) -> Self {
-        let text = "[notifications]\nallow_addresses = [\"127.0.0.0/8\"]";
-        let config = Config::parse(None, text, [], &redrive::app::CHECKS).expect("the configuration is right");
         world.store.claim_sealing_key(vault().key_id()).await.expect("the key is known");
         let life = Lifecycle::new();
-        let deliveries = deliveries(&world.store, &config, &Changes::new(), &life);
+        let deliveries = posting(&world, &life);
         Self { world, deliveries, life }
+    }
+
+    /// Another instance goes on from here, which knows only what the store knows.
+    fn restart(&mut self) {
+        self.deliveries = posting(&self.world, &self.life);
     }
 
     async fn add(&self, name: &str, kind: ReceiverKind, url: &str) -> ReceiverId {
@@ -93,6 +96,12 @@ impl Scene {
     async fn all(&self) -> Vec<Delivery> {
         self.world.store.list_deliveries(&DeliveryFilter::default(), &PageRequest::first(1_000)).await.expect("a list").items
     }
+}
+
+fn posting(world: &World, life: &Lifecycle) -> Deliveries {
+    let text = "[notifications]\nallow_addresses = [\"127.0.0.0/8\"]";
+    let config = Config::parse(None, text, [], &redrive::app::CHECKS).expect("the configuration is right");
+    deliveries(&world.store, &config, &Changes::new(), life)
 }
 
 fn actor() -> Actor {

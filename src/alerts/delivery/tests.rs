@@ -25,6 +25,7 @@ fn delivery(attempts: u32, reason: Reason) -> Delivery {
         attempts,
         epoch: 1,
         uncertain: false,
+        had_by: Vec::new(),
         ended_at: None,
         last_at: None,
         last_status: None,
@@ -34,7 +35,15 @@ fn delivery(attempts: u32, reason: Reason) -> Delivery {
 
 fn outcome(verdict: Verdict) -> Outcome {
     let error = (verdict != Verdict::Delivered).then(|| "503 Service Unavailable".to_owned());
-    Outcome { verdict, status: Some(503), answer: Some(String::new()), error, retry_after: None, took: Duration::from_millis(7) }
+    Outcome {
+        verdict,
+        status: Some(503),
+        answer: Some(String::new()),
+        error,
+        retry_after: None,
+        had_by: Vec::new(),
+        took: Duration::from_millis(7),
+    }
 }
 
 fn judged(delivery: &Delivery, outcome: &Outcome, at: Timestamp) -> Marked {

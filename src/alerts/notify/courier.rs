@@ -27,6 +27,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// How long the receiver asks us to wait.
     pub retry_after: Option<Duration>,
+    /// Addresses that have the mail, when others have not.
+    pub had_by: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }
@@ -49,8 +51,6 @@ pub enum Verdict {
 pub struct Courier {
     guard: Guard,
     deadline: Duration,
-    /// Mails that only some of their addresses have.
-    halves: smtp::Halves,
     /// Clients that dial public addresses and allowed ones, and allowed ones only.
     public: reqwest::Client,
     allowed: reqwest::Client,
@@ -73,7 +73,7 @@ impl Courier {
                 .dns_resolver(Arc::new(Dialler { guard: guard.clone(), only_allowed }))
                 .build()
         };
-        Ok(Self { public: client(false)?, allowed: client(true)?, guard, deadline, halves: smtp::Halves::default() })
+        Ok(Self { public: client(false)?, allowed: client(true)?, guard, deadline })
     }
 
     /// Who decides where it goes.
@@ -90,7 +90,7 @@ impl Courier {
                 let outcome = tokio::time::timeout(self.deadline, self.post(post)).await;
                 outcome.unwrap_or_else(|_| Outcome::lost(format!("no answer within {} s", self.deadline.as_secs())))
             }
-            Parcel::Mail(mail) => smtp::send(&self.guard, &self.halves, mail, self.deadline).await,
+            Parcel::Mail(mail) => smtp::send(&self.guard, mail, self.deadline).await,
         };
         outcome.took = began.elapsed();
         let secrets = secrets(parcel);
@@ -142,7 +142,7 @@ impl Courier {
 
 impl Outcome {
     fn new(verdict: Verdict, status: Option<u16>, answer: Option<String>, error: Option<String>) -> Self {
-        Self { verdict, status, answer, error, retry_after: None, took: Duration::ZERO }
+        Self { verdict, status, answer, error, retry_after: None, had_by: Vec::new(), took: Duration::ZERO }
     }
 
     pub(super) fn failed(error: String) -> Self {
@@ -159,8 +159,8 @@ impl Outcome {
         Self::new(Verdict::Unknown, None, None, Some(error))
     }
 
-    pub(super) fn delivered(status: u16, answer: String) -> Self {
-        Self::new(Verdict::Delivered, Some(status), Some(answer), None)
+    pub(super) fn delivered(status: Option<u16>, answer: String) -> Self {
+        Self::new(Verdict::Delivered, status, Some(answer), None)
     }
 
     pub(super) fn refused(status: u16, answer: String, error: String) -> Self {

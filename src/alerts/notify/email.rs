@@ -22,6 +22,8 @@ pub struct Mail {
     pub text: String,
     /// The same for every attempt, so that mail servers can tell a repeat.
     pub message_id: String,
+    /// Addresses that have it already.
+    pub had_by: Vec<String>,
 }
 
 /// The mail about a notification.
@@ -62,5 +64,5 @@ pub(super) fn build(smtp: Smtp, shipment: &Shipment<'_>) -> Mail {
     }
     let host = smtp.from.rsplit('@').next().unwrap_or("redrive").trim_end_matches('>').to_owned();
     let message_id = format!("<{}@{host}>", shipment.id);
-    Mail { smtp, subject: line(&heading(shipment.notification), MAX_SUBJECT), text, message_id }
+    Mail { smtp, subject: line(&heading(shipment.notification), MAX_SUBJECT), text, message_id, had_by: shipment.had_by.to_vec() }
 }

@@ -1,12 +1,12 @@
 //! Posts mail. The server's name is resolved here and its admitted addresses are dialled, with the name left to the certificate.
 //!
 //! Until the server was handed the text nothing has arrived, and that is known. An address that the server refuses takes the mail from
-//! nobody else; the mail has arrived when every address was accepted, and who has it already is not sent it again by a later attempt.
+//! nobody else; the mail has arrived when every address was accepted, and who has it already is not sent it again by a later attempt,
+//! whoever makes that.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lettre::Message;
@@ -24,51 +24,25 @@ use super::courier::Outcome;
 use super::guard::Guard;
 use crate::model::receiver::{Smtp, SmtpTls};
 
-/// Mails that some of their addresses have and others have not are remembered, so many of them. After a restart those may get a second
-/// one, under the same id.
-const REMEMBERED: usize = 1_000;
-
-/// A mail's id, and the addresses that have it.
-type Half = (String, BTreeSet<String>);
-
-/// Who has which mail already, of those that not all have. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Halves(Arc<Mutex<VecDeque<Half>>>);
-
-impl Halves {
-    fn of(&self, id: &str) -> BTreeSet<String> {
-        let halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.iter().find(|(other, _)| other == id).map(|(_, have)| have.clone()).unwrap_or_default()
-    }
-
-    /// Keeps who has it; nobody: it is forgotten.
-    fn keep(&self, id: &str, have: BTreeSet<String>) {
-        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.retain(|(other, _)| other != id);
-        if !have.is_empty() {
-            halves.push_back((id.to_owned(), have));
-        }
-        while halves.len() > REMEMBERED {
-            halves.pop_front();
-        }
-    }
-}
-
 /// Hands a mail to its server.
-pub(super) async fn send(guard: &Guard, halves: &Halves, mail: &Mail, deadline: Duration) -> Outcome {
+pub(super) async fn send(guard: &Guard, mail: &Mail, deadline: Duration) -> Outcome {
     let handed = AtomicBool::new(false);
-    let sent = tokio::time::timeout(deadline, hand_over(guard, halves, mail, deadline, &handed)).await;
+    let sent = tokio::time::timeout(deadline, hand_over(guard, mail, deadline, &handed)).await;
     sent.unwrap_or_else(|_| {
         let words = format!("no answer within {} s", deadline.as_secs());
         if handed.load(Ordering::Relaxed) { Outcome::lost(words) } else { Outcome::failed(words) }
     })
 }
 
-async fn hand_over(guard: &Guard, halves: &Halves, mail: &Mail, deadline: Duration, handed: &AtomicBool) -> Outcome {
+async fn hand_over(guard: &Guard, mail: &Mail, deadline: Duration, handed: &AtomicBool) -> Outcome {
     let message = match message(mail) {
         Ok(message) => message,
         Err(words) => return Outcome::failed(words),
     };
+    let have: BTreeSet<String> = mail.had_by.iter().cloned().collect();
+    if message.envelope().to().iter().all(|to| have.contains(&to.to_string())) {
+        return Outcome::delivered(None, "every address has the mail already".to_owned());
+    }
     let to = match guard.read_mail(&mail.smtp.host, mail.smtp.port) {
         Ok(to) => to,
         Err(refused) => return Outcome::failed(refused.to_string()),
@@ -81,7 +55,7 @@ async fn hand_over(guard: &Guard, halves: &Halves, mail: &Mail, deadline: Durati
         Ok(connection) => connection,
         Err(outcome) => return outcome,
     };
-    let outcome = converse(&mut connection, &message, &mail.message_id, halves, handed).await;
+    let outcome = converse(&mut connection, &message, have, handed).await;
     connection.abort().await;
     outcome
 }
@@ -125,8 +99,8 @@ fn refused(error: &Error) -> Outcome {
 }
 
 /// Who sends, who gets it, and the text.
-async fn converse(connection: &mut AsyncSmtpConnection, message: &Message, id: &str, halves: &Halves, handed: &AtomicBool) -> Outcome {
-    let (bytes, mut have) = (message.formatted(), halves.of(id));
+async fn converse(connection: &mut AsyncSmtpConnection, message: &Message, mut have: BTreeSet<String>, handed: &AtomicBool) -> Outcome {
+    let bytes = message.formatted();
     let parameters = match parameters(connection, message, &bytes) {
         Ok(parameters) => parameters,
         Err(words) => return Outcome::failed(words),
@@ -159,12 +133,11 @@ async fn converse(connection: &mut AsyncSmtpConnection, message: &Message, id: &
     };
     let answer = response.message().collect::<Vec<_>>().join("\n");
     let Some((to, error)) = refusals.first() else {
-        halves.keep(id, BTreeSet::new());
-        return Outcome::delivered(response.code().into(), answer);
+        return Outcome::delivered(Some(response.code().into()), answer);
     };
     have.extend(accepted);
-    halves.keep(id, have);
-    Outcome { error: Some(words_of(to, error, refusals.len(), true)), ..refused(error) }
+    let words = words_of(to, error, refusals.len(), true);
+    Outcome { error: Some(words), had_by: have.into_iter().collect(), ..refused(error) }
 }
 
 fn words_of(to: &str, error: &Error, refused: usize, others_have_it: bool) -> String {

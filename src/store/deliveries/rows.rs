@@ -13,7 +13,7 @@ macro_rules! delivery_sql {
     ($tail:expr) => {
         concat!(
             "select number, id, receiver_id, receiver_name, kind, title, notification, state, created_at, next_at, give_up_at, attempts, epoch, \
-             uncertain, ended_at, last_at, last_status, last_error from deliveries d ",
+             uncertain, had_by, ended_at, last_at, last_status, last_error from deliveries d ",
             $tail
         )
     };
@@ -36,6 +36,7 @@ pub(super) struct DeliveryRow {
     pub(super) attempts: i32,
     pub(super) epoch: i64,
     uncertain: bool,
+    had_by: Option<String>,
     ended_at: Option<i64>,
     last_at: Option<i64>,
     last_status: Option<i32>,
@@ -47,6 +48,8 @@ impl DeliveryRow {
         let state = DeliveryState::from_code(self.state).ok_or_else(|| contradiction(format!("delivery state {}", self.state)))?;
         let notification = serde_json::from_str(&self.notification)
             .map_err(|error| contradiction(format!("the notification of delivery {}: {error}", self.id)))?;
+        let had_by = self.had_by.as_deref().map_or_else(|| Ok(Vec::new()), serde_json::from_str);
+        let had_by = had_by.map_err(|error| contradiction(format!("who has delivery {}: {error}", self.id)))?;
         Ok(Delivery {
             number: self.number,
             id: self.id,
@@ -62,6 +65,7 @@ impl DeliveryRow {
             attempts: self.attempts.unsigned_abs(),
             epoch: self.epoch,
             uncertain: self.uncertain,
+            had_by,
             ended_at: self.ended_at.map(Timestamp::from_millis),
             last_at: self.last_at.map(Timestamp::from_millis),
             last_status: self.last_status.and_then(|status| u16::try_from(status).ok()),

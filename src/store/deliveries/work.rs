@@ -1,9 +1,11 @@
 //! Work on the outbox: who is due, claims by lease and epoch, what came of an attempt.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::audit::RecordAudit as _;
 use super::super::error::contradiction;
+use super::super::replays::json;
 use super::super::rows::clean;
 use super::super::{Store, StoreError};
 use super::DEADLINE;
@@ -22,20 +24,32 @@ macro_rules! due {
 
 statements! {
     const DUE_RECEIVERS = concat!("select distinct receiver_id from deliveries where ", due!(), " order by receiver_id");
-    /// Of each subject only the oldest: what comes later waits. Parts of one notification to an Alertmanager are of the same moment and do
-    /// not wait for one another. What was never tried goes before what has failed.
+    /// Of each subject one at a time, the oldest first. What is told of a single alert (a webhook, PagerDuty: kinds 0 and 4) waits until
+    /// all before it has ended; what is told of a group goes past what has failed and is not due yet, see [`TOLD_LATER`]. Parts of one
+    /// notification to an Alertmanager (kind 5) are of the same moment and do not wait for one another. What was never tried goes before
+    /// what has failed.
     const DUE = delivery_sql!(concat!(
         "where d.receiver_id = $2 and ", due!(),
         " and not exists (select 1 from deliveries e where e.receiver_id = d.receiver_id and e.subject = d.subject and e.ended_at is null \
-         and e.number < d.number and (e.created_at <> d.created_at or d.kind <> 5)) order by attempts, next_at, number limit $3"
+         and (e.created_at <> d.created_at or d.kind <> 5) \
+         and ((e.number < d.number and (d.kind in (0, 4) or e.state <> 3 or e.next_at <= $1)) \
+           or (e.number > d.number and d.kind not in (0, 4) and e.state = 1 and e.lease_until > $1))) \
+         order by attempts, next_at, number limit $3"
     ));
+    /// Alerts of a delivery of which later ones about the same group have told.
+    const TOLD_LATER = "select t.fingerprint, t.started_at from delivery_alerts t join deliveries d on d.number = t.delivery \
+        where t.delivery = $1 and exists (select 1 from delivery_alerts o join deliveries l on l.number = o.delivery \
+            where o.fingerprint = t.fingerprint and o.started_at = t.started_at and l.receiver_id = d.receiver_id \
+            and l.subject = d.subject and l.number > d.number and l.state = 2)";
+    const SUPERSEDE = "update deliveries set state = 5, ended_at = $3, epoch = epoch + 1, last_error = $4 \
+        where number = $1 and epoch = $2 and state = 3";
     const CLAIM = "update deliveries set state = 1, epoch = epoch + 1, lease_until = $3, uncertain = $4 where number = $1 and epoch = $2 \
         and ended_at is null";
     const INTERRUPTED = "update deliveries set attempts = attempts + 1 where number = $1";
     const ATTEMPT = "insert into delivery_attempts (delivery, attempt, started_at, took_ms, status, answer, error, next_at) \
         values ($1, $2, $3, $4, $5, $6, $7, $8)";
     const MARK = "update deliveries set state = $3, next_at = $4, attempts = attempts + 1, ended_at = $5, uncertain = $6, last_at = $7, \
-        last_status = $8, last_error = $9, lease_until = null where number = $1 and epoch = $2 and state = 1";
+        last_status = $8, last_error = $9, had_by = $10, lease_until = null where number = $1 and epoch = $2 and state = 1";
     const SUCCEEDED = "update receivers set failing_since = null, gone_at = null, delivered_at = $2 where id = $1";
     const FAILED = "update receivers set failing_since = coalesce(failing_since, $2), gone_at = coalesce(cast($3 as bigint), gone_at) where id = $1";
     const WAS_FAILING = "select count(*) from receivers where id = $1 and failing_since is not null";
@@ -63,6 +77,8 @@ pub struct Marked {
     pub next_at: Timestamp,
     /// Whether it may have arrived.
     pub uncertain: bool,
+    /// Addresses that have this mail, while others have not.
+    pub had_by: Vec<String>,
     /// Whether the receiver said that it is gone.
     pub gone: bool,
     /// When the attempt ended.
@@ -77,7 +93,8 @@ impl Store {
     }
 
     /// Claims at most `limit` due deliveries to a receiver, for as long as `lease`. One whose claim ran out without an answer being
-    /// written is marked as uncertain, and its interrupted attempt is logged.
+    /// written is marked as uncertain, and its interrupted attempt is logged. What has failed before is without the alerts of which later
+    /// messages of its group have told; when none is left, it has ended and is answered as superseded.
     pub async fn claim_deliveries(
         &self,
         receiver: ReceiverId,
@@ -135,6 +152,9 @@ impl Store {
     }
 }
 
+/// Why a delivery is superseded.
+const TOLD_SINCE: &str = "later messages have arrived and say how these alerts stand";
+
 /// What the log says of an attempt whose end nobody wrote.
 const NOT_KNOWN: &str = "interrupted: the process ended or stood still before the answer was written";
 
@@ -145,6 +165,12 @@ engines! {
         let mut claimed = Vec::new();
         for row in rows {
             let mut delivery = row.into_delivery()?;
+            if delivery.state == DeliveryState::Failed && !delivery.kind.one_per_alert() && is_told_since(tx, &mut delivery).await? {
+                if supersede(tx, &mut delivery, now).await? {
+                    claimed.push(delivery);
+                }
+                continue;
+            }
             let interrupted = delivery.state == DeliveryState::Sending;
             let uncertain = delivery.uncertain || interrupted;
             let query = sqlx::query(CLAIM).bind(delivery.number).bind(delivery.epoch).bind(now.plus(lease).as_millis()).bind(uncertain);
@@ -167,6 +193,22 @@ engines! {
         Ok(claimed)
     }
 
+    /// Leaves out what later messages have told, so that none of an alert that is over says that it fires. Answers whether nothing is left.
+    async fn is_told_since(tx: &mut Connection, delivery: &mut Delivery) -> Result<bool, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(TOLD_LATER).bind(delivery.number).fetch_all(&mut *tx).await?;
+        let told: HashSet<(String, i64)> = rows.into_iter().collect();
+        let is_told = |alert: &NotifiedAlert| told.contains(&(clean(&alert.fingerprint), alert.started_at.as_millis().max(0)));
+        delivery.notification.alerts.retain(|alert| !is_told(alert));
+        Ok(!told.is_empty() && delivery.notification.alerts.is_empty())
+    }
+
+    async fn supersede(tx: &mut Connection, delivery: &mut Delivery, now: Timestamp) -> Result<bool, StoreError> {
+        let query = sqlx::query(SUPERSEDE).bind(delivery.number).bind(delivery.epoch).bind(now.as_millis()).bind(TOLD_SINCE);
+        let touched = query.execute(&mut *tx).await?.rows_affected();
+        (delivery.state, delivery.ended_at) = (DeliveryState::Superseded, Some(now));
+        Ok(touched > 0)
+    }
+
     pub(super) async fn mark(tx: &mut Connection, delivery: &Delivery, marked: &Marked) -> Result<bool, StoreError> {
         let attempt = &marked.attempt;
         let ended = matches!(marked.state, DeliveryState::Delivered | DeliveryState::GivenUp).then_some(marked.at.as_millis());
@@ -180,6 +222,7 @@ engines! {
             .bind(attempt.started_at.as_millis())
             .bind(attempt.status.map(i32::from))
             .bind(attempt.error.as_deref().map(clean))
+            .bind(if marked.had_by.is_empty() { None } else { Some(clean(&json(&marked.had_by)?)) })
             .execute(&mut *tx)
             .await?
             .rows_affected();

@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<WebState> {
 pub(in crate::web) struct DeliveryQuery {
     /// Id of a receiver.
     receiver: Option<String>,
-    /// `waiting`, `sending`, `delivered`, `failed` (it is tried again) or `given_up`.
+    /// `waiting`, `sending`, `delivered`, `failed` (it is tried again), `given_up` or `superseded` (later messages arrived in its place).
     state: Option<String>,
     /// Id of an alert: deliveries that told of it.
     alert: Option<String>,
@@ -65,7 +65,7 @@ struct DeliveryShape {
     receiver: String,
     #[schema(value_type = String)]
     kind: ReceiverKind,
-    /// `waiting`, `sending`, `delivered`, `failed` or `given_up`.
+    /// `waiting`, `sending`, `delivered`, `failed`, `given_up` or `superseded` (later messages arrived in its place).
     #[schema(value_type = String)]
     state: DeliveryState,
     /// `first`, `new_alerts`, `some_resolved`, `all_resolved`, `repeat`, `acknowledged` or `test`.

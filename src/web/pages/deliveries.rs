@@ -196,6 +196,9 @@ fn words(delivery: &Delivery) -> String {
         DeliveryState::Failed => format!("It did not arrive by {tries} and is tried again."),
         DeliveryState::GivenUp if delivery.is_test() => "The test did not arrive; tests are sent once.".to_owned(),
         DeliveryState::GivenUp => format!("It did not arrive by {tries}, and is not tried any more."),
+        DeliveryState::Superseded => {
+            format!("It did not arrive by {tries}. Later messages did, and say how its alerts stand; it is not tried any more.")
+        }
     }
 }
 

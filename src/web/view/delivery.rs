@@ -24,6 +24,7 @@ pub const fn state(state: DeliveryState) -> Look {
         DeliveryState::Delivered => look("Delivered", "circle-check", "ok"),
         DeliveryState::Failed => look("Retrying", "rotate-ccw", "warn"),
         DeliveryState::GivenUp => look("Gave up", "circle-x", "bad"),
+        DeliveryState::Superseded => look("Superseded", "circle-slash", "idle"),
     }
 }
 

@@ -107,10 +107,57 @@ async fn what_is_told_of_one_alert_arrives_in_order() {
     assert_eq!(actions, ["trigger", "trigger", "trigger", "resolve"]);
 }
 
+/// Not now, and not within the hour.
+fn in_an_hour() -> Answer {
+    Answer::Status(503, "retry-after: 3600\r\n", String::new())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_alert_does_not_wait_an_hour_for_the_next_try_of_its_beginning() {
+    let scene = Scene::new().await;
+    let receiver = Receiver::start(vec![in_an_hour()]).await;
+    let id = scene.add("hook", ReceiverKind::Webhook, &receiver.url("/hook")).await;
+    let fired = scene.tell(&firing(1), &[id]).await;
+    scene.until(&fired[0], DeliveryState::Failed, Duration::ZERO).await;
+    let resolved = scene.tell(&notification(Reason::AllResolved, vec![alert(1, NotifiedStatus::Resolved)]), &[id]).await;
+    scene.until(&resolved[0], DeliveryState::Delivered, Duration::ZERO).await;
+    let told: Vec<String> = receiver.requests().iter().map(|request| request.id().to_owned()).collect();
+    assert_eq!(told, [fired[0].clone(), fired[0].clone(), resolved[0].clone()], "first its beginning, then its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_waits_for_its_next_try_holds_up_none_of_its_group_and_tells_nothing_that_is_over() {
+    let scene = Scene::new().await;
+    let receiver = Receiver::start(vec![in_an_hour()]).await;
+    let id = scene.add("#payments", ReceiverKind::Slack, &receiver.url("/services/T/B/x")).await;
+    let said = |number: usize| receiver.requests()[number].body.clone();
+    let both = vec![alert(1, NotifiedStatus::Firing), alert(2, NotifiedStatus::Firing)];
+    let first = scene.tell(&notification(Reason::First, both), &[id]).await;
+    scene.until(&first[0], DeliveryState::Failed, Duration::ZERO).await;
+    let second = scene.tell(&notification(Reason::SomeResolved, vec![alert(1, NotifiedStatus::Resolved)]), &[id]).await;
+    scene.until(&second[0], DeliveryState::Delivered, Duration::ZERO).await;
+    // The first one is told at once now: without what has ended meanwhile.
+    scene.until(&first[0], DeliveryState::Delivered, Duration::ZERO).await;
+    assert!(said(1).contains("orders-1") && !said(2).contains("orders-1") && said(2).contains("orders-2"), "{}", said(2));
+
+    receiver.plan(vec![in_an_hour()]);
+    let third = scene.tell(&notification(Reason::NewAlerts, vec![alert(3, NotifiedStatus::Firing)]), &[id]).await;
+    scene.until(&third[0], DeliveryState::Failed, Duration::ZERO).await;
+    let over = vec![alert(2, NotifiedStatus::Resolved), alert(3, NotifiedStatus::Resolved)];
+    let fourth = scene.tell(&notification(Reason::AllResolved, over), &[id]).await;
+    scene.until(&fourth[0], DeliveryState::Delivered, Duration::ZERO).await;
+    let superseded = scene.until(&third[0], DeliveryState::Superseded, Duration::ZERO).await;
+    assert!(superseded.ended_at.is_some() && superseded.last_error.unwrap().contains("later messages have arrived"));
+    assert_eq!((superseded.attempts, receiver.requests().len()), (1, 5), "nobody is told that it fires");
+    scene.deliveries.redeliver(&third[0], &actor(), Timestamp::now()).await.unwrap();
+    scene.until(&third[0], DeliveryState::Delivered, Duration::ZERO).await;
+    assert!(said(5).contains("orders-3"), "but who asks for it gets it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_answers_again_is_told_at_once_what_waited() {
     let scene = Scene::new().await;
-    let receiver = Receiver::start(vec![Answer::Status(503, "retry-after: 3600\r\n", String::new())]).await;
+    let receiver = Receiver::start(vec![in_an_hour()]).await;
     let id = scene.add("hook", ReceiverKind::Webhook, &receiver.url("/hook")).await;
     let first = scene.tell(&firing(1), &[id]).await;
     let failed = scene.until(&first[0], DeliveryState::Failed, Duration::ZERO).await;

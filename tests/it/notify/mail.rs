@@ -4,13 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redrive::alerts::receivers::ReceiverTerms;
+use redrive::model::Timestamp;
 use redrive::model::delivery::DeliveryState;
+use redrive::model::notification::{NotifiedStatus, Reason};
 use redrive::model::receiver::{Endpoint, ReceiverId, ReceiverKind, Smtp, SmtpTls};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Scene, firing};
+use super::{Scene, alert, firing, notification};
 
 /// Takes mails, the first of them with this answer; without TLS. Answers its port and what it was told, line by line.
 async fn mail_server(first: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
@@ -80,6 +82,10 @@ async fn add(scene: &Scene, port: u16, tls: SmtpTls) -> ReceiverId {
 }
 
 async fn add_to(scene: &Scene, port: u16, tls: SmtpTls, to: &[&str]) -> ReceiverId {
+    scene.add_terms(terms(&format!("mail {port} {}", to.concat()), port, tls, to)).await
+}
+
+fn terms(name: &str, port: u16, tls: SmtpTls, to: &[&str]) -> ReceiverTerms {
     let smtp = Smtp {
         host: "localhost".to_owned(),
         port,
@@ -90,9 +96,7 @@ async fn add_to(scene: &Scene, port: u16, tls: SmtpTls, to: &[&str]) -> Receiver
         to: to.iter().map(|address| (*address).to_owned()).collect(),
     };
     let endpoint = Endpoint { smtp: Some(smtp), ..Endpoint::default() };
-    scene
-        .add_terms(ReceiverTerms { name: format!("mail {port} {}", to.concat()), kind: ReceiverKind::Email, endpoint, remove: Vec::new() })
-        .await
+    ReceiverTerms { name: name.to_owned(), kind: ReceiverKind::Email, endpoint, remove: Vec::new() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,6 +153,37 @@ async fn an_address_that_is_refused_takes_the_mail_from_nobody_and_whoever_has_i
     let ids = scene.tell(&firing(2), &[id]).await;
     let failed = scene.until(&ids[0], DeliveryState::Failed, Duration::ZERO).await;
     assert_eq!((failed.last_status, named(&told, "cid@example.com")), (Some(550), 1), "never green while one has not got it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_refused_for_ever_holds_up_no_later_mail_and_the_others_have_each_mail_once() {
+    let mut scene = Scene::new().await;
+    let (port, told) = mail_server("250 taken").await;
+    let id = scene.add_terms(terms("on call", port, SmtpTls::None, &["unknown@example.com", "cid@example.com"])).await;
+    let first = scene.tell(&firing(1), &[id]).await;
+    scene.until(&first[0], DeliveryState::Failed, Duration::ZERO).await;
+    let begun = std::time::Instant::now();
+    let second = scene.tell(&notification(Reason::AllResolved, vec![alert(1, NotifiedStatus::Resolved)]), &[id]).await;
+    let failed = scene.until(&second[0], DeliveryState::Failed, Duration::ZERO).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!((named(&told, "cid@example.com"), failed.had_by.as_slice()), (2, ["cid@example.com".to_owned()].as_slice()));
+
+    scene.restart();
+    let begun = std::time::Instant::now();
+    while scene.find(&first[0]).await.attempts < 2 || scene.find(&second[0]).await.attempts < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(40), "they are not tried again");
+        // Past the first wait of the ladder, and not past the second.
+        scene.deliveries.go_on(Timestamp::now().plus(Duration::from_secs(7))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert!(named(&told, "unknown@example.com") >= 4);
+
+    let corrected = terms("on call", port, SmtpTls::None, &["cid@example.com"]);
+    scene.deliveries.receivers().change(id, corrected, &super::actor(), Timestamp::now()).await.unwrap();
+    for delivery in [&first[0], &second[0]] {
+        scene.until(delivery, DeliveryState::Delivered, Duration::ZERO).await;
+    }
+    assert_eq!(named(&told, "cid@example.com"), 2, "who has a mail is not sent it again, whoever tries");
 }
 
 #[tokio::test(flavor = "multi_thread")]

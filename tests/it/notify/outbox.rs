@@ -16,7 +16,7 @@ const LEASE: Duration = Duration::from_secs(30);
 fn marked(state: DeliveryState, at: Timestamp) -> Marked {
     let attempt =
         Attempt { number: 1, started_at: at, took: Duration::from_millis(5), status: Some(200), answer: None, error: None, next_at: None };
-    Marked { attempt, state, next_at: at, uncertain: false, gone: false, at }
+    Marked { attempt, state, next_at: at, uncertain: false, had_by: Vec::new(), gone: false, at }
 }
 
 async fn receivers(scene: &Scene) -> (ReceiverId, ReceiverId) {
@@ -91,6 +91,61 @@ async fn of_one_subject_the_oldest_goes_first_and_new_before_old_failures(world:
     assert_eq!(store.list_due_receivers(Timestamp::now()).await.unwrap(), [whole]);
 }
 
+async fn what_has_failed_holds_up_its_alert_and_not_its_group(world: World) {
+    let scene = Scene::on(world).await;
+    let (single, whole) = receivers(&scene).await;
+    let manager = scene.add("am", ReceiverKind::Alertmanager, "http://127.0.0.1:9/hook").await;
+    let store = &scene.world.store;
+    let (now, hour) = (Timestamp::now(), Duration::from_hours(1));
+    let later = now.plus(Duration::from_secs(1));
+    let claim = async |to: ReceiverId, at: Timestamp| store.claim_deliveries(to, 9, LEASE, at).await.unwrap();
+    let failed = |at: Timestamp| Marked { next_at: at.plus(hour), ..marked(DeliveryState::Failed, at) };
+    let fire = notification(Reason::First, vec![alert(1, NotifiedStatus::Firing)]);
+    let resolve = notification(Reason::AllResolved, vec![alert(1, NotifiedStatus::Resolved)]);
+    for to in [single, whole, manager] {
+        let first = store.enqueue(&fire, &[to], now).await.unwrap();
+        let claimed = claim(to, now).await;
+        assert!(store.mark_delivery(&claimed[0], &failed(now)).await.unwrap());
+        assert!(claim(to, now).await.is_empty(), "it waits for its next try");
+        let second = store.enqueue(&resolve, &[to], later).await.unwrap();
+        let claimed = claim(to, later).await;
+        let ids = |claimed: &[redrive::model::delivery::Delivery]| claimed.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+        if to == single {
+            assert_eq!(ids(&claimed), first, "its next try is now, and goes before");
+            assert!(store.mark_delivery(&claimed[0], &failed(later)).await.unwrap());
+            assert!(claim(to, later).await.is_empty(), "an end never goes before its beginning");
+            continue;
+        }
+        assert_eq!(ids(&claimed), second, "it does not wait an hour");
+        // Nobody else sends of this group meanwhile, also not what is due by now.
+        store.redeliver(&first[0], &asked(now)).await.unwrap();
+        assert!(claim(to, later).await.is_empty());
+        assert!(store.mark_delivery(&claimed[0], &marked(DeliveryState::Delivered, later)).await.unwrap());
+        let claimed = claim(to, later).await;
+        assert_eq!((ids(&claimed), claimed[0].state, claimed[0].notification.alerts.len()), (first.clone(), DeliveryState::Sending, 1));
+        assert!(store.mark_delivery(&claimed[0], &failed(later)).await.unwrap());
+        let claimed = claim(to, later.plus(hour)).await;
+        assert_eq!((ids(&claimed), claimed[0].state), (first.clone(), DeliveryState::Superseded));
+        let ended = scene.find(&first[0]).await;
+        assert_eq!((ended.state, ended.ended_at, ended.notification.alerts.len()), (DeliveryState::Superseded, Some(later.plus(hour)), 1));
+        assert!(claim(to, later.plus(hour * 9)).await.is_empty());
+        let arrived = store.count_arrived(now).await.unwrap().into_iter().find(|arrived| arrived.receiver == to).unwrap();
+        assert_eq!((arrived.made, arrived.delivered), (1, 1), "what was superseded is not missing");
+    }
+}
+
+fn asked(at: Timestamp) -> AuditEntry {
+    AuditEntry {
+        id: 0,
+        at,
+        actor: actor(),
+        action: "deliveries.redeliver".to_owned(),
+        target: String::new(),
+        count: None,
+        result: "done".to_owned(),
+    }
+}
+
 async fn a_removed_receiver_leaves_its_log_and_nothing_to_send(world: World) {
     let scene = Scene::on(world).await;
     let (single, whole) = receivers(&scene).await;
@@ -99,16 +154,7 @@ async fn a_removed_receiver_leaves_its_log_and_nothing_to_send(world: World) {
     assert_eq!(scene.find(&told[0]).await.state, DeliveryState::GivenUp);
     assert_eq!(scene.find(&told[0]).await.last_error.as_deref(), Some("the receiver was removed"));
     assert_eq!(scene.find(&told[1]).await.state, DeliveryState::Waiting);
-    let entry = AuditEntry {
-        id: 0,
-        at: Timestamp::now(),
-        actor: actor(),
-        action: "deliveries.redeliver".to_owned(),
-        target: String::new(),
-        count: None,
-        result: "done".to_owned(),
-    };
-    assert!(!scene.world.store.redeliver(&told[0], &entry).await.unwrap(), "there is nobody to send it to");
+    assert!(!scene.world.store.redeliver(&told[0], &asked(Timestamp::now())).await.unwrap(), "there is nobody to send it to");
     assert!(scene.tell(&firing(2), &[single]).await.is_empty());
     let removed = scene.world.store.prune_deliveries(Timestamp::now().plus(LEASE), 100).await.unwrap();
     assert_eq!((removed, scene.all().await.len()), (1, 1), "only what has ended is removed by age");
@@ -158,6 +204,7 @@ on_both_engines! {
     alerts_are_told_singly_or_as_a_whole_and_each_state_once
     a_claim_is_held_by_one_and_whoever_comes_too_late_writes_nothing_but_the_log
     of_one_subject_the_oldest_goes_first_and_new_before_old_failures
+    what_has_failed_holds_up_its_alert_and_not_its_group
     a_removed_receiver_leaves_its_log_and_nothing_to_send
     the_only_instance_of_a_store_needs_not_wait_for_claims_of_its_former_life
     an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end

@@ -178,7 +178,7 @@ fn mail(host: &str, port: u16) -> Parcel {
         from: "redrive@example.com".to_owned(),
         to: vec!["ann@example.com".to_owned()],
     };
-    Parcel::Mail(Mail { smtp, subject: "x".to_owned(), text: "x".to_owned(), message_id: "<x@example.com>".to_owned() })
+    Parcel::Mail(Mail { smtp, subject: "x".to_owned(), text: "x".to_owned(), message_id: "<x@example.com>".to_owned(), had_by: Vec::new() })
 }
 
 /// Whatever was begun has arrived by then.

@@ -63,7 +63,7 @@ impl Told {
         if alert.details.receivers.is_empty() {
             return plain("shows here only");
         }
-        let all: Vec<&Delivery> = self.of(alert).collect();
+        let all: Vec<&Delivery> = self.of(alert).filter(|delivery| delivery.state != DeliveryState::Superseded).collect();
         let count = |state: DeliveryState| all.iter().filter(|delivery| delivery.state == state).count();
         let (made, delivered) = (all.len(), count(DeliveryState::Delivered));
         let look = |icon, tone| Some(Look { word: "", icon, tone });

@@ -21,6 +21,7 @@ mod departures;
 mod discards;
 mod figures;
 mod happened;
+mod ids;
 mod indexing;
 mod instances;
 mod late;

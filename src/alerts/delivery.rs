@@ -25,8 +25,8 @@ mod trial;
 
 /// A claim outlives the deadline of an attempt, and the time to write what came of it.
 const LEASE: Duration = Duration::from_secs(30);
-/// A claim older than this is not used any more: an attempt takes up to 15 s, and whoever stood still may no longer be alone.
-const FRESH: Duration = Duration::from_secs(14);
+/// A claim older than this is not used any more: an attempt takes up to 16 s, and whoever stood still may no longer be alone.
+const FRESH: Duration = Duration::from_secs(13);
 
 /// What deliveries are made with.
 #[derive(Debug, Clone)]

@@ -11,6 +11,8 @@ use crate::model::Timestamp;
 
 /// The deadline of one attempt.
 pub const DEADLINE: Duration = Duration::from_secs(15);
+/// So long after it an attempt is given up from outside. The client has ended by itself before, and knows whether an answer had begun.
+const GRACE: Duration = Duration::from_secs(1);
 /// So much of an answer is read.
 pub const MAX_ANSWER: usize = 4 * 1024;
 
@@ -87,7 +89,7 @@ impl Courier {
         let began = Instant::now();
         let mut outcome = match parcel {
             Parcel::Post(post) => {
-                let outcome = tokio::time::timeout(self.deadline, self.post(post)).await;
+                let outcome = tokio::time::timeout(self.deadline + GRACE, self.post(post)).await;
                 outcome.unwrap_or_else(|_| Outcome::lost(format!("no answer within {} s", self.deadline.as_secs())))
             }
             Parcel::Mail(mail) => smtp::send(&self.guard, mail, self.deadline).await,

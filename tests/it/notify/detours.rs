@@ -60,11 +60,15 @@ async fn answers_without_end_cost_neither_time_nor_memory_and_count_as_taken() {
     let log = scene.world.store.list_attempts(delivery.number).await.unwrap();
     assert_eq!(log[0].answer.as_deref().map(str::len), Some(4_096));
     assert!(receiver.written() < 9_000_000, "the connection ends with what is read: {}", receiver.written());
+    receiver.plan(vec![Answer::DripBody; 8]);
     let begun = Instant::now();
-    let slow = scene.tell(&firing(2), &[id]).await;
-    scene.until(&slow[0], DeliveryState::Delivered, LATER).await;
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    assert_eq!(receiver.ids().len(), 2);
+    let several = (2..10).map(|number| alert(number, NotifiedStatus::Firing)).collect();
+    for id in scene.tell(&notification(Reason::First, several), &[id]).await {
+        let slow = scene.until(&id, DeliveryState::Delivered, LATER).await;
+        assert_eq!((slow.attempts, slow.last_status, receiver.ids()[&id]), (1, Some(200), 1), "its head came in time");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "four at once: {:?}", begun.elapsed());
+    assert_eq!(receiver.ids().len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

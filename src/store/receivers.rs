@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::audit::RecordAudit as _;
+use super::deliveries::work::BRING_FORWARD;
 use super::error::{contradiction, taken};
 use super::rows::clean;
 use super::{Store, StoreError};
@@ -24,7 +25,8 @@ statements! {
     const IDS = "select id from receivers order by id";
     const FIND = receiver_sql!("where id = $1");
     const SEALED = "select sealed from receivers where id = $1";
-    const CHANGE = "update receivers set name = $2, kind = $3, host = $4, sealed = $5, gone_at = null, changed_at = $6 where id = $1";
+    const CHANGE = "update receivers set name = $2, kind = $3, host = $4, sealed = $5, failing_since = null, gone_at = null, \
+        changed_at = $6 where id = $1";
     const REMOVE = "delete from receivers where id = $1";
     const TERMS = "select id, terms from alert_rules order by id";
     /// Whoever changes the rule meanwhile is not overwritten.
@@ -125,7 +127,7 @@ impl Store {
         Ok(row.map(|(sealed,)| sealed))
     }
 
-    /// Changes a receiver; `false` when there is none.
+    /// Changes a receiver; `false` when there is none. What failed before says nothing of how it is reached now: what waits is tried at once.
     pub async fn change_receiver(&self, id: ReceiverId, to: SealedReceiver<'_>, entry: &AuditEntry) -> Result<bool, StoreError> {
         Ok(write_on!(self, alter(id, to, entry)))
     }
@@ -218,6 +220,7 @@ engines! {
             .map_err(|error| taken(error, "name"))?
             .rows_affected();
         if touched > 0 {
+            sqlx::query(BRING_FORWARD).bind(id.0).bind(entry.at.as_millis()).execute(&mut *tx).await?;
             tx.record_audit(entry).await?;
         }
         Ok(touched > 0)

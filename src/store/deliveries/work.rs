@@ -53,7 +53,9 @@ statements! {
     const SUCCEEDED = "update receivers set failing_since = null, gone_at = null, delivered_at = $2 where id = $1";
     const FAILED = "update receivers set failing_since = coalesce(failing_since, $2), gone_at = coalesce(cast($3 as bigint), gone_at) where id = $1";
     const WAS_FAILING = "select count(*) from receivers where id = $1 and failing_since is not null";
-    /// Whoever answers again is told what waits for it at once.
+    /// A receiver may say to a test, too, that it is gone.
+    const GONE = "update receivers set gone_at = $2 where id = $1";
+    /// Whoever answers again, or is reached otherwise from now on, is told what waits for it at once.
     const BRING_FORWARD = "update deliveries set next_at = $2 where receiver_id = $1 and ended_at is null and state = 3 and next_at > $2";
     const OVERDUE = "update deliveries set state = 4, ended_at = $1, last_error = coalesce(last_error, $2) \
         where ended_at is null and give_up_at <= $1 and (state in (0, 3) or lease_until <= $1)";
@@ -105,7 +107,8 @@ impl Store {
         Ok(write_on!(self, claim(receiver, limit, lease, now)))
     }
 
-    /// Writes what came of an attempt; `false` when somebody else has claimed the delivery since, and nothing was written but the log.
+    /// Writes what came of an attempt; `false` when somebody else has claimed the delivery since, and nothing was written but the log. A
+    /// test that failed is no failure of what is told: it is in its log alone.
     pub async fn mark_delivery(&self, delivery: &Delivery, marked: &Marked) -> Result<bool, StoreError> {
         Ok(write_on!(self, mark(delivery, marked)))
     }
@@ -237,7 +240,12 @@ engines! {
             .bind(attempt.next_at.map(Timestamp::as_millis))
             .execute(&mut *tx)
             .await?;
-        note(tx, delivery.receiver, marked.state == DeliveryState::Delivered, marked.gone, marked.at).await?;
+        let delivered = marked.state == DeliveryState::Delivered;
+        if delivered || !delivery.is_test() {
+            note(tx, delivery.receiver, delivered, marked.gone, marked.at).await?;
+        } else if marked.gone {
+            sqlx::query(GONE).bind(delivery.receiver.0).bind(marked.at.as_millis()).execute(&mut *tx).await?;
+        }
         failpoint::pass("deliveries.before_mark");
         Ok(touched > 0)
     }

@@ -241,8 +241,9 @@ fn words(receiver: &Receiver) -> String {
     match (receiver.failing_since, receiver.delivered_at) {
         (Some(_), Some(_)) => "It was reached before, but not by the last attempt.".to_owned(),
         (Some(_), None) => "It was never reached.".to_owned(),
+        (None, Some(at)) if at < receiver.changed_at => "It was changed since the last thing it took.".to_owned(),
         (None, Some(_)) => "It took the last thing it was sent.".to_owned(),
-        (None, None) => "Nothing was sent to it yet.".to_owned(),
+        (None, None) => "Nothing has reached it yet.".to_owned(),
     }
 }
 

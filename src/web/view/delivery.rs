@@ -35,8 +35,9 @@ pub fn receiver(receiver: &Receiver, now: Timestamp) -> Look {
         (Some(_), ..) => look("Gone", "unplug", "bad"),
         (_, Some(_), _) if receiver.is_flagged(now) => look("Failing for a day", "circle-x", "bad"),
         (_, Some(_), _) => look("Last one failed", "rotate-ccw", "warn"),
+        (_, _, Some(at)) if at < receiver.changed_at => look("Changed since the last one", "circle-dashed", "idle"),
         (_, _, Some(_)) => look("Last one delivered", "circle-check", "ok"),
-        _ => look("Not tried yet", "circle-dashed", "idle"),
+        _ => look("Nothing delivered yet", "circle-dashed", "idle"),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use redrive::alerts::receivers::ReceiverTerms;
 use redrive::model::Timestamp;
 use redrive::model::delivery::DeliveryState;
 use redrive::model::notification::{NotifiedStatus, Reason};
-use redrive::model::receiver::ReceiverKind;
+use redrive::model::receiver::{Endpoint, ReceiverKind, Secret};
 
 use super::{Scene, actor, alert, firing, notification};
 use crate::harness::notify::{Answer, Receiver};
@@ -156,6 +157,33 @@ async fn a_message_that_waits_for_its_next_try_holds_up_none_of_its_group_and_te
     scene.deliveries.redeliver(&third[0], &actor(), Timestamp::now()).await.unwrap();
     scene.until(&third[0], DeliveryState::Delivered, Duration::ZERO).await;
     assert!(said(5).contains("orders-3"), "but who asks for it gets it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_fails_is_no_failure_of_notifications_and_a_receiver_that_is_changed_has_not_failed_yet() {
+    let scene = Scene::new().await;
+    let receiver = Receiver::start(vec![status(500), in_an_hour()]).await;
+    let id = scene.add("hook", ReceiverKind::Webhook, &receiver.url("/typo")).await;
+    let failing = async || scene.deliveries.receivers().find(id).await.unwrap().failing_since;
+    let tested = scene.deliveries.test(id, &actor(), Timestamp::now()).await.unwrap();
+    assert_eq!((tested.state, failing().await), (DeliveryState::GivenUp, None));
+    assert_eq!(scene.world.store.count_failing_receivers().await.unwrap(), 0, "no alert comes of it");
+
+    let told = scene.tell(&firing(1), &[id]).await;
+    scene.until(&told[0], DeliveryState::Failed, Duration::ZERO).await;
+    assert!(failing().await.is_some());
+    let endpoint = Endpoint { url: Some(Secret::new(receiver.url("/right"))), ..Endpoint::default() };
+    let corrected = ReceiverTerms { name: "hook".to_owned(), kind: ReceiverKind::Webhook, endpoint, remove: Vec::new() };
+    scene.deliveries.receivers().change(id, corrected, &actor(), Timestamp::now()).await.unwrap();
+    assert_eq!(failing().await, None);
+    scene.until(&told[0], DeliveryState::Delivered, Duration::ZERO).await;
+
+    receiver.plan(vec![status(500)]);
+    let told = scene.tell(&firing(2), &[id]).await;
+    scene.until(&told[0], DeliveryState::Failed, Duration::ZERO).await;
+    assert!(failing().await.is_some());
+    assert_eq!(scene.deliveries.test(id, &actor(), Timestamp::now()).await.unwrap().state, DeliveryState::Delivered);
+    assert_eq!(failing().await, None, "a test that arrives says that it is well again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

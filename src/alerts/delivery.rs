@@ -15,6 +15,7 @@ use super::receivers::{ReceiverError, Receivers, entry};
 use crate::lifecycle::changes::{Changes, Noun};
 use crate::lifecycle::{Lifecycle, failpoint};
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
+use crate::model::notification::Installation;
 use crate::model::receiver::{Endpoint, Receiver, ReceiverId, ReceiverKind};
 use crate::model::{Actor, Timestamp};
 use crate::store::deliveries::work::Marked;
@@ -55,6 +56,8 @@ pub struct Deliveries {
     busy: Arc<Mutex<HashSet<ReceiverId>>>,
     /// Whether what an earlier life of this process had claimed was released.
     begun: Arc<Mutex<bool>>,
+    /// Read once.
+    installation: Arc<tokio::sync::OnceCell<Installation>>,
 }
 
 /// What can go wrong when somebody asks for a delivery.
@@ -95,7 +98,7 @@ impl Deliveries {
     /// Nothing is sent before [`Self::go_on`].
     #[must_use]
     pub fn new(parts: DeliveryParts) -> Self {
-        Self { parts: Arc::new(parts), busy: Arc::default(), begun: Arc::default() }
+        Self { parts: Arc::new(parts), busy: Arc::default(), begun: Arc::default(), installation: Arc::default() }
     }
 
     /// The receivers.
@@ -123,6 +126,10 @@ impl Deliveries {
             }
         }
         Ok(())
+    }
+
+    async fn installation(&self) -> Result<&Installation, StoreError> {
+        self.installation.get_or_try_init(|| self.parts.store.installation()).await
     }
 
     fn has_begun(&self) -> bool {
@@ -177,14 +184,14 @@ impl Deliveries {
             );
             return Ok(true);
         }
-        let began = Timestamp::now();
+        let (began, installation) = (Timestamp::now(), self.installation().await?);
         let outcome = match opened {
             // Whoever stood still since the claim may no longer be alone with it.
             _ if claimed_at.age_at(began) > FRESH => {
                 tracing::warn!(delivery = delivery.id, "this instance stood still after a claim; the delivery is claimed again");
                 return Ok(false);
             }
-            Ok((receiver, endpoint)) => self.attempt(delivery, receiver, endpoint, began).await,
+            Ok((receiver, endpoint)) => self.attempt(delivery, (receiver, endpoint), installation, began).await,
             Err(error) => Outcome::unsent(error.to_string()),
         };
         failpoint::pass("deliveries.sent");
@@ -198,12 +205,14 @@ impl Deliveries {
         Ok(arrived)
     }
 
-    async fn attempt(&self, delivery: &Delivery, receiver: &Receiver, endpoint: &Endpoint, now: Timestamp) -> Outcome {
+    async fn attempt(&self, delivery: &Delivery, to: (&Receiver, &Endpoint), installation: &Installation, now: Timestamp) -> Outcome {
+        let (receiver, endpoint) = to;
         let shipment = Shipment {
             id: &delivery.id,
             notification: &delivery.notification,
             may_be_repeat: delivery.uncertain,
             had_by: &delivery.had_by,
+            installation,
             at: now,
             receiver: &receiver.name,
             external_url: &self.parts.external_url,

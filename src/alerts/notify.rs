@@ -3,7 +3,7 @@
 //!
 //! Limits and names of fields: the kinds' own documentation, of 2026.
 
-use crate::model::notification::{Notification, NotifiedAlert, NotifiedStatus, Reason};
+use crate::model::notification::{Installation, Notification, NotifiedAlert, NotifiedStatus, Reason};
 use crate::model::quantity::number_in_words;
 use crate::model::receiver::{Endpoint, ReceiverKind};
 use crate::model::{Timestamp, alert::Severity};
@@ -36,6 +36,8 @@ pub struct Shipment<'a> {
     pub may_be_repeat: bool,
     /// Addresses that have this mail already.
     pub had_by: &'a [String],
+    /// Who tells.
+    pub installation: &'a Installation,
     /// When this attempt is made.
     pub at: Timestamp,
     /// Name of the receiver.
@@ -92,7 +94,9 @@ pub fn pack(kind: ReceiverKind, endpoint: &Endpoint, shipment: &Shipment<'_>) ->
         ReceiverKind::Teams => teams::body(shipment),
         ReceiverKind::Discord => discord::body(shipment),
         ReceiverKind::Pagerduty => pagerduty::body(endpoint.routing_key.as_ref().ok_or(Incomplete("routing key"))?, shipment),
-        ReceiverKind::Alertmanager if alertmanager::is_api(&url) => alertmanager::push(shipment.notification.alerts.iter(), shipment.at),
+        ReceiverKind::Alertmanager if alertmanager::is_api(&url) => {
+            alertmanager::push(shipment.notification.alerts.iter(), shipment.installation, shipment.at)
+        }
         ReceiverKind::Alertmanager => alertmanager::webhook(shipment),
         ReceiverKind::Email => return Err(Incomplete("url")),
     };

@@ -5,6 +5,24 @@ use std::collections::BTreeMap;
 use super::Timestamp;
 use super::alert::Severity;
 
+/// What tells the alerts of this installation from those of others that tell the same receiver: rules have the same numbers everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Random, made with the store.
+    pub id: String,
+    /// Since when alerts bear the id. What began earlier was told without it, and is told so until it ends: a receiver would take it for
+    /// another alert, and keep the one that it knows for ever.
+    pub marked_since: Timestamp,
+}
+
+impl Installation {
+    /// Its id, where an alert is to bear it.
+    #[must_use]
+    pub fn mark(&self, alert: &NotifiedAlert) -> Option<&str> {
+        (alert.started_at >= self.marked_since).then_some(self.id.as_str())
+    }
+}
+
 /// What receivers are told at one moment about one group of alerts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Notification {

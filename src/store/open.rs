@@ -14,6 +14,8 @@ use super::caches::Caches;
 use super::dialect::Db;
 use super::usage::Fullness;
 use super::{Inner, Store, StoreError, StoreSettings};
+use crate::model::Timestamp;
+use crate::model::notification::Installation;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -28,6 +30,7 @@ const WAIT: Duration = Duration::from_secs(10);
 statements! {
     const APPLIED = "select version from _sqlx_migrations where success order by version";
     const INSTALLATION_ID = "select installation_id from installation where id = 1";
+    const INSTALLATION = "select installation_id, marked_since from installation where id = 1";
     const CHECK = "update installation set checked_at = checked_at + 1 where id = 1 returning checked_at";
 }
 
@@ -84,6 +87,12 @@ impl Store {
     pub async fn installation_id(&self) -> Result<String, StoreError> {
         let (id,): (String,) = read!(self, |pool| sqlx::query_as(INSTALLATION_ID).fetch_one(pool).await?)?;
         Ok(id)
+    }
+
+    /// What tells the alerts of this installation from those of others.
+    pub async fn installation(&self) -> Result<Installation, StoreError> {
+        let (id, since): (String, i64) = read!(self, |pool| sqlx::query_as(INSTALLATION).fetch_one(pool).await?)?;
+        Ok(Installation { id, marked_since: Timestamp::from_millis(since) })
     }
 
     /// Ends the pools; SQLite checkpoints.
@@ -255,7 +264,7 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Db, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Role, Timestamp};
+    use crate::model::Role;
 
     /// A store that refuses every commit from now on, as a disk does that became full between the rows and the commit.
     async fn without_commits(folder: &std::path::Path) -> Store {

@@ -34,10 +34,12 @@ impl Deliveries {
         let headers: Vec<(String, String)> =
             endpoint.headers.iter().map(|header| (header.name.clone(), header.value.expose().to_owned())).collect();
         let pushed = self.parts.store.list_pushed(id).await?;
-        let size = |alert: &NotifiedAlert| alertmanager::push(std::iter::once(alert), now).len();
+        let installation = self.installation().await?;
+        let body = |alerts: &[NotifiedAlert]| alertmanager::push(alerts.iter(), installation, now);
+        let size = |alert: &NotifiedAlert| body(std::slice::from_ref(alert)).len();
         let mut all = true;
         for alerts in parts_of(&pushed, MOST_AT_ONCE, MOST_BYTES, size).into_iter().filter(|alerts| !alerts.is_empty()) {
-            let post = Post { url: url.expose().to_owned(), headers: headers.clone(), body: alertmanager::push(alerts.iter(), now) };
+            let post = Post { url: url.expose().to_owned(), headers: headers.clone(), body: body(alerts) };
             let outcome = self.parts.courier.send(&Parcel::Post(post)).await;
             if outcome.verdict != Verdict::Delivered {
                 all = false;

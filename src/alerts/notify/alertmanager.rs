@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::text::{cut, line};
 use super::{Shipment, standing};
 use crate::model::Timestamp;
-use crate::model::notification::{NotifiedAlert, NotifiedStatus, Reason};
+use crate::model::notification::{Installation, NotifiedAlert, NotifiedStatus, Reason};
 use crate::model::quantity::number_in_words;
 
 /// Path of the API that takes alerts.
@@ -66,7 +66,7 @@ struct Alert {
 /// The body of a webhook. An acknowledged alert still fires: Alertmanager knows no third state.
 pub(super) fn webhook(shipment: &Shipment<'_>) -> String {
     let notification = shipment.notification;
-    let alerts: Vec<Alert> = notification.alerts.iter().take(MAX_ALERTS).map(alert).collect();
+    let alerts: Vec<Alert> = notification.alerts.iter().take(MAX_ALERTS).map(|told| alert(told, shipment.installation)).collect();
     let body = Body {
         receiver: line(shipment.receiver, 200),
         status: if standing(notification) == NotifiedStatus::Resolved { "resolved" } else { "firing" },
@@ -84,11 +84,11 @@ pub(super) fn webhook(shipment: &Shipment<'_>) -> String {
     serde_json::to_string(&body).unwrap_or_default()
 }
 
-fn alert(alert: &NotifiedAlert) -> Alert {
+fn alert(alert: &NotifiedAlert, installation: &Installation) -> Alert {
     let resolved = alert.status == NotifiedStatus::Resolved;
     Alert {
         status: if resolved { "resolved" } else { "firing" },
-        labels: labels(alert),
+        labels: labels(alert, installation),
         annotations: annotations(alert),
         starts_at: alert.started_at,
         ends_at: alert.ended_at.filter(|_| resolved).map_or_else(|| NO_END.to_owned(), Timestamp::to_rfc3339),
@@ -114,9 +114,9 @@ pub const HELD_FOR: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// The body of a push to the API.
 #[must_use]
-pub fn push<'a>(alerts: impl Iterator<Item = &'a NotifiedAlert>, now: Timestamp) -> String {
+pub fn push<'a>(alerts: impl Iterator<Item = &'a NotifiedAlert>, installation: &Installation, now: Timestamp) -> String {
     let pushed = alerts.map(|alert| Pushed {
-        labels: labels(alert),
+        labels: labels(alert, installation),
         annotations: annotations(alert),
         starts_at: alert.started_at,
         ends_at: if alert.status == NotifiedStatus::Resolved { alert.ended_at.unwrap_or(now) } else { now.plus(HELD_FOR) },
@@ -125,12 +125,16 @@ pub fn push<'a>(alerts: impl Iterator<Item = &'a NotifiedAlert>, now: Timestamp)
     serde_json::to_string(&pushed.collect::<Vec<_>>()).unwrap_or_default()
 }
 
-/// Alertmanager knows an alert by its labels, so nothing that changes may be one.
-fn labels(alert: &NotifiedAlert) -> BTreeMap<String, String> {
+/// Alertmanager knows an alert by its labels, so nothing that changes may be one, and one says whose it is: several installations may push to
+/// one.
+fn labels(alert: &NotifiedAlert, installation: &Installation) -> BTreeMap<String, String> {
     let own = alert.labels.iter().filter(|(_, value)| !value.is_empty());
     let mut labels: BTreeMap<String, String> = own.map(|(name, value)| (label_name(name), line(value, MAX_TEXT))).collect();
     labels.insert("alertname".to_owned(), line(&alert.rule, MAX_TEXT));
     labels.insert("severity".to_owned(), alert.severity.as_str().to_owned());
+    if let Some(id) = installation.mark(alert) {
+        labels.insert("redrive".to_owned(), id.to_owned());
+    }
     labels
 }
 

@@ -19,7 +19,9 @@ const MAX_DEDUP_KEY: usize = 255;
 /// The event of the first alert; the outbox holds one delivery for each.
 pub(super) fn body(routing_key: &Secret, shipment: &Shipment<'_>) -> String {
     let Some(alert) = shipment.notification.alerts.first() else { return "{}".to_owned() };
-    let dedup_key = line(&alert.fingerprint, MAX_DEDUP_KEY);
+    // One service may be told by several installations.
+    let mark = shipment.installation.mark(alert).map(|id| format!("{id}-")).unwrap_or_default();
+    let dedup_key = line(&format!("{mark}{}", alert.fingerprint), MAX_DEDUP_KEY);
     let action = match alert.status {
         NotifiedStatus::Firing => "trigger",
         NotifiedStatus::Acknowledged => "acknowledge",

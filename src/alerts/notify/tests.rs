@@ -34,13 +34,15 @@ fn packed(kind: ReceiverKind, notification: &Notification, may_be_repeat: bool) 
     pack(kind, &endpoint(kind), &Shipment { may_be_repeat, ..shipment(notification) }).expect("the receiver is complete")
 }
 
-/// A first attempt, of a test.
+/// A first attempt, by the installation `1a2b`, that bears its id since [`NOW`].
 fn shipment(notification: &Notification) -> Shipment<'_> {
+    static OURS: std::sync::LazyLock<Installation> = std::sync::LazyLock::new(|| Installation { id: "1a2b".to_owned(), marked_since: NOW });
     Shipment {
         id: "0198",
         notification,
         may_be_repeat: false,
         had_by: &[],
+        installation: &OURS,
         at: NOW,
         receiver: "on call",
         external_url: "https://redrive.example.com",
@@ -175,7 +177,7 @@ fn pagerduty_events_stay_within_their_limits() {
         let (text, event) = body(ReceiverKind::Pagerduty, &notification);
         assert!(text.len() <= pagerduty::MAX_BYTES, "{}", text.len());
         assert!((1..=pagerduty::MAX_SUMMARY).contains(&units(&event["payload"]["summary"])));
-        assert_eq!(event["dedup_key"], notification.alerts[0].fingerprint.as_str());
+        assert_eq!(event["dedup_key"], format!("1a2b-{}", notification.alerts[0].fingerprint));
         assert_eq!((&event["event_action"], &event["payload"]["severity"]), (&"trigger".into(), &"critical".into()));
     }
 }
@@ -190,7 +192,7 @@ fn one_incident_is_triggered_acknowledged_and_resolved_by_one_key() {
     }
     let of = |name: &str| events.iter().map(|event| event[name].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(of("event_action"), ["trigger", "acknowledge", "resolve"]);
-    assert_eq!(of("dedup_key"), ["0000000000000000"; 3]);
+    assert_eq!(of("dedup_key"), ["1a2b-0000000000000000"; 3]);
     assert_eq!(of("routing_key")[2], "0123456789abcdef0123456789abcdef");
 }
 
@@ -232,7 +234,7 @@ fn an_alertmanager_is_told_by_both_of_its_ways() {
     assert_eq!((&hook["alerts"][1]["status"], &hook["alerts"][1]["endsAt"]), (&"resolved".into(), &"2026-01-01T00:00:00.000Z".into()));
     assert_eq!(hook["commonLabels"]["alertname"], "Consumer group stalled");
     assert_eq!(hook["alerts"][2]["labels"]["group_name_1"], "x", "names that every version takes");
-    let pushed: Value = serde_json::from_str(&alertmanager::push(told.alerts.iter().take(2), NOW)).unwrap();
+    let pushed: Value = serde_json::from_str(&alertmanager::push(told.alerts.iter().take(2), shipment(&told).installation, NOW)).unwrap();
     assert_eq!((&pushed[0]["endsAt"], &pushed[1]["endsAt"]), (&"2026-01-01T00:05:00.000Z".into(), &"2026-01-01T00:00:00.000Z".into()));
     assert!(alertmanager::is_api("http://am:9093/api/v2/alerts") && alertmanager::is_api("http://am/prefix/api/v2/alerts/?x=1"));
     assert!(!alertmanager::is_api("http://am:9093/hook") && !alertmanager::is_api("http://am:9093/hook?x=/api/v2/alerts"));
@@ -285,4 +287,25 @@ fn links_are_only_those_that_a_browser_opens() {
     let mut told = notification(1, "");
     told.alerts = vec![NotifiedAlert { url: "/alerts/1".to_owned(), runbook_url: None, ..alert(1, "") }];
     assert!(!body(ReceiverKind::Slack, &told).0.contains("button"), "Slack refuses a message with a relative address");
+}
+
+#[test]
+fn alerts_of_two_installations_are_two_to_receivers_that_know_alerts_by_a_key() {
+    let told = notification(1, "");
+    let theirs = Installation { id: "3c4d".to_owned(), marked_since: NOW };
+    let said = |installation: &Installation, notification: &Notification| {
+        let shipment = Shipment { installation, ..shipment(notification) };
+        let body = pagerduty::body(&Secret::new("key"), &shipment);
+        let pushed = alertmanager::push(notification.alerts.iter(), installation, NOW);
+        let posted = alertmanager::webhook(&shipment);
+        let [event, pushed, posted] = [body, pushed, posted].map(|text| serde_json::from_str::<Value>(&text).unwrap());
+        [event["dedup_key"].clone(), pushed[0]["labels"]["redrive"].clone(), posted["alerts"][0]["labels"]["redrive"].clone()]
+    };
+    assert_eq!(said(shipment(&told).installation, &told), ["1a2b-0000000000000000", "1a2b", "1a2b"].map(Value::from));
+    assert_eq!(said(&theirs, &told), ["3c4d-0000000000000000", "3c4d", "3c4d"].map(Value::from));
+    // What was open before receivers were told of installations ends under the key that it began with.
+    let mut earlier = told.clone();
+    earlier.alerts[0].started_at = NOW.minus(std::time::Duration::from_millis(1));
+    earlier.alerts[0].status = NotifiedStatus::Resolved;
+    assert_eq!(said(&theirs, &earlier), ["0000000000000000".into(), Value::Null, Value::Null]);
 }

@@ -49,8 +49,10 @@ async fn an_alertmanager_has_the_alert_that_is_pushed_to_it_until_it_ends() {
     let begun = today(1, NotifiedStatus::Firing, now);
     scene.deliver(&notification(Reason::First, vec![begun.clone()]), &[id]).await;
     let held = manager.until_alerts("it is active", |alerts| are_active(alerts, 1)).await.remove(0);
+    let installation = scene.world.store.installation_id().await.unwrap();
     let labels = json!({
         "alertname": "Consumer group stalled", "severity": "critical", "bus": "prod", "consumer_group": "billing", "topic": "orders-1",
+        "redrive": installation,
     });
     let annotations = json!({
         "summary": "billing has not committed on orders-1", "value": "12,345 messages", "threshold": "10,000 messages",

@@ -72,4 +72,6 @@ async fn a_test_goes_the_way_of_real_notifications_and_is_sent_once() {
         .collect();
     assert_eq!(keys.iter().map(|(action, _)| action.as_str()).collect::<Vec<_>>(), ["trigger", "resolve"]);
     assert_eq!(keys[0].1, keys[1].1, "what a test opens it closes");
+    let installation = scene.world.store.installation_id().await.unwrap();
+    assert!(keys[0].1.starts_with(&format!("{installation}-")), "others may tell the same service: {keys:?}");
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use redrive::model::Timestamp;
 use redrive::store::{Store, StoreSettings};
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tempfile::TempDir;
 
-use super::{World, on_both_engines};
+use super::{START, World, on_both_engines};
 use crate::harness::postgres;
 
 /// Tables with ids that are named outside and rows that can be removed, with a row; `{n}` makes it another one.
@@ -57,6 +58,8 @@ async fn what_was_removed_leaves_its_id_to_nobody(world: World) {
         world.run(&row(table, values, 3, world.is_postgres())).await;
         assert!(world.number(&newest).await > removed, "{table} gives {removed} to another");
     }
+    let fresh = world.store.installation().await.expect("known");
+    assert_eq!((fresh.marked_since, fresh.id), (Timestamp::from_millis(0), world.store.installation_id().await.expect("an id")));
 }
 
 on_both_engines! {
@@ -91,6 +94,11 @@ fn data(postgres: bool) -> String {
 
 fn settings(url: &str) -> StoreSettings {
     StoreSettings { url: url.to_owned(), max_bytes: None, read_timeout: Duration::from_mins(1) }
+}
+
+async fn is_marked_from_now_on(store: &Store) {
+    let since = store.installation().await.expect("known").marked_since;
+    assert!(since > START && since <= Timestamp::now().plus(Duration::from_secs(1)), "an alert is open that was told without it: {since}");
 }
 
 /// Lines that a query answers.
@@ -134,6 +142,7 @@ async fn an_older_sqlite_store_keeps_everything_and_gives_no_id_that_is_still_na
     pool.close().await;
 
     let store = Store::open(&settings(&url)).await.expect("an older store opens");
+    is_marked_from_now_on(&store).await;
     let pool = SqlitePool::connect(&url).await.expect("a database");
     assert_eq!(all_of(&pool, &columns).await, held);
     assert_eq!(lines(&pool, "select \"table\" from pragma_foreign_key_check").await, Vec::<String>::new());
@@ -165,6 +174,7 @@ async fn an_older_postgresql_store_keeps_everything() {
     };
     let before = held().await;
     let store = Store::open(&settings(database.url())).await.expect("an older store opens");
+    is_marked_from_now_on(&store).await;
     assert_eq!((held().await, before.len()), (before.clone(), 12));
     store.close().await;
     pool.close().await;

@@ -114,6 +114,8 @@ pub struct GroupDescription {
     pub listing: GroupListing,
     /// Members, or the reason why they are not known.
     pub members: Result<Vec<GroupMember>, String>,
+    /// Whether the reason is that nobody who knows it has answered: then a later question may be.
+    pub silent: bool,
 }
 
 /// Where a random read begins.
@@ -219,6 +221,10 @@ pub trait Bus: Send + Sync {
     fn capabilities(&self) -> Capabilities;
     /// Cluster id, brokers, topics with topic ids.
     async fn metadata(&self) -> Result<Metadata, BusError>;
+    /// Whether anybody answers at all, found out in little time: what a call about one group or partition does not tell.
+    async fn is_there(&self) -> Result<(), BusError> {
+        Ok(())
+    }
     /// Topic ids of some topics: `None` for a topic that is not there; topics that could not be asked are left out; an error [`BusError::Unsupported`] where ids are not told.
     async fn topic_ids(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, Option<String>>, BusError>;
     /// Log starts and ends (high watermark; last stable offset beside it) of many partitions. Partitions that fail are left out.

@@ -141,6 +141,10 @@ impl Bus for KafkaBus {
         Ok(metadata)
     }
 
+    async fn is_there(&self) -> Result<(), BusError> {
+        self.call(None, Shared::answers).await
+    }
+
     async fn topic_ids(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, Option<String>>, BusError> {
         let topics = topics.to_vec();
         self.call(Some(Capability::TopicIds), move |shared| shared.topic_ids(&topics)).await

@@ -17,7 +17,7 @@ use crate::model::names::TopicPartition;
 use crate::model::{Timestamp, TopicName};
 use crate::store::StoreError;
 use crate::store::buses::SweepResult;
-use crate::store::topics::{SeenOffsets, SeenTopic, StoredTopic};
+use crate::store::topics::{SeenTopic, StoredTopic};
 
 mod counting;
 mod figures;
@@ -25,7 +25,10 @@ mod groups;
 mod lag;
 mod lookups;
 mod problems;
+mod recording;
 mod starts;
+#[cfg(test)]
+mod tests;
 
 /// Longer than a sweep's pause, shorter than anybody's patience when an instance has died.
 const LEASE: Duration = Duration::from_secs(30);
@@ -165,8 +168,8 @@ impl Sampler {
         self.still_ours().await?;
         self.topics = self.context.store.record_topics(work.id(), &seen, now).await?;
         self.figures.begin(&self.context, &mut self.lags, now).await?;
-        let groups = self.groups.sweep(&self.context, &work).await?;
-        let untracked_groups = groups.untracked as u64;
+        let stale = self.stale();
+        let groups = self.groups.sweep(&self.context, &work, &self.lags, stale).await?;
         let asked_at = Timestamp::now();
         let offsets = self.read_offsets(&self.all_partitions()).await?;
         let looked_at = Timestamp::now();
@@ -180,6 +183,7 @@ impl Sampler {
         }
         self.problems.look(&self.context, &work, &self.topics, &offsets, now).await?;
         let brokers = u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX);
+        let untracked_groups = self.groups.untracked() as u64;
         let (cluster_id, addresses) = (metadata.cluster_id, metadata.brokers);
         let reached = SweepResult::Reached { cluster_id, brokers, addresses, untracked_groups, capabilities: work.bus.capabilities() };
         self.context.store.record_sweep(work.id(), &reached, now).await?;
@@ -214,6 +218,11 @@ impl Sampler {
         self.still_ours().await?;
         self.lags.look(&self.topics, &offsets, asked_at, looked_at);
         self.record(groups, &offsets, looked_at).await.map(drop)
+    }
+
+    /// What was read longer ago than three sweeps tells nothing.
+    fn stale(&self) -> Duration {
+        self.work.periods.full * 3
     }
 
     /// Topic configurations: for new topics at once, for all now and then. Where they cannot be read, names alone decide.
@@ -274,72 +283,6 @@ impl Sampler {
         let names: Vec<TopicPartition> = partitions.iter().map(|(_, partition)| partition.clone()).collect();
         let found = self.work.bus.offsets(&names).await?;
         Ok(partitions.iter().filter_map(|(id, partition)| Some((*id, *found.get(partition)?))).collect())
-    }
-
-    /// Writes groups first, then offsets, and only what differs from what the store has. Answers what a short read should count.
-    async fn record(
-        &mut self,
-        mut looked: groups::Looked,
-        offsets: &HashMap<i64, PartitionOffsets>,
-        now: Timestamp,
-    ) -> Result<Vec<counting::Wish>, Trouble> {
-        groups::look_again(&self.work, &self.lags, &mut looked.groups).await?;
-        let store = &self.context.store;
-        let (mut changed, mut events, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
-        if let Some(alive) = &looked.alive {
-            self.lags.keep(alive);
-            self.figures.keep(alive);
-        }
-        for group in &looked.groups {
-            let judged = self.lags.judge(group, self.work.periods.full * 3, now);
-            let behind = judged.seen.offsets.iter().any(|offset| offset.lag_messages() > Some(0));
-            self.groups.settle(group, judged.moved, behind);
-            self.figures.judged(&judged, now);
-            events.extend(judged.events);
-            let name = &group.name;
-            wishes.extend(judged.to_count.into_iter().map(|(place, from, to)| counting::Wish { group: name.clone(), place, from, to }));
-            changed.extend(judged.changed);
-        }
-        self.figures.write_losses(&self.context, now).await?;
-        if !events.is_empty() {
-            store.add_group_events(self.work.id(), &events).await?;
-        }
-        if !changed.is_empty() || looked.alive.is_some() {
-            store.record_consumer_groups(self.work.id(), &changed, looked.alive.as_deref(), now).await?;
-            self.context
-                .metrics
-                .sampler_untracked_groups
-                .with_label_values(&[self.work.id().as_str()])
-                .set(counting::gauge(looked.untracked));
-        }
-        if !changed.is_empty() {
-            self.context.changes.publish(Noun::ConsumerGroups);
-        }
-        for group in changed {
-            self.lags.stored(group);
-        }
-        let changed: Vec<SeenOffsets> = offsets
-            .iter()
-            .filter(|(id, offsets)| self.offsets.get(id) != Some(offsets))
-            .map(|(id, o)| SeenOffsets { partition_id: *id, log_start: o.log_start, end: o.end, last_stable: o.last_stable })
-            .collect();
-        if !changed.is_empty() {
-            store.record_offsets(&changed, now).await?;
-            self.context.changes.publish(Noun::Topics);
-        }
-        self.offsets.extend(offsets);
-        self.note_transactions().await?;
-        Ok(wishes)
-    }
-
-    /// Keeps which topics were found to have offsets that are no records: whoever samples next begins with it.
-    async fn note_transactions(&mut self) -> Result<(), Trouble> {
-        let found = self.lags.take_found();
-        if !found.is_empty() {
-            let noted = self.context.store.note_transactions(self.work.id(), &found).await;
-            noted.inspect_err(|_| self.lags.found_again(found))?;
-        }
-        Ok(())
     }
 
     /// An instance that was frozen must not write what it saw before.

@@ -17,28 +17,65 @@ use super::errors::is_unreachable;
 use super::ffi::{Failure, Group};
 use super::{PROBE, Shared};
 use crate::bus::BusError;
+use crate::model::names::TopicPartition;
 
-/// The brokers that have answered lately, by group.
+/// A broker that has let a question about groups run out of time is not asked another one for so long.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// The brokers that have answered lately, by group, and those that have not.
 #[derive(Default)]
-pub(super) struct Coordinators(Mutex<HashMap<CString, i32>>);
+pub(super) struct Coordinators {
+    known: Mutex<HashMap<CString, i32>>,
+    silent: Mutex<HashMap<i32, Instant>>,
+}
 
 impl Coordinators {
     fn of(&self, group: &CString) -> Option<i32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied()
     }
 
     fn note(&self, group: &CString, broker: i32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group.clone(), broker);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(group.clone(), broker);
     }
 
     fn forget(&self, group: &CString) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
     }
+
+    /// Makes a call to a broker unless it let one run out of time a moment ago: of many groups that it coordinates not each waits for
+    /// it.
+    fn unless_silent<T>(&self, broker: i32, time: Duration, call: impl FnOnce(Duration) -> Result<T, Failure>) -> Result<T, Failure> {
+        let silent = |at: Option<&Instant>| at.is_some_and(|at| at.elapsed() < SILENT);
+        if silent(self.silent.lock().unwrap_or_else(PoisonError::into_inner).get(&broker)) {
+            return Err(Failure { code: Code::OperationTimedOut, words: format!("broker {broker} did not answer a moment ago") });
+        }
+        let answer = call(time);
+        let mut all = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match &answer {
+            // Whoever was given no time has not shown that he is silent.
+            Err(failure) if ran_out(failure.code) && time >= ENOUGH => drop(all.insert(broker, Instant::now())),
+            Err(failure) if ran_out(failure.code) => {}
+            _ => drop(all.remove(&broker)),
+        }
+        answer
+    }
+}
+
+/// Time enough for any broker that is well.
+const ENOUGH: Duration = Duration::from_millis(500);
+
+const fn ran_out(code: Code) -> bool {
+    matches!(code, Code::OperationTimedOut | Code::TimedOutQueue | Code::RequestTimedOut)
 }
 
 /// Whether an answer settles who the coordinator is. One that is still loading is the right one.
 const fn settles(code: Code) -> bool {
     !is_unreachable(code) || matches!(code, Code::CoordinatorLoadInProgress | Code::UnstableOffsetCommit)
+}
+
+/// Whether nobody has answered, rather than somebody who is not the coordinator, or not yet.
+const fn is_silence(code: Code) -> bool {
+    !settles(code) && !matches!(code, Code::NotCoordinator | Code::CoordinatorNotAvailable)
 }
 
 fn nobody() -> Failure {
@@ -49,9 +86,11 @@ impl Shared {
     /// Whether the bus answers, asked only when connections have failed lately: of many calls about groups none waits out its whole
     /// time while nobody is there.
     pub(super) fn is_there(&self) -> Result<(), BusError> {
-        if self.watch.recent_reason().is_none() {
-            return Ok(());
-        }
+        if self.watch.recent_reason().is_none() { Ok(()) } else { self.answers() }
+    }
+
+    /// Whether anybody answers at all.
+    pub(super) fn answers(&self) -> Result<(), BusError> {
         self.client.brokers(PROBE).map_err(|failure| self.explain("reaching the bus", "a login", &failure))?;
         self.watch.answered();
         Ok(())
@@ -91,7 +130,15 @@ impl Shared {
         Err(last)
     }
 
-    /// Groups with their members, each as its coordinator knows it; in the order asked for.
+    /// What a group has committed, from its coordinator, unless that one was silent a moment ago.
+    pub(super) fn offsets_at_coordinator(&self, group: &CString, deadline: Instant) -> Result<Vec<(TopicPartition, i64)>, Failure> {
+        self.at_coordinator(group, deadline, |broker, time| {
+            self.coordinators.unless_silent(broker, time, |time| self.client.group_offsets(group, broker, time))
+        })
+    }
+
+    /// Groups with their members, each as its coordinator knows it; in the order asked for. Where nobody answers of any of them, that
+    /// is the answer.
     pub(super) fn describe_at_coordinators(&self, groups: &[CString], deadline: Instant) -> Result<Vec<Group>, Failure> {
         let mut found: HashMap<String, Group> = HashMap::new();
         let mut open: Vec<CString> = Vec::new();
@@ -102,8 +149,10 @@ impl Shared {
                 None => open.push(group.clone()),
             }
         }
-        for (broker, some) in known {
-            open.extend(self.describe_at(broker, some, left(deadline), &mut found)?);
+        let brokers = known.len();
+        for (place, (broker, some)) in known.into_iter().enumerate() {
+            // One that is silent leaves the others, and whoever coordinates its groups now, their time.
+            open.extend(self.describe_at(broker, some, share(deadline, brokers - place + 1), &mut found)?);
         }
         if !open.is_empty() {
             let brokers = self.client.brokers(left(deadline))?;
@@ -114,7 +163,12 @@ impl Shared {
                 open = self.describe_at(*broker, open, share(deadline, brokers.len() - place), &mut found)?;
             }
         }
-        Ok(groups.iter().filter_map(|group| found.remove(&*group.to_string_lossy())).collect())
+        let described: Vec<Group> = groups.iter().filter_map(|group| found.remove(&*group.to_string_lossy())).collect();
+        let mut failures = described.iter().map(|group| group.members.as_ref().err().filter(|failure| is_silence(failure.code)));
+        match failures.next().flatten().cloned() {
+            Some(failure) if failures.all(|failure| failure.is_some()) => Err(failure),
+            _ => Ok(described),
+        }
     }
 
     /// Describes groups as one broker knows them; answers those of which somebody else may know more.
@@ -125,7 +179,12 @@ impl Shared {
         timeout: Duration,
         found: &mut HashMap<String, Group>,
     ) -> Result<Vec<CString>, Failure> {
-        for group in self.client.describe_groups(&groups, broker, timeout)? {
+        let described = self.coordinators.unless_silent(broker, timeout, |time| self.client.describe_groups(&groups, broker, time));
+        let described = match described {
+            Err(failure) if is_unreachable(failure.code) => groups.iter().map(|group| undescribed(group, &failure)).collect(),
+            described => described?,
+        };
+        for group in described {
             // Silence of the coordinator tells more than the others' "not me".
             let tells = group.members.as_ref().err().is_none_or(|failure| failure.code != Code::NotCoordinator);
             if tells || !found.contains_key(&group.name) {
@@ -148,8 +207,41 @@ impl Shared {
     }
 }
 
+/// A group whose coordinator has not answered.
+fn undescribed(group: &CString, failure: &Failure) -> Group {
+    Group { name: group.to_string_lossy().into_owned(), kind: "unknown", state: "Unknown".to_owned(), members: Err(failure.clone()) }
+}
+
 /// The time that one of so many brokers gets: one that is silent leaves the others theirs.
 fn share(deadline: Instant, brokers: usize) -> Duration {
     let most = left(deadline);
     (most / u32::try_from(brokers.max(1)).unwrap_or(u32::MAX)).max(PROBE.min(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_has_let_a_question_run_out_of_time_is_not_waited_for_again_at_once() {
+        let coordinators = Coordinators::default();
+        let ask = |broker: i32, time: Duration, answer: Result<(), Failure>| {
+            let mut asked = false;
+            let answer = coordinators.unless_silent(broker, time, |_| {
+                asked = true;
+                answer
+            });
+            (asked, answer.is_ok())
+        };
+        let long = Duration::from_secs(4);
+        assert_eq!(ask(1, Duration::ZERO, Err(Failure::timed_out())), (true, false));
+        assert_eq!(ask(1, long, Err(nobody())), (true, false), "it had no time to answer");
+        assert_eq!(ask(1, long, Err(Failure::timed_out())), (true, false), "whoever says no is not silent");
+        assert_eq!(ask(1, long, Ok(())), (false, false));
+        assert_eq!(ask(2, long, Ok(())), (true, true), "others are asked");
+        let later = Instant::now().checked_sub(SILENT).expect("the machine runs for longer");
+        coordinators.silent.lock().expect("not poisoned").insert(1, later);
+        assert_eq!(ask(1, long, Ok(())), (true, true));
+        assert_eq!(ask(1, long, Ok(())), (true, true));
+    }
 }

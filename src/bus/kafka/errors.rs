@@ -88,6 +88,13 @@ pub(super) const fn of_group(failure: Failure) -> Setback {
     Setback { failure, retriable }
 }
 
+/// A failure of a coordinator that will be ready soon: it reads what it has to know, or a transaction that commits there has ended a
+/// moment ago.
+pub(super) const fn of_loading(failure: Failure) -> Setback {
+    let retriable = matches!(failure.code, Code::CoordinatorLoadInProgress | Code::UnstableOffsetCommit);
+    Setback { failure, retriable }
+}
+
 fn is_login(reason: &str) -> bool {
     reason.contains("SASL authentication error") || reason.contains("Authentication failed")
 }

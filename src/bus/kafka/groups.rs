@@ -1,6 +1,9 @@
 //! Consumer groups, classic and KIP-848.
 
+use std::time::{Duration, Instant};
+
 use super::client::left;
+use super::errors::{again, is_unreachable, of_loading};
 use super::ffi::{Failure, Group};
 use super::{Shared, names};
 use crate::bus::{BusError, GroupDescription, GroupListing};
@@ -9,6 +12,8 @@ use crate::model::{GroupName, TopicName};
 
 /// librdkafka sends one request per group and puts no bound on how many are under way.
 const GROUPS_PER_CALL: usize = 100;
+/// A coordinator that is loading is asked again for so long; whoever asks for many groups comes back later.
+const LOADING: Duration = Duration::from_secs(2);
 
 impl Shared {
     /// All groups but our own.
@@ -36,8 +41,9 @@ impl Shared {
             all.extend(described.into_iter().map(|group| {
                 let listing = listing(&group);
                 let needs = format!("DESCRIBE on the group {}", group.name);
+                let silent = group.members.as_ref().is_err_and(|failure| is_unreachable(failure.code));
                 let members = group.members.map_err(|f| self.explain("describing the group", &needs, &f).to_string());
-                GroupDescription { listing, members }
+                GroupDescription { listing, members, silent }
             }));
         }
         Ok(all)
@@ -48,7 +54,9 @@ impl Shared {
         let needs = format!("DESCRIBE on the group {group} and on its topics");
         self.is_there()?;
         let group = names::group(group)?;
-        let offsets = self.at_coordinator(&group, self.deadline(), |broker, time| self.client.group_offsets(&group, broker, time));
+        let deadline = self.deadline();
+        let ready = deadline.min(Instant::now() + LOADING);
+        let offsets = again(ready, || self.offsets_at_coordinator(&group, deadline).map_err(of_loading));
         let offsets = offsets.map_err(|f| self.explain(&act, &needs, &f))?;
         Ok(offsets.into_iter().filter(|(_, offset)| *offset >= 0).collect())
     }

@@ -179,6 +179,11 @@ impl Lags {
         outrun.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Groups that are known.
+    pub(super) fn names(&self) -> impl Iterator<Item = &GroupName> {
+        self.groups.keys()
+    }
+
     /// Whether records seem to be gone that a group had not read. Its positions were read before the log starts: who deletes what he has
     /// just read (Kafka Streams does, on topics of its own) may have committed meanwhile.
     pub(super) fn seems_to_lose(&self, looked: &LookedGroup) -> bool {

@@ -108,6 +108,24 @@ async fn a_group_is_found_wherever_it_is_coordinated_and_when_it_moves() {
     bus.committed_offsets(&"billing".into()).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_coordinator_that_is_loading_is_asked_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let bus = bus(&cluster.bootstrap_servers());
+    let loading = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+    cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[loading; 3]);
+    let answered = bus.committed_offsets(&"billing".into()).await;
+    assert!(matches!(answered.as_deref(), Ok([])), "{answered:?}");
+    // Not for as long as it may take: who asks has other groups to ask for.
+    cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[loading; 1_000]);
+    let begun = std::time::Instant::now();
+    let error = bus.committed_offsets(&"billing".into()).await.unwrap_err();
+    assert!(matches!(error, BusError::Unreachable(_)), "{error}");
+    assert!(begun.elapsed() < Duration::from_millis(3_900), "{:?}", begun.elapsed());
+    assert!(bus.is_there().await.is_ok(), "the bus is there all the same");
+}
+
 async fn produce(bootstrap_servers: &str, record: &Outgoing) {
     let producer: rdkafka::producer::FutureProducer =
         rdkafka::ClientConfig::new().set("bootstrap.servers", bootstrap_servers).create().expect("a producer");

@@ -178,7 +178,7 @@ impl Sampler {
         self.lookups.ask(&self.context, &work, &mut self.lags, &groups.groups, looked_at).await?;
         let to_count = self.record(groups, &offsets, looked_at).await?;
         self.figures.write(&self.context, &self.topics, &offsets, looked_at).await?;
-        for name in self.lags.outrun() {
+        for name in self.lags.outrun(stale, looked_at) {
             self.groups.outrun(&name);
         }
         self.problems.look(&self.context, &work, &self.topics, &offsets, now).await?;

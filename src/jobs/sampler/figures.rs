@@ -215,21 +215,18 @@ impl Figures {
     fn group_points(&self, points: &mut Vec<(SeriesKey, Point)>, now: Timestamp) {
         for (name, group) in &self.groups {
             let labels = || Labels::bus(&self.bus).consumer_group(name);
-            let mut topics: BTreeMap<&TopicName, (Option<i64>, Option<i64>)> = BTreeMap::new();
+            let mut topics: BTreeMap<&TopicName, OfTopic> = BTreeMap::new();
             for offset in &group.offsets {
-                let sums = topics.entry(&offset.topic).or_default();
-                if let Some(lag) = offset.lag_messages() {
-                    sums.0 = Some(sums.0.unwrap_or(0) + lag);
-                }
-                sums.1 = sums.1.max(lag_millis(offset));
+                topics.entry(&offset.topic).or_default().add(offset);
             }
-            for (topic, (lag, millis)) in topics {
+            for (topic, sums) in topics {
                 let of_topic = || labels().topic(topic);
-                if let Some(lag) = lag {
+                if let Some(lag) = sums.lag.filter(|_| sums.unread == 0) {
                     points.push((key(Figure::ConsumerGroupLagMessages, of_topic()), level(lag)));
                 }
                 // Nor does anybody worry how late it is.
-                if let Some(millis) = millis
+                if let Some(millis) = sums.lag_millis
+                    && sums.unread == 0
                     && !group.standing.parked
                 {
                     #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
@@ -240,7 +237,7 @@ impl Figures {
                 {
                     points.extend(status_point(of_topic(), stood.status, stood.since, now));
                 }
-                if self.last.is_some() {
+                if self.last.is_some() && sums.unread < sums.partitions {
                     let read = self.committed.get(&(name.clone(), topic.clone())).copied().unwrap_or(0);
                     points.push((key(Figure::ConsumerGroupMessagesPerSecond, of_topic()), count(read)));
                 }
@@ -253,6 +250,27 @@ impl Figures {
                 points.extend(status_point(labels(), group.standing.status, since, now));
             }
         }
+    }
+}
+
+/// Positions on one topic, added up.
+#[derive(Default)]
+struct OfTopic {
+    lag: Option<i64>,
+    lag_millis: Option<i64>,
+    partitions: usize,
+    /// Partitions of which nobody knows how much is left: a sum without them would look as if it were less.
+    unread: usize,
+}
+
+impl OfTopic {
+    fn add(&mut self, offset: &GroupOffset) {
+        if let Some(lag) = offset.lag_messages() {
+            self.lag = Some(self.lag.unwrap_or(0) + lag);
+        }
+        self.lag_millis = self.lag_millis.max(lag_millis(offset));
+        self.partitions += 1;
+        self.unread += usize::from(offset.committed.is_some() && offset.end.is_none());
     }
 }
 
@@ -320,7 +338,7 @@ mod tests {
 
     fn judged(seen: SeenGroup, lost: i64) -> Judged {
         let lost = BTreeMap::from([("orders".into(), lost)]);
-        Judged { changed: None, seen, events: Vec::new(), committed: BTreeMap::new(), lost, to_count: Vec::new(), moved: false }
+        Judged { lost, ..Judged::untold(seen, None) }
     }
 
     fn points(figures: &Figures, figure: Figure, now: Timestamp) -> Vec<(Labels, Point)> {
@@ -345,6 +363,22 @@ mod tests {
         let level = |value| Some(Point::Level(value));
         assert_eq!(lost(false), (vec![Point::Count(42.0)], [level(7_200.0), level(30.0)]), "since the last frame, added up");
         assert_eq!(lost(true), (Vec::new(), [None, level(30.0)]), "what it has to read is told all the same");
+    }
+
+    #[test]
+    fn of_a_topic_with_a_partition_that_cannot_be_read_no_lag_is_sampled() {
+        let mut figures = Figures::new(&"prod".into());
+        figures.last = Some((NOW, HashMap::new()));
+        let unread = || GroupOffset { partition: 1, end: None, ..offset("orders", GroupStatus::Unknown) };
+        let group = |offsets| judged(seen(offsets, GroupStatus::Unknown, Some(NOW), false), 0);
+        let lag = |figures: &Figures| points(figures, Figure::ConsumerGroupLagMessages, NOW).len();
+        let reads = |figures: &Figures| points(figures, Figure::ConsumerGroupMessagesPerSecond, NOW).len();
+        figures.judged(&group(vec![offset("orders", GroupStatus::CaughtUp), offset("returns", GroupStatus::CaughtUp)]), NOW);
+        assert_eq!((lag(&figures), reads(&figures)), (2, 2));
+        figures.judged(&group(vec![offset("orders", GroupStatus::CaughtUp), unread(), offset("returns", GroupStatus::CaughtUp)]), NOW);
+        assert_eq!((lag(&figures), reads(&figures)), (1, 2), "what the others have left is not what the group has left");
+        figures.judged(&group(vec![unread()]), NOW);
+        assert_eq!((lag(&figures), reads(&figures)), (0, 0));
     }
 
     #[test]

@@ -40,6 +40,20 @@ struct Place {
     generation: i64,
     offsets: PartitionOffsets,
     at: Timestamp,
+    /// Whether it has a leader.
+    led: bool,
+}
+
+impl Place {
+    /// Whether its offsets were read so lately that they tell something.
+    fn tells(&self, now: Timestamp, stale: Duration) -> bool {
+        self.at.age_at(now) <= stale
+    }
+
+    /// Why its offsets could not be read.
+    fn unread(&self) -> &'static str {
+        if self.led { "the partition's offsets cannot be read" } else { "the partition has no leader: its offsets cannot be read" }
+    }
 }
 
 struct GroupWatch {
@@ -49,6 +63,8 @@ struct GroupWatch {
     known: HashMap<TopicPartition, Known>,
     /// Since when a held partition has no commit.
     uncommitted: HashMap<TopicPartition, Timestamp>,
+    /// Partitions whose offsets told nothing when the group was last judged.
+    untold: HashSet<TopicPartition>,
     members: Option<Members>,
     stored: Option<SeenGroup>,
 }
@@ -78,6 +94,14 @@ pub(super) struct Judged {
     pub(super) to_count: Vec<(TopicPartition, i64, i64)>,
     /// Whether its positions or members moved.
     pub(super) moved: bool,
+}
+
+impl Judged {
+    /// Nothing but how it stands.
+    pub(super) fn untold(seen: SeenGroup, changed: Option<SeenGroup>) -> Self {
+        let (committed, lost) = (BTreeMap::new(), BTreeMap::new());
+        Self { changed, seen, events: Vec::new(), committed, lost, to_count: Vec::new(), moved: false }
+    }
 }
 
 impl Lags {
@@ -112,10 +136,16 @@ impl Lags {
             }
             for partition in &topic.partitions {
                 living.insert(partition.id);
-                let Some(found) = offsets.get(&partition.id) else { continue };
+                let (place, led) = (TopicPartition { topic: name.clone(), partition: partition.partition }, partition.leader.is_some());
+                let Some(found) = offsets.get(&partition.id) else {
+                    // What it was last stays, with its time.
+                    if let Some(known) = self.places.get_mut(&place) {
+                        known.led = led;
+                    }
+                    continue;
+                };
                 self.ends.entry(partition.id).or_default().add_read(asked, now, found.end);
-                let place = TopicPartition { topic: name.clone(), partition: partition.partition };
-                self.places.insert(place, Place { id: partition.id, generation, offsets: *found, at: now });
+                self.places.insert(place, Place { id: partition.id, generation, offsets: *found, at: now, led });
                 if found.last_stable.is_some_and(|stable| stable < found.end) {
                     self.find(name, generation);
                 }
@@ -171,10 +201,16 @@ impl Lags {
         }
     }
 
-    /// Groups whose partitions' ends have passed what they had read.
-    pub(super) fn outrun(&self) -> Vec<GroupName> {
+    /// Groups of which there is more to say than when they were judged: ends of their partitions have passed what they had read, or
+    /// cannot be read any more, or can be again.
+    pub(super) fn outrun(&self, stale: Duration, now: Timestamp) -> Vec<GroupName> {
+        let passed =
+            |(place, watch): (&TopicPartition, &Watch)| self.places.get(place).is_some_and(|found| found.offsets.end > watch.newest().end);
+        let untold = |place: &TopicPartition| self.places.get(place).is_none_or(|found| !found.tells(now, stale));
         let outrun = self.groups.iter().filter(|(_, group)| {
-            group.watches.iter().any(|(place, watch)| self.places.get(place).is_some_and(|found| found.offsets.end > watch.newest().end))
+            group.watches.iter().any(passed)
+                || group.untold.iter().any(|place| !untold(place))
+                || group.watches.keys().any(|place| untold(place) && !group.untold.contains(place))
         });
         outrun.map(|(name, _)| name.clone()).collect()
     }
@@ -270,6 +306,14 @@ impl Lags {
 
 impl GroupWatch {
     fn new(before: Before) -> Self {
-        Self { before, watches: HashMap::new(), known: HashMap::new(), uncommitted: HashMap::new(), members: None, stored: None }
+        Self {
+            before,
+            watches: HashMap::new(),
+            known: HashMap::new(),
+            uncommitted: HashMap::new(),
+            untold: HashSet::new(),
+            members: None,
+            stored: None,
+        }
     }
 }

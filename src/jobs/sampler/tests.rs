@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Context, Sampler, Trouble};
+use super::groups::LookedGroup;
+use super::{Context, Sampler, Trouble, lag};
 use crate::bus::{
     Bus, BusError, GroupDescription, GroupListing, Membership, Metadata, PartitionOffsets, ReadFrom, ReadRecords, Reader, TopicMetadata,
 };
 use crate::dead_letters::indexer::{BusWork, Instance, Periods, Signals};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::changes::Changes;
-use crate::model::bus::{ConsumerGroup, GroupMember, TopicRole};
+use crate::model::bus::{ConsumerGroup, GroupMember, PartitionState, TopicGeneration, TopicRole};
+use crate::model::figure::Figure;
+use crate::model::lag::GroupStatus;
 use crate::model::names::TopicPartition;
-use crate::model::{BusId, BusKind, Capabilities, GroupName, TopicName};
+use crate::model::{BusId, BusKind, Capabilities, GroupName, Timestamp, TopicName};
+use crate::store::topics::StoredTopic;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::metrics::Metrics;
 
@@ -204,9 +208,49 @@ impl Scene {
         self.sampler.sweep().await.expect("the bus is there");
     }
 
+    /// Sweeps until what could not be read since before tells nothing any more.
+    async fn sweep_until_stale(&mut self) {
+        self.sweep().await;
+        tokio::time::sleep(FULL * 4).await;
+        self.sweep().await;
+    }
+
     async fn group(&self, name: &str) -> ConsumerGroup {
         self.store.find_consumer_group(&"prod".into(), &name.into()).await.expect("an answer").expect("is there")
     }
+
+    /// The lag in messages that the newest frame has of each group.
+    async fn sampled_lag(&self) -> BTreeMap<String, f64> {
+        let now = Timestamp::now();
+        let frames = self.store.newest_frames(now.minus(Duration::from_mins(5)), now).await.expect("frames");
+        let levels: HashMap<i64, f64> = self.store.frame_levels(frames["bus:prod"].id).await.expect("levels").into_iter().collect();
+        let series = self.store.series_of(Figure::ConsumerGroupLagMessages).await.expect("series");
+        let name = |labels: &crate::model::figure::Labels| labels.consumer_group.as_ref().map(ToString::to_string).unwrap_or_default();
+        series.iter().filter_map(|(id, labels)| Some((name(labels), *levels.get(id)?))).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_partition_without_a_leader_makes_its_group_unknown_and_not_caught_up() {
+    let mut scene = Scene::new([("billing", held(&[(0, 100), (1, 100)]))]).await;
+    scene.sweep().await;
+    assert_eq!(scene.group("billing").await.standing.status, GroupStatus::CaughtUp);
+    assert_eq!(scene.sampled_lag().await, BTreeMap::from([("billing".to_owned(), 0.0)]));
+    let read_at = Timestamp::now();
+
+    scene.bus.parts().partitions.insert(1, None);
+    scene.sweep_until_stale().await;
+    let found = scene.group("billing").await;
+    assert_eq!(found.standing.status, GroupStatus::Unknown, "{found:?}");
+    assert!(found.standing.evidence.contains("orders/1: the partition has no leader: its offsets cannot be read"), "{found:?}");
+    assert!(found.standing.since.is_some_and(|since| since <= read_at), "since it was last read: {found:?}");
+    let lags: Vec<_> = found.offsets.iter().map(|offset| (offset.committed, offset.end, offset.lag_messages())).collect();
+    assert_eq!(lags, [(Some(100), Some(100), Some(0)), (Some(100), None, None)]);
+    assert_eq!(scene.sampled_lag().await, BTreeMap::new(), "nobody knows how much is left");
+
+    scene.bus.parts().partitions.insert(1, Some(offsets(0, 100)));
+    scene.sweep().await;
+    assert_eq!(scene.group("billing").await.standing.status, GroupStatus::CaughtUp);
 }
 
 #[tokio::test]
@@ -239,4 +283,94 @@ async fn while_nobody_is_there_not_each_group_is_waited_for() {
     assert!(matches!(trouble, Trouble::Bus(BusError::Unreachable(_))), "{trouble}");
     let asked = scene.bus.parts().asked;
     assert!(asked <= 20, "{asked} of 90 were asked");
+}
+
+/// A sampler's watches, looked at every fifteen seconds.
+struct Watched {
+    lags: lag::Lags,
+    now: Timestamp,
+    topics: [StoredTopic; 1],
+}
+
+impl Watched {
+    fn new() -> Self {
+        let state = |partition: i32| PartitionState {
+            id: i64::from(partition) + 1,
+            generation_id: 1,
+            partition,
+            log_start: None,
+            end: None,
+            last_stable: None,
+            next: None,
+            had_records: true,
+            purged_below: None,
+            leader: Some(1),
+        };
+        let generation = TopicGeneration {
+            id: 1,
+            bus: "prod".into(),
+            topic: "orders".into(),
+            topic_id: None,
+            role: TopicRole::Ordinary,
+            internal: false,
+            first_seen_at: Timestamp::from_millis(1_000),
+            gone_at: None,
+            compacted: false,
+            transactional: false,
+            config: BTreeMap::new(),
+            replication_factor: 1,
+        };
+        let topics = [StoredTopic { generation, partitions: vec![state(0)] }];
+        Self { lags: lag::Lags::default(), now: Timestamp::from_millis(1_000_000_000), topics }
+    }
+
+    /// Committed at `at`, which was read just before the end; `None` where that could not be read.
+    fn look(&mut self, held: &Held, at: i64, end: Option<PartitionOffsets>) -> lag::Judged {
+        self.now = self.now.plus(Duration::from_secs(15));
+        let looked = LookedGroup {
+            name: "billing".into(),
+            kind: "classic".to_owned(),
+            state: held.state.to_owned(),
+            members: Some(held.members.clone()),
+            committed: vec![(place(0), at)],
+            at: self.now.minus(Duration::from_millis(5)),
+        };
+        let offsets = end.into_iter().map(|end| (1, end)).collect();
+        self.lags.look(&self.topics, &offsets, looked.at, self.now);
+        self.lags.judge(&looked, Duration::from_secs(45), self.now)
+    }
+}
+
+#[test]
+fn what_is_committed_beyond_an_end_that_could_not_be_read_is_counted_when_it_can_be() {
+    let mut watched = Watched::new();
+    let mut member = held(&[]);
+    member.members[0].assignment[0].1 = vec![0];
+    watched.look(&member, 90, Some(offsets(0, 100)));
+    // The group commits, and the end is the one of before.
+    for at in [110, 120, 130] {
+        let judged = watched.look(&member, at, None);
+        assert_eq!(judged.committed[&TopicName::from("orders")], 0, "{at}");
+        assert_ne!(judged.seen.standing.status, GroupStatus::CaughtUp, "{at}");
+    }
+    let judged = watched.look(&member, 140, None);
+    assert_eq!(judged.seen.standing.status, GroupStatus::Unknown);
+    assert_eq!(judged.seen.offsets[0].verdict.since, Some(watched.now.minus(Duration::from_mins(1))), "when it was last read");
+    assert_eq!(watched.lags.outrun(Duration::from_secs(45), watched.now), [] as [GroupName; 0], "that is said");
+    let judged = watched.look(&member, 150, Some(offsets(0, 150)));
+    assert_eq!((judged.seen.standing.status, judged.committed[&TopicName::from("orders")]), (GroupStatus::CaughtUp, 60));
+}
+
+#[test]
+fn a_group_is_looked_at_again_when_an_end_can_no_longer_be_read_and_when_it_can_be() {
+    let mut watched = Watched::new();
+    watched.look(&held(&[]), 100, Some(offsets(0, 100)));
+    let stale = Duration::from_secs(45);
+    assert!(watched.lags.outrun(stale, watched.now).is_empty());
+    assert_eq!(watched.lags.outrun(stale, watched.now.plus(stale * 2)).len(), 1);
+    watched.now = watched.now.plus(stale * 2);
+    watched.look(&held(&[]), 100, None);
+    assert!(watched.lags.outrun(stale, watched.now).is_empty());
+    watched.lags.look(&watched.topics, &HashMap::from([(1, offsets(0, 100))]), watched.now, watched.now);
+    assert_eq!(watched.lags.outrun(stale, watched.now).len(), 1);
 }

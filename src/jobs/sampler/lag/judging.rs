@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::super::groups::LookedGroup;
-use super::{GroupWatch, Lags, Members};
+use super::{GroupWatch, Lags, Members, Place};
 use crate::metrics::group::Before;
 use crate::metrics::history::TimeLag;
 use crate::metrics::status::{Found, Holder, Jump, Watch};
@@ -35,19 +35,20 @@ impl Judging<'_> {
         let holders = Holders::new(self.looked.members.as_deref());
         let committed: HashMap<&TopicPartition, i64> = self.looked.committed.iter().map(|(place, at)| (place, *at)).collect();
         group.watches.retain(|place, _| committed.contains_key(place));
+        group.untold.clear();
         let (mut offsets, mut to_count, mut jumps) = (Vec::new(), Vec::new(), BTreeMap::<TopicName, Vec<Jump>>::new());
         for (place, at) in &self.looked.committed {
-            let Some(found) = self.lags.places.get(place).copied() else {
-                offsets.push(GroupOffset {
-                    verdict: verdict(GroupStatus::Unknown, "the partition's offsets are not known".to_owned()),
-                    ..GroupOffset::new(place.topic.clone(), place.partition, Some(*at))
-                });
+            let read = self.lags.places.get(place).copied();
+            let Some(found) = read.filter(|found| found.tells(self.now, self.stale)) else {
+                offsets.push(untold(group, (place, *at), read));
+                group.untold.insert(place.clone());
                 continue;
             };
             let found = Found {
-                // Committed offsets are read before ends, so that lag is never negative.
-                at: found.at.max(self.looked.at),
-                committed: *at,
+                // Committed offsets are read before ends, so that lag is never negative. An end that could not be read this time was
+                // read before: what was committed since says nothing about it, and the look is no newer than the end.
+                at: found.at,
+                committed: if found.at < self.looked.at { (*at).min(found.offsets.end) } else { *at },
                 log_start: found.offsets.log_start,
                 end: found.offsets.end,
                 last_stable: found.offsets.last_stable,
@@ -84,7 +85,8 @@ impl Judging<'_> {
         let (before, log_start) = if let Some(watch) = group.watches.get_mut(place) {
             let mut before = (Some(watch.newest().committed), Some(watch.newest().log_start));
             if found.at <= watch.newest().at {
-                // A clock that was set back: this look is not taken, and what it shows is counted with the next one that is.
+                // The end is none that was read since, or a clock was set back: this look is not taken, and what it shows is counted
+                // with the next one that is.
                 before = (Some(found.committed), None);
             }
             if let Some(jump) = watch.look(found) {
@@ -124,9 +126,12 @@ impl Judging<'_> {
     }
 
     fn without_commit(&self, place: &TopicPartition, since: Timestamp) -> GroupOffset {
-        let found = self.lags.places.get(place);
+        let read = self.lags.places.get(place);
+        let found = read.filter(|found| found.tells(self.now, self.stale));
         let empty = found.is_some_and(|found| found.offsets.end == found.offsets.log_start);
-        let status = if empty {
+        let status = if let Some(read) = read.filter(|_| found.is_none()) {
+            Verdict { since: Some(read.at), ..verdict(GroupStatus::Unknown, read.unread().to_owned()) }
+        } else if empty {
             verdict(GroupStatus::CaughtUp, "nothing to read, and nothing committed".to_owned())
         } else if since.age_at(self.now) < FIRST_COMMIT {
             verdict(GroupStatus::Unknown, "held just now, and nothing committed yet".to_owned())
@@ -209,10 +214,17 @@ fn held(member: &GroupMember) -> impl Iterator<Item = TopicPartition> {
     member.assignment.iter().flat_map(places).collect::<Vec<_>>().into_iter()
 }
 
-/// Offsets removed since the look before that were not read. What was gone when nobody had looked yet is nobody's news, and neither is
-/// what a group that was set back had read before.
-pub(super) fn newly_lost(committed: i64, log_start: i64, before: Option<i64>) -> i64 {
-    before.map_or(0, |before| (log_start - committed.max(before)).max(0))
+/// A position beside offsets that could not be read for too long, or never were.
+fn untold(group: &GroupWatch, (place, committed): (&TopicPartition, i64), read: Option<Place>) -> GroupOffset {
+    let (watch, known) = (group.watches.get(place), group.known.get(place));
+    let evidence = read.map_or("the partition's offsets are not known", |read| read.unread());
+    GroupOffset {
+        // A log never begins earlier than it did.
+        log_start: read.map(|read| read.offsets.log_start).or(known.and_then(|known| known.log_start)),
+        moved_at: watch.and_then(Watch::moved_at).or(known.and_then(|known| known.moved_at)),
+        verdict: Verdict { since: read.map(|read| read.at), ..verdict(GroupStatus::Unknown, evidence.to_owned()) },
+        ..GroupOffset::new(place.topic.clone(), place.partition, Some(committed))
+    }
 }
 
 /// The next offset that can be read.

@@ -183,7 +183,7 @@ impl Sampler {
         }
         self.problems.look(&self.context, &work, &self.topics, &offsets, now).await?;
         let brokers = u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX);
-        let untracked_groups = self.groups.untracked() as u64;
+        let untracked_groups = self.groups.untracked(&self.lags) as u64;
         let (cluster_id, addresses) = (metadata.cluster_id, metadata.brokers);
         let reached = SweepResult::Reached { cluster_id, brokers, addresses, untracked_groups, capabilities: work.bus.capabilities() };
         self.context.store.record_sweep(work.id(), &reached, now).await?;

@@ -77,7 +77,7 @@ pub struct BusState {
     pub capabilities: Capabilities,
     /// Addresses of those brokers, each with its port.
     pub addresses: Vec<String>,
-    /// Consumer groups beyond those that are watched: nothing but their number is known.
+    /// Consumer groups beyond those that are watched, and those that could never be read: nothing but their number is known.
     pub untracked_groups: u64,
 }
 

@@ -52,7 +52,7 @@ statements! {
     const BUS = "select id from buses where bus = $1";
     const LIST = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
         from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
-    const STAND = "select count(*), coalesce(max(c.sampled_at), 0), cast(coalesce(sum(c.sampled_at), 0) as bigint) \
+    const STAND = "select count(*), cast(coalesce(sum(c.sampled_at), 0) as bigint), cast(coalesce(sum(c.recorded_at), 0) as bigint) \
         from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
     const FIND = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
         from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.name = $2 order by c.id limit 1";
@@ -60,8 +60,8 @@ statements! {
         t.lag_ms_max, t.status from group_topics t join consumer_groups c on c.id = t.group_id join buses b on b.id = c.bus_id \
         where b.bus = $1 and c.gone_at is null";
     const PARTITIONS_OF = "select topic, partitions from group_topics where group_id = $1 order by topic";
-    const PARTITIONS = "select c.name, c.first_seen_at, c.status, c.status_since, t.topic, t.partitions from consumer_groups c \
-        join buses b on b.id = c.bus_id left join group_topics t on t.group_id = c.id where b.bus = $1 and c.gone_at is null order by c.id";
+    const PARTITIONS = "select c.name, c.first_seen_at, c.status, c.status_since, t.topic, t.partitions \
+        from consumer_groups c join buses b on b.id = c.bus_id left join group_topics t on t.group_id = c.id where b.bus = $1 and c.gone_at is null order by c.id";
     const OPEN_OF = "select f.consumer_group, cast(sum(f.open) as bigint) from facets f join buses b on b.id = f.bus_id \
         where b.bus = $1 and f.open > 0 and f.consumer_group is not null group by f.consumer_group";
     const CLAIMED = "select distinct f.consumer_group from facets f join buses b on b.id = f.bus_id \
@@ -338,7 +338,7 @@ impl Store {
     }
 }
 
-/// Living groups of a bus, their newest look, and the sum of all looks: every write of a sampler moves at least one of them.
+/// Living groups of a bus, the sum of all looks, and the sum of when each was written: every write of a sampler moves at least one.
 pub(in crate::store) type GroupsVersion = (i64, i64, i64);
 /// A bus's living groups as of a version.
 pub(in crate::store) type LivingGroups = (GroupsVersion, Arc<Vec<ConsumerGroupSummary>>);

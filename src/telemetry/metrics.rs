@@ -82,7 +82,7 @@ metrics! {
     sampler_time_lookups_total: IntCounterVec["bus"],
     /// The same that were not told: too many for one sweep, too slow, or refused. Lag in time is as precise as samples there.
     sampler_time_lookups_skipped_total: IntCounterVec["bus"],
-    /// Consumer groups that are there and not tracked, as there are too many.
+    /// Consumer groups that are there and not tracked, as there are too many or they could never be read.
     sampler_untracked_groups: IntGaugeVec["bus"],
     /// Requests with spans, by how they ended.
     otlp_requests_total: IntCounterVec["protocol", "result"],

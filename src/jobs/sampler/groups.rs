@@ -5,8 +5,8 @@
 //! partitions' ends have moved is hot again at once: the list of groups and the ends are read anyway. Where groups cannot be listed,
 //! those that headers of dead letters or the configuration name are asked for by name.
 //!
-//! A group that cannot be read keeps nobody from the others. It is tried again with every sweep, and after three
-//! of them each minute.
+//! A group that cannot be read keeps nobody from the others. It is tried again with every sweep, and once it was said that it cannot be
+//! read, each minute.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -76,6 +76,16 @@ struct Failing {
     /// The first try that failed.
     since: Timestamp,
     tried: Instant,
+    /// Why the newest one failed, in words.
+    reason: String,
+}
+
+/// A group that could not be read for too long.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    pub(super) name: GroupName,
+    pub(super) since: Timestamp,
+    pub(super) reason: String,
 }
 
 #[derive(Debug)]
@@ -167,13 +177,19 @@ impl Groups {
         let tried = Instant::now();
         for unread in unread {
             let since = self.failing.get(&unread.name).map_or(now, |failing| failing.since);
-            self.failing.insert(unread.name.clone(), Failing { since, tried });
+            self.failing.insert(unread.name.clone(), Failing { since, tried, reason: unread.reason.clone() });
         }
     }
 
-    /// Living groups beyond those that are tracked.
-    pub(super) const fn untracked(&self) -> usize {
-        self.beyond
+    /// Groups that could not be read for longer than `stale`.
+    pub(super) fn unknown(&self, stale: Duration, now: Timestamp) -> Vec<Unknown> {
+        let unknown = self.failing.iter().filter(|(_, failing)| failing.since.age_at(now) > stale);
+        unknown.map(|(name, failing)| Unknown { name: name.clone(), since: failing.since, reason: failing.reason.clone() }).collect()
+    }
+
+    /// Living groups that are not tracked: too many, or never read.
+    pub(super) fn untracked(&self, lags: &Lags) -> usize {
+        self.beyond + self.failing.keys().filter(|name| !lags.knows(name)).count()
     }
 
     /// Remembers how a look ended.

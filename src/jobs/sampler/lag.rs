@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use super::groups::LookedGroup;
+use super::groups::{LookedGroup, Unknown};
 use crate::bus::PartitionOffsets;
 use crate::metrics::group::{self, Before};
 use crate::metrics::history::EndHistory;
 use crate::metrics::status::{COUNTABLE, Watch};
 use crate::model::group_event::GroupEvent;
-use crate::model::lag::GroupStatus;
+use crate::model::lag::{GroupOffset, GroupStatus, Standing, Verdict};
 use crate::model::names::TopicPartition;
 use crate::model::{GroupName, Timestamp, TopicName};
 use crate::store::consumer_groups::{KnownGroup, SeenGroup};
@@ -220,6 +220,11 @@ impl Lags {
         self.groups.keys()
     }
 
+    /// Whether a group was ever read.
+    pub(super) fn knows(&self, group: &GroupName) -> bool {
+        self.groups.contains_key(group)
+    }
+
     /// Whether records seem to be gone that a group had not read. Its positions were read before the log starts: who deletes what he has
     /// just read (Kafka Streams does, on topics of its own) may have committed meanwhile.
     pub(super) fn seems_to_lose(&self, looked: &LookedGroup) -> bool {
@@ -281,6 +286,49 @@ impl Lags {
         let changed = (group.stored.as_ref() != Some(&seen)).then(|| seen.clone());
         self.groups.insert(looked.name.clone(), group);
         Judged { changed, seen, events, committed, lost, to_count, moved }
+    }
+
+    /// A group that can no longer be read: what it had committed is told, and nothing of what that means. `None` for one that was never
+    /// read.
+    pub(super) fn unread(&mut self, unknown: &Unknown) -> Option<Judged> {
+        let group = self.groups.get_mut(&unknown.name)?;
+        let verdict = Verdict {
+            status: GroupStatus::Unknown,
+            since: Some(unknown.since),
+            evidence: format!("the group cannot be read: {}", unknown.reason),
+            looks: None,
+        };
+        let watched = group.watches.iter().map(|(place, watch)| {
+            let found = watch.newest();
+            (place, Known { committed: found.committed, moved_at: watch.moved_at(), log_start: Some(found.log_start) })
+        });
+        let known = group.known.iter().map(|(place, known)| (place, *known)).chain(watched);
+        let mut offsets: Vec<GroupOffset> = known
+            .map(|(place, known)| GroupOffset {
+                moved_at: known.moved_at,
+                log_start: known.log_start,
+                verdict: verdict.clone(),
+                ..GroupOffset::new(place.topic.clone(), place.partition, Some(known.committed))
+            })
+            .collect();
+        offsets.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        let stored = group.stored.as_ref();
+        let words = |word: fn(&SeenGroup) -> &String| stored.map_or_else(|| "unknown".to_owned(), |stored| word(stored).clone());
+        let seen = SeenGroup {
+            name: unknown.name.clone(),
+            kind: words(|stored| &stored.kind),
+            state: words(|stored| &stored.state),
+            members: None,
+            offsets,
+            standing: Standing {
+                status: verdict.status,
+                since: verdict.since,
+                evidence: verdict.evidence,
+                parked: stored.is_some_and(|stored| stored.standing.parked),
+            },
+        };
+        let changed = (stored != Some(&seen)).then(|| seen.clone());
+        Some(Judged::untold(seen, changed))
     }
 
     /// The store has this now.

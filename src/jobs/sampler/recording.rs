@@ -6,8 +6,8 @@ use super::groups::Looked;
 use super::{Sampler, Trouble, counting};
 use crate::bus::PartitionOffsets;
 use crate::lifecycle::changes::Noun;
-use crate::model::Timestamp;
 use crate::model::group_event::GroupEvent;
+use crate::model::{GroupName, Timestamp};
 use crate::store::consumer_groups::SeenGroup;
 use crate::store::topics::SeenOffsets;
 
@@ -16,6 +16,8 @@ use crate::store::topics::SeenOffsets;
 struct Meaning {
     /// Groups that were read, and are not what the store has.
     changed: Vec<SeenGroup>,
+    /// Groups that could not be read for too long, of which the store does not know that.
+    unread: Vec<SeenGroup>,
     events: Vec<GroupEvent>,
     wishes: Vec<counting::Wish>,
 }
@@ -42,14 +44,17 @@ impl Sampler {
         if !meaning.changed.is_empty() || looked.alive.is_some() {
             store.record_consumer_groups(self.work.id(), &meaning.changed, looked.alive.as_deref(), now).await?;
         }
+        store.record_unread_consumer_groups(self.work.id(), &meaning.unread, now).await?;
         if looked.full {
-            let untracked = counting::gauge(self.groups.untracked());
+            let read: Vec<GroupName> = looked.groups.iter().map(|group| group.name.clone()).collect();
+            store.record_reads_of_consumer_groups(self.work.id(), &read, now).await?;
+            let untracked = counting::gauge(self.groups.untracked(&self.lags));
             self.context.metrics.sampler_untracked_groups.with_label_values(&[self.work.id().as_str()]).set(untracked);
         }
-        if !meaning.changed.is_empty() {
+        if !meaning.changed.is_empty() || !meaning.unread.is_empty() {
             self.context.changes.publish(Noun::ConsumerGroups);
         }
-        for group in meaning.changed {
+        for group in meaning.changed.into_iter().chain(meaning.unread) {
             self.lags.stored(group);
         }
         self.record_offsets(offsets, now).await?;
@@ -69,6 +74,12 @@ impl Sampler {
             let wishes = judged.to_count.into_iter().map(|(place, from, to)| counting::Wish { group: name.clone(), place, from, to });
             meaning.wishes.extend(wishes);
             meaning.changed.extend(judged.changed);
+        }
+        for unknown in self.groups.unknown(stale, now) {
+            if let Some(judged) = self.lags.unread(&unknown) {
+                self.figures.judged(&judged, now);
+                meaning.unread.extend(judged.changed);
+            }
         }
         meaning
     }

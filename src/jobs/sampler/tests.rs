@@ -285,6 +285,30 @@ async fn while_nobody_is_there_not_each_group_is_waited_for() {
     assert!(asked <= 20, "{asked} of 90 were asked");
 }
 
+#[tokio::test]
+async fn a_group_that_cannot_be_read_is_unknown_with_the_reason_and_was_last_read_when_it_was() {
+    let mut scene = Scene::new([("billing", held(&[(0, 40)])), ("closed", held(&[(0, 70)])), ("secret", held(&[(0, 10)]))]).await;
+    let denied = || Some(BusError::Denied("it needs DESCRIBE on the group".to_owned()));
+    scene.bus.parts().groups.get_mut("secret").expect("is there").fails = denied();
+    scene.sweep().await;
+    let untracked = async |scene: &Scene| scene.store.find_bus(&"prod".into()).await.expect("an answer").map(|bus| bus.untracked_groups);
+    assert_eq!(untracked(&scene).await, Some(1), "one was never read");
+    let read_at = scene.group("closed").await.sampled_at;
+
+    scene.bus.parts().groups.get_mut("closed").expect("is there").fails = denied();
+    scene.sweep_until_stale().await;
+    let found = scene.group("closed").await;
+    assert_eq!((found.standing.status, found.sampled_at, found.members), (GroupStatus::Unknown, read_at, None));
+    assert_eq!(found.standing.evidence, "the group cannot be read: not allowed: it needs DESCRIBE on the group");
+    assert!(found.standing.since.is_some_and(|since| since > read_at), "since it could not be read");
+    assert_eq!((found.offsets[0].committed, found.offsets[0].lag_messages()), (Some(70), None));
+    assert!(scene.group("billing").await.sampled_at > read_at);
+    let listed = scene.store.list_consumer_groups(&"prod".into(), Some("closed"), None).await.expect("groups");
+    assert_eq!((listed[0].standing.status, listed[0].lag_messages), (GroupStatus::Unknown, None), "lists tell the same");
+    assert_eq!(scene.sampled_lag().await.into_keys().collect::<Vec<_>>(), ["billing"]);
+    assert_eq!(untracked(&scene).await, Some(1), "what was read once is watched");
+}
+
 /// A sampler's watches, looked at every fifteen seconds.
 struct Watched {
     lags: lag::Lags,

@@ -45,7 +45,7 @@ struct GroupsQuery {
 struct ConsumerGroupList {
     items: Vec<ConsumerGroupListing>,
     next_cursor: Option<String>,
-    /// Groups of the bus that are not watched, as there are too many: of them nothing else is known.
+    /// Groups of the bus that are not watched, as there are too many or they could never be read: of them nothing else is known.
     untracked_groups: u64,
 }
 

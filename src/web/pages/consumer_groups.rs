@@ -19,6 +19,7 @@ use super::super::{Error, Layout, Section, WebState, filters};
 use super::consumer_group::history::query;
 use crate::model::bus::{Capability, TRACKED_GROUPS};
 use crate::model::figure::{Figure, Labels};
+use crate::model::lag::GroupStatus;
 use crate::model::{BusId, BusState, GroupName, Timestamp};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::{Store, StoreError};
@@ -91,7 +92,7 @@ struct Row {
     name: String,
     href: String,
     status: GroupState,
-    /// Why, where somebody should look.
+    /// Why, where somebody should look, or nobody knows.
     evidence: String,
     state: GroupState,
     kind: String,
@@ -226,11 +227,7 @@ impl Row {
             dead_letters_href: Address::new("/dead-letters").and("bus", bus.as_str()).and("consumer_group", &name).to_string(),
             name,
             status: group::status_at(group.standing.status, group.standing.parked, freshness),
-            evidence: if group.standing.status.needs_attention() && !group.standing.parked {
-                group.standing.evidence
-            } else {
-                String::new()
-            },
+            evidence: if is_explained(group.standing.status) && !group.standing.parked { group.standing.evidence } else { String::new() },
             time_lag: group.time_lag.map_or_else(String::new, group::time_lag),
             spark: sparks.get(&group.name).map_or_else(String::new, |values| spark(values)),
             state: group::state(&group.state),
@@ -244,6 +241,10 @@ impl Row {
             open_dead_letters: group.open_dead_letters,
         }
     }
+}
+
+fn is_explained(status: GroupStatus) -> bool {
+    status.needs_attention() || status == GroupStatus::Unknown
 }
 
 /// Lag of the groups that are shown, over the last hour.

@@ -2,7 +2,7 @@
 
 use redrive::model::bus::{GroupMember, TopicRole};
 use redrive::model::lag::{GroupOffset, GroupStatus, Standing, TimeLagMillis, Verdict};
-use redrive::model::{BusId, GroupName, Timestamp};
+use redrive::model::{BusId, BusKind, GroupName, Timestamp};
 use redrive::store::consumer_groups::SeenGroup;
 
 use super::letters::{index, letter};
@@ -94,4 +94,47 @@ async fn groups_are_listed_with_lag_and_end_when_they_are_gone(world: World) {
     assert_eq!(store.list_claimed_groups(&bus).await.expect("names"), [GroupName::from("billing")]);
 }
 
-on_both_engines! { groups_are_listed_with_lag_and_end_when_they_are_gone }
+async fn only_what_was_read_is_said_to_be_and_what_cannot_be_read_keeps_its_time(world: World) {
+    let store = &world.store;
+    let bus = BusId::from("prod");
+    store.register_buses(&[(bus.clone(), BusKind::Kafka)]).await.expect("registered");
+    let names = ["audit", "billing", "shipping"].map(GroupName::from);
+    let all = ["audit", "billing", "shipping"].map(|name| group(name, &[(0, 40)]));
+    store.record_consumer_groups(&bus, &all, Some(&names), START).await.expect("recorded");
+    let later = |seconds: u64| START.plus(std::time::Duration::from_secs(seconds));
+    let listed = async || -> Vec<(Timestamp, GroupStatus, Option<u64>)> {
+        let groups = store.list_consumer_groups(&bus, None, None).await.expect("groups");
+        groups.into_iter().map(|group| (group.sampled_at, group.standing.status, group.lag_messages)).collect()
+    };
+    let behind = (GroupStatus::FallingBehind, Some(59));
+    assert_eq!(listed().await, [(START, behind.0, behind.1); 3]);
+
+    store.record_consumer_groups(&bus, &[], Some(&names), later(15)).await.expect("recorded");
+    store.record_reads_of_consumer_groups(&bus, &[names[1].clone(), "gone".into()], later(15)).await.expect("recorded");
+    assert_eq!(listed().await.iter().map(|group| group.0).collect::<Vec<_>>(), [START, later(15), START], "to be listed is not to be read");
+
+    let unread = SeenGroup {
+        members: None,
+        offsets: vec![GroupOffset::new("orders".into(), 0, Some(40))],
+        standing: Standing {
+            status: GroupStatus::Unknown,
+            since: Some(later(20)),
+            evidence: "the group cannot be read: not allowed".to_owned(),
+            parked: false,
+        },
+        ..group("billing", &[])
+    };
+    let never = SeenGroup { name: "never".into(), ..unread.clone() };
+    store.record_unread_consumer_groups(&bus, &[unread.clone(), never], later(30)).await.expect("recorded");
+    let expected = [(START, behind.0, behind.1), (later(15), GroupStatus::Unknown, None), (START, behind.0, behind.1)];
+    assert_eq!(listed().await, expected, "and nothing is told of one that was never read");
+    let found = store.find_consumer_group(&bus, &names[1]).await.expect("an answer").expect("is there");
+    assert_eq!((found.members, found.standing, found.state.as_str()), (None, unread.standing, "Stable"));
+    store.record_consumer_groups(&bus, &all[1..2], Some(&names), later(45)).await.expect("recorded");
+    assert_eq!(listed().await[1], (later(45), behind.0, behind.1), "it can be read again");
+}
+
+on_both_engines! {
+    groups_are_listed_with_lag_and_end_when_they_are_gone
+    only_what_was_read_is_said_to_be_and_what_cannot_be_read_keeps_its_time
+}

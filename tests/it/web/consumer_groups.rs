@@ -114,7 +114,12 @@ async fn groups_beyond_those_that_are_watched_are_counted() {
     let reached = SweepResult::Reached { cluster_id: None, brokers: 1, addresses: Vec::new(), untracked_groups: 1_204, capabilities };
     site.store.record_sweep(&"prod".into(), &reached, Timestamp::now()).await.expect("the store takes it");
     let shown = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
-    assert!(shown.contains("1,204 more groups of this bus are not watched: Redrive watches the first 5,000 by name."), "{shown}");
+    assert!(
+        shown.contains(
+            "1,204 more groups of this bus are not watched: Redrive watches the first 5,000 by name, as long as their offsets can be read."
+        ),
+        "{shown}"
+    );
     let listed = site.get("/api/v1/buses/prod/consumer-groups").by(&mara).send().await;
     let listed: serde_json::Value = serde_json::from_str(&listed.text).expect("JSON");
     assert_eq!(listed["untracked_groups"], 1_204);
@@ -170,6 +175,21 @@ async fn the_api_tells_what_one_sample_can_tell() {
     let closed = site.get("/api/v1/buses/prod/consumer-groups/closed").by(&mara).send().await.json();
     assert!(closed["members"].is_null());
     assert_eq!((closed["members_reason"].as_str(), closed["status"].as_str()), (Some("Describe is denied"), Some("falling_behind")));
+}
+
+#[tokio::test]
+async fn why_nothing_is_known_of_a_group_stands_on_its_page_and_in_the_list() {
+    let (site, mara) = full(&[]).await;
+    let hours = |hours: u64| Timestamp::now().minus(Duration::from_hours(hours));
+    let mut unread = group("unread", Some(Vec::new()), &[("orders", 0, 150)]);
+    (unread.standing.status, unread.standing.since) = (GroupStatus::Unknown, Some(hours(2)));
+    unread.standing.evidence = "the group cannot be read: not allowed".to_owned();
+    site.store.record_consumer_groups(&"prod".into(), &[unread], None, Timestamp::now()).await.expect("groups are stored");
+    let shown = async |name: &str| text(&site.get(&format!("/buses/prod/consumer-groups/{name}")).by(&mara).send().await);
+    let page = shown("unread").await;
+    assert!(page.contains("Why unknown, since 2 h ago : the group cannot be read: not allowed."), "{page}");
+    let list = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
+    assert!(list.contains("the group cannot be read: not allowed"), "{list}");
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ const GAPS: usize = 8;
 const FLOOR: Duration = Duration::from_secs(30);
 /// A group that has not committed for so long, at least, may be stalled or stopped.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// However seldom a group commits, nobody waits longer than this.
+const LONGEST_PATIENCE: Duration = Duration::from_mins(10);
 /// Without members, a committed offset that has not moved for so long is at rest.
 const AT_REST: Duration = Duration::from_mins(10);
 /// A trend needs so many looks.
@@ -88,6 +90,8 @@ pub struct Watch {
     counted: Option<(i64, i64, i64)>,
     /// Since when the last stable offset stands still below the end.
     held_since: Option<(i64, Timestamp)>,
+    /// Whether members came to a group without any, or its last one went, since the offset last moved.
+    changed_hands: bool,
 }
 
 impl Watch {
@@ -103,6 +107,7 @@ impl Watch {
             rewound: None,
             counted: None,
             held_since: None,
+            changed_hands: false,
         };
         watch.remember(found);
         watch
@@ -124,8 +129,12 @@ impl Watch {
             to: found.committed,
             by_hand,
         });
+        self.changed_hands |= (before.holder == Holder::NoMembers) != (found.holder == Holder::NoMembers);
         if moved {
-            if let Some(last) = self.moved_at {
+            // A time in which it had stopped is no usual one, and who resets it is not the one who reads.
+            let usual = !self.changed_hands && !by_hand;
+            self.changed_hands = false;
+            if let Some(last) = self.moved_at.filter(|_| usual) {
                 self.gaps.push_back(last.age_at(found.at));
                 if self.gaps.len() > GAPS {
                     self.gaps.pop_front();
@@ -206,7 +215,7 @@ impl Watch {
         let found = self.newest;
         let say = |status, since, evidence: String| Verdict { status, since, evidence, looks: self.evidence() };
         if found.at.age_at(now) > stale {
-            return say(GroupStatus::Unknown, Some(found.at), "the group or the partition could not be read since".to_owned());
+            return say(GroupStatus::Unknown, Some(found.at), "the group or the partition could not be read lately".to_owned());
         }
         if found.committed > found.end {
             return say(
@@ -226,9 +235,15 @@ impl Watch {
                 format!("{lost} deleted before they were read, from offset {}", found.committed),
             );
         }
+        let behind = if self.lag() == 0 { None } else { self.behind(time_lag, now) };
         if let Some((at, jump)) = self.rewound {
             let who = if jump.by_hand { "reset while the group had no members" } else { "set back while the group had members" };
-            return say(GroupStatus::Rewound, Some(at), format!("{who}, from offset {} to {}", jump.from, jump.to));
+            let words = format!("{who}, from offset {} to {}", jump.from, jump.to);
+            // Being set back excuses nobody who does not read on.
+            return match behind.filter(|(status, ..)| *status > GroupStatus::Rewound) {
+                Some((status, since, held)) => say(status, since, format!("{held}; {words}")),
+                None => say(GroupStatus::Rewound, Some(at), words),
+            };
         }
         if self.lag() == 0 {
             let words = match self.not_records() {
@@ -237,7 +252,13 @@ impl Watch {
             };
             return say(GroupStatus::CaughtUp, None, words);
         }
-        self.behind(time_lag, now).map_or_else(|| self.trend(time_lag), |(status, since, words)| say(status, since, words))
+        behind.map_or_else(|| self.trend(time_lag), |(status, since, words)| say(status, since, words))
+    }
+
+    /// How long this group may go without a commit: it is told of at once where it is quick, and in time where it is slow.
+    fn patience(&self) -> Duration {
+        let usual = self.gaps.iter().max().copied().unwrap_or_default();
+        (usual * 3).clamp(PATIENCE, LONGEST_PATIENCE)
     }
 
     /// What holds a group that is behind, if anything.
@@ -245,8 +266,6 @@ impl Watch {
         let (found, lag) = (self.newest, self.lag());
         let still_since = self.moved_at.unwrap_or(self.since);
         let still_for = still_since.age_at(now);
-        let usual = self.gaps.iter().max().copied().unwrap_or_default();
-        let patience = PATIENCE.max(usual * 3);
         if let Some((stable, since)) = self.held_since
             && found.committed >= stable
             && since.age_at(now) >= FLOOR
@@ -254,7 +273,7 @@ impl Watch {
             let words = format!("an open transaction holds the last stable offset at {stable}, {} before the end", found.end - stable);
             return Some((GroupStatus::TransactionBlocked, Some(since), words));
         }
-        if still_for < patience {
+        if still_for < self.patience() {
             return None;
         }
         let moved = if self.moved_at.is_some() { "last commit seen" } else { "no commit seen since watching began" };

@@ -215,3 +215,47 @@ fn the_worst_of_a_group_is_the_groups() {
     assert_eq!(all, GroupStatus::ALL);
     assert_eq!(all.iter().max(), Some(&GroupStatus::DataLoss));
 }
+
+#[test]
+fn who_is_set_back_and_does_not_read_on_is_stopped_or_stalled_once_patience_has_passed() {
+    let mut case = Case::new(Holder::NoMembers);
+    case.looks([(500, 600), (100, 600), (100, 600)]);
+    assert_eq!(case.status(), GroupStatus::Rewound, "somebody may begin to read at any moment");
+    case.looks((0..4).map(|_| (100, 600)));
+    assert_eq!(case.status(), GroupStatus::Stopped);
+    let words = "no members, 500 left to read; last commit seen; reset while the group had no members, from offset 500 to 100";
+    assert_eq!(case.verdict().evidence, words);
+    case.holder = Holder::Nobody;
+    case.look(100, 700);
+    assert_eq!(case.status(), GroupStatus::Unassigned);
+    case.holder = Holder::Member;
+    case.look(100, 800);
+    assert_eq!(case.status(), GroupStatus::Stalled);
+    case.look(200, 800);
+    assert_eq!(case.status(), GroupStatus::Rewound, "it reads again");
+}
+
+#[test]
+fn a_group_that_had_stopped_for_long_is_told_as_soon_as_any_when_it_stops_again() {
+    let mut case = Case::new(Holder::Member);
+    case.looks((1..=4).map(|look| (look * 10, 1_000)));
+    case.holder = Holder::NoMembers;
+    case.look(40, 1_000);
+    case.now = case.now.plus(Duration::from_hours(8));
+    case.look(40, 1_000);
+    case.holder = Holder::Member;
+    case.looks([(40, 1_000), (50, 1_000), (60, 1_000)]);
+    case.holder = Holder::NoMembers;
+    case.looks((0..5).map(|_| (60, 1_000)));
+    assert_eq!(case.status(), GroupStatus::Stopped, "a minute later");
+    // Whoever keeps his members and commits once a day is told of all the same.
+    let mut seldom = Case::new(Holder::Member);
+    seldom.look(10, 1_000);
+    seldom.look(20, 1_000);
+    seldom.now = seldom.now.plus(Duration::from_hours(24));
+    seldom.look(30, 1_000);
+    seldom.looks((0..38).map(|look| (30, 1_000 + look)));
+    assert_ne!(seldom.status(), GroupStatus::Stalled);
+    seldom.looks((38..42).map(|look| (30, 1_000 + look)));
+    assert_eq!(seldom.status(), GroupStatus::Stalled, "after ten minutes");
+}

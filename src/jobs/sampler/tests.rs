@@ -398,3 +398,18 @@ fn a_group_is_looked_at_again_when_an_end_can_no_longer_be_read_and_when_it_can_
     watched.lags.look(&watched.topics, &HashMap::from([(1, offsets(0, 100))]), watched.now, watched.now);
     assert_eq!(watched.lags.outrun(stale, watched.now).len(), 1);
 }
+
+#[test]
+fn who_is_set_forward_by_hand_and_who_passes_over_what_is_gone_has_not_read_it() {
+    let mut watched = Watched::new();
+    let nobody = empty(&[]);
+    watched.look(&nobody, 10, Some(offsets(0, 10_000_000)));
+    let judged = watched.look(&nobody, 10_000_000, Some(offsets(0, 10_000_000)));
+    assert_eq!(judged.committed[&TopicName::from("orders")], 0, "reset to the newest");
+    let mut watched = Watched::new();
+    let member = held(&[]);
+    watched.look(&member, 10, Some(offsets(0, 2_000)));
+    watched.look(&member, 10, Some(offsets(1_000, 2_000)));
+    let judged = watched.look(&member, 1_200, Some(offsets(1_000, 2_000)));
+    assert_eq!(judged.committed[&TopicName::from("orders")], 200, "from where the log began");
+}

@@ -82,6 +82,7 @@ impl Judging<'_> {
         found: Found,
         jumps: &mut BTreeMap<TopicName, Vec<Jump>>,
     ) -> &'g mut Watch {
+        let mut by_hand = false;
         let (before, log_start) = if let Some(watch) = group.watches.get_mut(place) {
             let mut before = (Some(watch.newest().committed), Some(watch.newest().log_start));
             if found.at <= watch.newest().at {
@@ -90,6 +91,7 @@ impl Judging<'_> {
                 before = (Some(found.committed), None);
             }
             if let Some(jump) = watch.look(found) {
+                by_hand = jump.by_hand;
                 jumps.entry(place.topic.clone()).or_default().push(jump);
             }
             before
@@ -100,8 +102,9 @@ impl Judging<'_> {
             (known.map(|known| known.committed), known.and_then(|known| known.log_start))
         };
         self.moved |= before != Some(found.committed);
-        let read = found.committed - before.unwrap_or(found.committed);
-        *self.committed.entry(place.topic.clone()).or_default() += read.max(0);
+        // Who was set forward has read nothing of what lies between.
+        let read = if by_hand { 0 } else { read(before, log_start, found.committed) };
+        *self.committed.entry(place.topic.clone()).or_default() += read;
         let lost = newly_lost(found.committed, found.log_start, log_start);
         if lost > 0 {
             *self.lost.entry(place.topic.clone()).or_default() += lost;
@@ -214,6 +217,17 @@ fn held(member: &GroupMember) -> impl Iterator<Item = TopicPartition> {
     member.assignment.iter().flat_map(places).collect::<Vec<_>>().into_iter()
 }
 
+/// Offsets that a group has read since the look before. What was gone by then it can only have passed over.
+fn read(before: Option<i64>, log_start: Option<i64>, committed: i64) -> i64 {
+    before.map_or(0, |before| (committed - before.max(log_start.unwrap_or(before))).max(0))
+}
+
+/// Offsets removed since the look before that were not read. What was gone when nobody had looked yet is nobody's news, and neither is
+/// what a group that was set back had read before.
+pub(super) fn newly_lost(committed: i64, log_start: i64, before: Option<i64>) -> i64 {
+    before.map_or(0, |before| (log_start - committed.max(before)).max(0))
+}
+
 /// A position beside offsets that could not be read for too long, or never were.
 fn untold(group: &GroupWatch, (place, committed): (&TopicPartition, i64), read: Option<Place>) -> GroupOffset {
     let (watch, known) = (group.watches.get(place), group.known.get(place));
@@ -274,7 +288,23 @@ fn offset(
 
 #[cfg(test)]
 mod tests {
-    use super::newly_lost;
+    use super::{newly_lost, read};
+
+    #[test]
+    fn what_was_gone_before_it_was_read_is_passed_over_and_not_read() {
+        for (before, log_start, committed, count) in [
+            (Some(40), Some(0), 100, 60),
+            (Some(40), Some(90), 100, 10),
+            // Read and then deleted, as Kafka Streams does: the log began before it.
+            (Some(40), Some(40), 100, 60),
+            (Some(100), Some(0), 40, 0),
+            (Some(40), Some(90), 60, 0),
+            (Some(40), None, 100, 60),
+            (None, None, 100, 0),
+        ] {
+            assert_eq!(read(before, log_start, committed), count, "{before:?} {log_start:?} {committed}");
+        }
+    }
 
     #[test]
     fn what_is_removed_between_two_looks_and_was_not_read_is_lost_once() {

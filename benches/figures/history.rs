@@ -281,6 +281,6 @@ fn group(number: usize, now: Timestamp) -> SeenGroup {
         state: "Stable".to_owned(),
         members: Some(Vec::new()),
         offsets: (0..PARTITIONS).map(offset).collect(),
-        standing: Standing { status, since: Some(now), evidence: "more than before".to_owned(), parked: false },
+        standing: Standing { status, since: Some(now), evidence: "more than before".to_owned(), parked: false, behind_since: Some(now) },
     }
 }

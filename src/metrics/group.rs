@@ -17,6 +17,8 @@ pub struct Before {
     pub status: GroupStatus,
     /// Since when.
     pub since: Option<Timestamp>,
+    /// Since when it has been behind, if it was.
+    pub behind_since: Option<Timestamp>,
 }
 
 /// The group's standing: the worst of its partitions', how many share it, and since when. `members` is `None` where they are not known.
@@ -33,6 +35,7 @@ pub fn standing(offsets: &[GroupOffset], members: Option<usize>, before: Before,
             since: Some(since(before, GroupStatus::NoCommit, None, now)),
             evidence: evidence.to_owned(),
             parked,
+            behind_since: before.behind_since,
         };
     };
     // A parked group that still has something to read is stopped, whatever else could be said of it.
@@ -47,7 +50,19 @@ pub fn standing(offsets: &[GroupOffset], members: Option<usize>, before: Before,
         (_, 1, 1) => format!("{place}: {}", worst.verdict.evidence),
         (_, some, all) => format!("{some} of {all} partitions; {place}: {}", worst.verdict.evidence),
     };
-    Standing { status, since: Some(since(before, status, oldest, now)), evidence, parked }
+    let since = since(before, status, oldest, now);
+    Standing { status, since: Some(since), evidence, parked, behind_since: behind_since(before, status, lag, since) }
+}
+
+/// How it gets on while it is behind begins nothing anew, and what cannot be said for a while ends nothing.
+const fn behind_since(before: Before, status: GroupStatus, lag: i64, since: Timestamp) -> Option<Timestamp> {
+    match (status, before.behind_since) {
+        (GroupStatus::Unknown | GroupStatus::NoCommit, known) => known,
+        (GroupStatus::CaughtUp, _) => None,
+        _ if lag <= 0 => None,
+        (_, Some(known)) => Some(known),
+        (_, None) => Some(since),
+    }
 }
 
 fn since(before: Before, status: GroupStatus, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
@@ -74,7 +89,7 @@ mod tests {
     }
 
     fn before(status: GroupStatus, since: Option<Timestamp>) -> Before {
-        Before { first_seen_at: NOW.minus(Duration::from_hours(24)), status, since }
+        Before { first_seen_at: NOW.minus(Duration::from_hours(24)), status, since, behind_since: None }
     }
 
     #[test]
@@ -92,6 +107,23 @@ mod tests {
         let offsets = [offset(0, GroupStatus::FallingBehind, 7)];
         let standing = standing(&offsets, Some(1), before(GroupStatus::FallingBehind, Some(long_ago)), NOW);
         assert_eq!(standing.since, Some(long_ago));
+    }
+
+    #[test]
+    fn how_long_a_group_is_behind_outlives_how_it_gets_on_and_ends_when_it_has_caught_up() {
+        use GroupStatus::{CatchingUp, CaughtUp, DataLoss, FallingBehind, Rewound, Stalled, Unknown};
+        let long_ago = NOW.minus(Duration::from_hours(6));
+        let after = |known: Option<Timestamp>, status: GroupStatus, lag: i64| {
+            let before = Before { behind_since: known, ..before(CatchingUp, Some(NOW.minus(Duration::from_secs(40)))) };
+            standing(&[offset(0, status, lag)], Some(1), before, NOW).behind_since
+        };
+        for status in [CatchingUp, FallingBehind, Stalled, Rewound, DataLoss, Unknown] {
+            assert_eq!(after(Some(long_ago), status, 7), Some(long_ago), "{status}");
+        }
+        assert_eq!(after(Some(long_ago), CaughtUp, 7), None);
+        assert_eq!(after(Some(long_ago), DataLoss, 0), None, "all that was left is gone");
+        assert_eq!(after(None, FallingBehind, 7), Some(NOW), "it has just begun");
+        assert_eq!(after(None, Unknown, 7), None);
     }
 
     #[test]

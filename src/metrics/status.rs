@@ -24,6 +24,10 @@ const LONGEST_PATIENCE: Duration = Duration::from_mins(10);
 const AT_REST: Duration = Duration::from_mins(10);
 /// A trend needs so many looks.
 const TREND: usize = 4;
+/// Over its looks a group that gets closer has gained at least this share of what was left...
+const GAINED_OF_LAG: f64 = 0.01;
+/// ... and of what was written meanwhile: less than that is how reading and writing go up and down.
+const GAINED_OF_WRITTEN: f64 = 0.05;
 /// A rewind is told for so long, unless the group is back where it was.
 const REMEMBERED: Duration = Duration::from_hours(1);
 /// Offsets left that one short read can count.
@@ -90,8 +94,12 @@ pub struct Watch {
     counted: Option<(i64, i64, i64)>,
     /// Since when the last stable offset stands still below the end.
     held_since: Option<(i64, Timestamp)>,
+    /// Since when records are gone that were not read.
+    losing_since: Option<Timestamp>,
     /// Whether members came to a group without any, or its last one went, since the offset last moved.
     changed_hands: bool,
+    /// Whether it gets closer to the end.
+    gaining: bool,
 }
 
 impl Watch {
@@ -107,10 +115,19 @@ impl Watch {
             rewound: None,
             counted: None,
             held_since: None,
+            losing_since: None,
             changed_hands: false,
+            gaining: false,
         };
         watch.remember(found);
         watch
+    }
+
+    /// Takes over since when records are gone that were not read, as an earlier watch knew it.
+    #[must_use]
+    pub fn losing_since(mut self, known: Option<Timestamp>) -> Self {
+        self.losing_since = self.losing_since.map(|seen| known.map_or(seen, |known| known.min(seen)));
+        self
     }
 
     /// Takes the next look. Answers a jump of the committed offset.
@@ -144,6 +161,7 @@ impl Watch {
         }
         if let Some(jump) = jump {
             self.looks.clear();
+            self.gaining = false;
             self.rewound = (jump.to < jump.from).then_some((found.at, jump));
         } else if self.rewound.is_some_and(|(at, jump)| found.committed >= jump.from || at.age_at(found.at) > REMEMBERED) {
             self.rewound = None;
@@ -158,6 +176,7 @@ impl Watch {
             (Some(stable), held) if stable < found.end => Some(held.filter(|(at, _)| *at == stable).unwrap_or((stable, found.at))),
             _ => None,
         };
+        self.losing_since = (found.log_start > found.committed).then(|| self.losing_since.unwrap_or(found.at));
         if self.looks.back().is_some_and(|last| last.at.age_at(found.at) < APART) {
             return;
         }
@@ -165,6 +184,18 @@ impl Watch {
         if self.looks.len() > LOOKS {
             self.looks.pop_front();
         }
+        self.gaining = self.gains();
+    }
+
+    /// Whether it gets closer by more than what goes up and down anyway. Who does already goes on doing so with half of that, so that
+    /// nobody hears of a change with every look.
+    fn gains(&self) -> bool {
+        let Some((first, last)) = self.looks.front().zip(self.looks.back()) else { return false };
+        let gained = -self.slope() * first.at.age_at(last.at).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a trend")]
+        let (left, written) = ((last.end - last.committed) as f64, (last.end - first.end) as f64);
+        let band = (left * GAINED_OF_LAG).max(written * GAINED_OF_WRITTEN).max(0.0);
+        gained > if self.gaining { band / 2.0 } else { band }
     }
 
     /// When the committed offset was last seen to move.
@@ -231,7 +262,7 @@ impl Watch {
             let lost = found.log_start - found.committed;
             return say(
                 GroupStatus::DataLoss,
-                self.moved_at,
+                self.losing_since,
                 format!("{lost} deleted before they were read, from offset {}", found.committed),
             );
         }
@@ -309,15 +340,16 @@ impl Watch {
         if self.looks.len() < TREND {
             return say(GroupStatus::Unknown, format!("{lag} left to read, watched too shortly to tell a trend"));
         }
-        let (slope, first, last) = (self.slope(), self.looks.front(), self.looks.back());
+        let (first, last) = (self.looks.front(), self.looks.back());
         let change = first.zip(last).map_or(0, |(first, last)| (last.end - last.committed) - (first.end - first.committed));
-        if slope < 0.0 {
-            say(GroupStatus::CatchingUp, format!("{lag} left to read, {} less than at the first look", change.unsigned_abs()))
-        } else {
-            let words =
-                if change > 0 { format!("{change} more than at the first look") } else { "no less than at the first look".to_owned() };
-            say(GroupStatus::FallingBehind, format!("{lag} left to read, {words}"))
-        }
+        let words = match change {
+            1.. => format!("{change} more than at the first look"),
+            0 => "as much as at the first look".to_owned(),
+            _ if self.gaining => format!("{} less than at the first look", change.unsigned_abs()),
+            _ => "about as much as at the first look".to_owned(),
+        };
+        let status = if self.gaining { GroupStatus::CatchingUp } else { GroupStatus::FallingBehind };
+        say(status, format!("{lag} left to read, {words}"))
     }
 
     /// Messages of lag per second, by least squares over the looks.

@@ -165,10 +165,12 @@ pub struct Standing {
     pub evidence: String,
     /// No members, and no commit for seven days: stopped, and no error.
     pub parked: bool,
+    /// Since when it has had something left to read, whether it gets closer or not; `None` when nothing of note is left.
+    pub behind_since: Option<Timestamp>,
 }
 
 impl Default for Standing {
     fn default() -> Self {
-        Self { status: GroupStatus::Unknown, since: None, evidence: "not looked at yet".to_owned(), parked: false }
+        Self { status: GroupStatus::Unknown, since: None, evidence: "not looked at yet".to_owned(), parked: false, behind_since: None }
     }
 }

@@ -50,17 +50,17 @@ pub struct ConsumerGroupSummary {
 
 statements! {
     const BUS = "select id from buses where bus = $1";
-    const LIST = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
-        from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
+    const LIST = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked, \
+        c.behind_since from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
     const STAND = "select count(*), cast(coalesce(sum(c.sampled_at), 0) as bigint), cast(coalesce(sum(c.recorded_at), 0) as bigint) \
         from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.gone_at is null";
-    const FIND = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked \
-        from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.name = $2 order by c.id limit 1";
+    const FIND = "select c.id, c.name, c.kind, c.state, c.members, c.sampled_at, c.status, c.status_since, c.evidence, c.parked, \
+        c.behind_since from consumer_groups c join buses b on b.id = c.bus_id where b.bus = $1 and c.name = $2 order by c.id limit 1";
     const TOPICS = "select t.group_id, t.topic, t.committed, t.raw_lag, t.lag, t.deleted, t.not_records, t.lag_ms, t.lag_ms_min, \
         t.lag_ms_max, t.status from group_topics t join consumer_groups c on c.id = t.group_id join buses b on b.id = c.bus_id \
         where b.bus = $1 and c.gone_at is null";
     const PARTITIONS_OF = "select topic, partitions from group_topics where group_id = $1 order by topic";
-    const PARTITIONS = "select c.name, c.first_seen_at, c.status, c.status_since, t.topic, t.partitions \
+    const PARTITIONS = "select c.name, c.first_seen_at, c.status, c.status_since, c.behind_since, t.topic, t.partitions \
         from consumer_groups c join buses b on b.id = c.bus_id left join group_topics t on t.group_id = c.id where b.bus = $1 and c.gone_at is null order by c.id";
     const OPEN_OF = "select f.consumer_group, cast(sum(f.open) as bigint) from facets f join buses b on b.id = f.bus_id \
         where b.bus = $1 and f.open > 0 and f.consumer_group is not null group by f.consumer_group";
@@ -80,6 +80,7 @@ struct GroupRow {
     status_since: Option<i64>,
     evidence: String,
     parked: bool,
+    behind_since: Option<i64>,
 }
 
 impl GroupRow {
@@ -89,6 +90,7 @@ impl GroupRow {
             since: self.status_since.map(Timestamp::from_millis),
             evidence: self.evidence.clone(),
             parked: self.parked,
+            behind_since: self.behind_since.map(Timestamp::from_millis),
         })
     }
 }
@@ -194,7 +196,7 @@ fn summary(bus: &BusId, row: &GroupRow, rows: &[TopicRow], one: Option<&str>) ->
     }
     let mut standing = row.standing()?;
     if one.is_some() && standing.status != sums.status {
-        standing = Standing { status: sums.status, since: None, evidence: String::new(), parked: false };
+        standing = Standing { status: sums.status, since: None, evidence: String::new(), parked: false, behind_since: None };
     }
     Ok(ConsumerGroupSummary {
         bus: bus.clone(),
@@ -223,6 +225,8 @@ pub struct KnownGroup {
     pub first_seen_at: Timestamp,
     /// Its status, and since when.
     pub status: (GroupStatus, Option<Timestamp>),
+    /// Since when it has been behind, if it is.
+    pub behind_since: Option<Timestamp>,
     /// Its positions.
     pub offsets: Vec<GroupOffset>,
 }
@@ -315,12 +319,13 @@ impl Store {
         let name = clean(bus.as_str());
         let rows: Vec<KnownRow> = read!(self, |pool| sqlx::query_as(PARTITIONS).bind(&name).fetch_all(pool).await?)?;
         let mut groups: BTreeMap<Vec<u8>, KnownGroup> = BTreeMap::new();
-        for (name, first_seen_at, code, since, topic, partitions) in rows {
+        for (name, first_seen_at, code, since, behind_since, topic, partitions) in rows {
             let status = (wire::status(code)?, since.map(Timestamp::from_millis));
             let group = groups.entry(name.clone()).or_insert_with(|| KnownGroup {
                 name: GroupName::new(text(name)),
                 first_seen_at: Timestamp::from_millis(first_seen_at),
                 status,
+                behind_since: behind_since.map(Timestamp::from_millis),
                 offsets: Vec::new(),
             });
             if let Some((topic, partitions)) = topic.zip(partitions) {
@@ -343,5 +348,5 @@ pub(in crate::store) type GroupsVersion = (i64, i64, i64);
 /// A bus's living groups as of a version.
 pub(in crate::store) type LivingGroups = (GroupsVersion, Arc<Vec<ConsumerGroupSummary>>);
 
-/// Name, first seen, status, since when, topic, partitions.
-type KnownRow = (Vec<u8>, i64, i16, Option<i64>, Option<String>, Option<String>);
+/// Name, first seen, status, since when, behind since when, topic, partitions.
+type KnownRow = (Vec<u8>, i64, i16, Option<i64>, Option<i64>, Option<String>, Option<String>);

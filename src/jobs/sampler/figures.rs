@@ -134,7 +134,7 @@ impl Figures {
             let own = known.and_then(|stood| if told(stood.status) { Some((stood.status, stood.since)) } else { stood.before });
             let before = own.or(seen.standing.since.filter(|_| told(seen.standing.status)).map(|since| (seen.standing.status, since)));
             let (status, since) = before.map_or((GroupStatus::Unknown, None), |(status, since)| (status, Some(since)));
-            let of_topic = group::standing(&offsets, members, Before { first_seen_at: now, status, since }, now);
+            let of_topic = group::standing(&offsets, members, Before { first_seen_at: now, status, since, behind_since: None }, now);
             let since = match known {
                 Some(stood) if !told(of_topic.status) && !told(stood.status) => stood.since,
                 _ => of_topic.since.unwrap_or(now),
@@ -327,7 +327,7 @@ mod tests {
             state: "Stable".to_owned(),
             members: None,
             offsets,
-            standing: Standing { status, since, evidence: String::new(), parked },
+            standing: Standing { status, since, evidence: String::new(), parked, behind_since: None },
         }
     }
 

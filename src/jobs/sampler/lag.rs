@@ -75,6 +75,8 @@ struct Known {
     committed: i64,
     moved_at: Option<Timestamp>,
     log_start: Option<i64>,
+    /// Since when records are gone that it had not read.
+    losing_since: Option<Timestamp>,
 }
 
 /// Who held what.
@@ -110,9 +112,12 @@ impl Lags {
         for group in groups {
             let known = group.offsets.into_iter().filter_map(|offset| {
                 let place = TopicPartition { topic: offset.topic, partition: offset.partition };
-                Some((place, Known { committed: offset.committed?, moved_at: offset.moved_at, log_start: offset.log_start }))
+                let losing_since = offset.verdict.since.filter(|_| offset.verdict.status == GroupStatus::DataLoss);
+                let (moved_at, log_start) = (offset.moved_at, offset.log_start);
+                Some((place, Known { committed: offset.committed?, moved_at, log_start, losing_since }))
             });
-            let before = Before { first_seen_at: group.first_seen_at, status: group.status.0, since: group.status.1 };
+            let (status, since) = group.status;
+            let before = Before { first_seen_at: group.first_seen_at, status, since, behind_since: group.behind_since };
             self.groups.insert(group.name, GroupWatch { known: known.collect(), ..GroupWatch::new(before) });
         }
     }
@@ -260,7 +265,7 @@ impl Lags {
 
     /// What a look at a group means; `stale` after which an offset tells nothing.
     pub(super) fn judge(&mut self, looked: &LookedGroup, stale: Duration, now: Timestamp) -> Judged {
-        let first = Before { first_seen_at: now, status: GroupStatus::Unknown, since: None };
+        let first = Before { first_seen_at: now, status: GroupStatus::Unknown, since: None, behind_since: None };
         let mut group = self.groups.remove(&looked.name).unwrap_or_else(|| GroupWatch::new(first));
         let (committed, lost) = (BTreeMap::new(), BTreeMap::new());
         let mut judged = Judging { lags: self, looked, now, stale, events: Vec::new(), committed, lost, moved: false };
@@ -275,6 +280,7 @@ impl Lags {
             group.before.status = standing.status;
             group.before.since = standing.since;
         }
+        group.before.behind_since = standing.behind_since;
         let seen = SeenGroup {
             name: looked.name.clone(),
             kind: looked.kind.clone(),
@@ -300,7 +306,7 @@ impl Lags {
         };
         let watched = group.watches.iter().map(|(place, watch)| {
             let found = watch.newest();
-            (place, Known { committed: found.committed, moved_at: watch.moved_at(), log_start: Some(found.log_start) })
+            (place, Known { committed: found.committed, moved_at: watch.moved_at(), log_start: Some(found.log_start), losing_since: None })
         });
         let known = group.known.iter().map(|(place, known)| (place, *known)).chain(watched);
         let mut offsets: Vec<GroupOffset> = known
@@ -325,6 +331,7 @@ impl Lags {
                 since: verdict.since,
                 evidence: verdict.evidence,
                 parked: stored.is_some_and(|stored| stored.standing.parked),
+                behind_since: group.before.behind_since,
             },
         };
         let changed = (stored != Some(&seen)).then(|| seen.clone());

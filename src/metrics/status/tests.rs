@@ -259,3 +259,53 @@ fn a_group_that_had_stopped_for_long_is_told_as_soon_as_any_when_it_stops_again(
     seldom.looks((38..42).map(|look| (30, 1_000 + look)));
     assert_eq!(seldom.status(), GroupStatus::Stalled, "after ten minutes");
 }
+
+#[test]
+fn a_lag_that_stays_as_it_is_does_not_change_its_status_with_every_look() {
+    // A thousand messages a second, ten minutes behind, and reading that goes up and down by some seconds.
+    let mut case = Case::new(Holder::Member);
+    let (mut told, mut slopes) = (Vec::new(), std::collections::BTreeSet::new());
+    for look in 0..200_i64 {
+        let end = 700_000 + look * 15_000;
+        case.look(end - 600_000 + [0, 2_500, -1_500, 3_000, -3_000, 500, -2_000][usize::try_from(look * look % 7).expect("few")], end);
+        if look >= 4 {
+            told.push(case.status());
+            slopes.insert(case.watch().slope() < 0.0);
+        }
+    }
+    assert_eq!(slopes.len(), 2, "the trend points either way");
+    told.dedup();
+    assert_eq!(told, [GroupStatus::FallingBehind]);
+    // Once it gains, it is told so, and goes on being told while it gains less.
+    let (mut told, start) = (Vec::new(), 700_000 + 199 * 15_000);
+    let mut lag = 600_000;
+    for look in 1..=60_i64 {
+        lag -= if look <= 25 { 3_000 } else { 600 };
+        case.look(start + look * 15_000 - lag, start + look * 15_000);
+        told.push(case.status());
+    }
+    told.dedup();
+    assert_eq!(told[..2], [GroupStatus::FallingBehind, GroupStatus::CatchingUp], "{told:?}");
+    assert!(told.len() <= 3, "{told:?}");
+}
+
+#[test]
+fn records_are_lost_since_the_first_look_that_saw_it_whenever_the_last_commit_was() {
+    let mut case = Case::new(Holder::NoMembers);
+    case.looks([(30, 900), (40, 900)]);
+    case.now = case.now.plus(Duration::from_hours(72));
+    case.log_start = 100;
+    case.look(40, 900);
+    let first = case.now;
+    assert_eq!((case.status(), case.verdict().since), (GroupStatus::DataLoss, Some(first)));
+    case.log_start = 200;
+    case.looks([(40, 900), (40, 900)]);
+    assert_eq!(case.verdict().since, Some(first), "it goes on");
+    // Whoever watches next knows it of an earlier watch, where it was so then already.
+    let (newest, earlier) = (*case.watch().newest(), first.minus(Duration::from_hours(1)));
+    let since = |watch: Watch| watch.judge(None, newest.at, STALE).since;
+    assert_eq!(since(Watch::new(newest, None).losing_since(Some(earlier))), Some(earlier));
+    assert_eq!(since(Watch::new(newest, None)), Some(newest.at));
+    let whole = Found { log_start: 0, ..newest };
+    assert_ne!(since(Watch::new(whole, None).losing_since(Some(earlier))), Some(earlier), "nothing is lost any more");
+}

@@ -12,10 +12,10 @@ use crate::store::{Store, StoreError};
 
 statements! {
     const RECORD = "insert into consumer_groups (bus_id, name, kind, state, members, sampled_at, status, status_since, evidence, parked, \
-        first_seen_at, recorded_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $6, $6) \
+        behind_since, first_seen_at, recorded_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $6, $6) \
         on conflict (bus_id, name) do update set kind = excluded.kind, state = excluded.state, members = excluded.members, \
         sampled_at = excluded.sampled_at, status = excluded.status, status_since = excluded.status_since, evidence = excluded.evidence, \
-        parked = excluded.parked, recorded_at = excluded.recorded_at, gone_at = null returning id";
+        parked = excluded.parked, behind_since = excluded.behind_since, recorded_at = excluded.recorded_at, gone_at = null returning id";
     const UNREAD = "update consumer_groups set members = null, recorded_at = $3, status = $4, status_since = $5, evidence = $6 \
         where bus_id = $1 and name = $2 returning id";
     const TOPICS_OF = "select topic, partitions from group_topics where group_id = $1";
@@ -100,6 +100,7 @@ engines! {
                 .bind(group.standing.since.map(Timestamp::as_millis))
                 .bind(clean(&group.standing.evidence))
                 .bind(group.standing.parked)
+                .bind(group.standing.behind_since.map(Timestamp::as_millis))
                 .fetch_one(&mut *tx)
                 .await?;
             topics(&mut *tx, id, group).await?;

@@ -119,6 +119,9 @@ struct ConsumerGroupListing {
     /// Since when it is doing so, as far as it was watched.
     #[schema(value_type = Option<String>, format = DateTime)]
     status_since: Option<Timestamp>,
+    /// Since when something of note has been left to read, whether it gets closer meanwhile or not; null when nothing is.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    behind_since: Option<Timestamp>,
     /// What `status` rests on, in words.
     evidence: String,
     /// No members, and no commit for seven days.
@@ -143,6 +146,7 @@ impl From<ConsumerGroupSummary> for ConsumerGroupListing {
             partition_count: group.partitions,
             status: group.standing.status,
             status_since: group.standing.since,
+            behind_since: group.standing.behind_since,
             evidence: group.standing.evidence,
             parked: group.standing.parked,
             sampled_at: group.sampled_at,
@@ -173,6 +177,9 @@ struct ConsumerGroup {
     /// Since when it is doing so, as far as it was watched.
     #[schema(value_type = Option<String>, format = DateTime)]
     status_since: Option<Timestamp>,
+    /// Since when something of note has been left to read, whether it gets closer meanwhile or not; null when nothing is.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    behind_since: Option<Timestamp>,
     /// What `status` rests on, in words.
     evidence: String,
     /// No members, and no commit for seven days: stopped, and no error.
@@ -281,6 +288,7 @@ impl ConsumerGroup {
             members_reason,
             status: group.standing.status,
             status_since: group.standing.since,
+            behind_since: group.standing.behind_since,
             evidence: group.standing.evidence,
             parked: group.standing.parked,
             pace,

@@ -36,6 +36,7 @@ fn left(name: &str, ago: Duration, committed: &[(&str, i32, i64)]) -> SeenGroup 
             since: Some(moved),
             evidence: "nothing left to read".to_owned(),
             parked: false,
+            behind_since: None,
         },
     }
 }

@@ -19,7 +19,7 @@ fn group(name: &str, lag: i64, status: GroupStatus) -> SeenGroup {
         state: "Stable".to_owned(),
         members: Some(Vec::new()),
         offsets: vec![GroupOffset { end: Some(10_000), log_start: Some(0), ..GroupOffset::new("orders".into(), 0, Some(10_000 - lag)) }],
-        standing: Standing { status, since: None, evidence: format!("{name} is told so"), parked: false },
+        standing: Standing { status, since: None, evidence: format!("{name} is told so"), parked: false, behind_since: None },
     }
 }
 

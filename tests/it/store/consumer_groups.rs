@@ -26,6 +26,7 @@ pub(super) fn group(name: &str, committed: &[(i32, i64)]) -> SeenGroup {
             since: Some(START),
             evidence: "more\0 than before".to_owned(),
             parked: false,
+            behind_since: Some(START),
         },
     }
 }
@@ -121,6 +122,7 @@ async fn only_what_was_read_is_said_to_be_and_what_cannot_be_read_keeps_its_time
             since: Some(later(20)),
             evidence: "the group cannot be read: not allowed".to_owned(),
             parked: false,
+            behind_since: Some(START),
         },
         ..group("billing", &[])
     };
@@ -130,6 +132,8 @@ async fn only_what_was_read_is_said_to_be_and_what_cannot_be_read_keeps_its_time
     assert_eq!(listed().await, expected, "and nothing is told of one that was never read");
     let found = store.find_consumer_group(&bus, &names[1]).await.expect("an answer").expect("is there");
     assert_eq!((found.members, found.standing, found.state.as_str()), (None, unread.standing, "Stable"));
+    let known = store.list_known_groups(&bus).await.expect("groups");
+    assert_eq!(known[1].behind_since, Some(START), "a sampler that begins goes on from there");
     store.record_consumer_groups(&bus, &all[1..2], Some(&names), later(45)).await.expect("recorded");
     assert_eq!(listed().await[1], (later(45), behind.0, behind.1), "it can be read again");
 }

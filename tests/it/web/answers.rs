@@ -57,7 +57,7 @@ async fn topics_tell_their_throughput_and_a_group_how_long_until_it_is_caught_up
     let looks = Some((Look { at: now.minus(MINUTE), committed: 300, end: 1_000 }, Look { at: now, committed: 500, end: 1_100 }));
     let verdict = Verdict { status: GroupStatus::CatchingUp, since: None, evidence: "because".to_owned(), looks };
     let offsets = vec![GroupOffset { log_start: Some(100), end: Some(1_100), verdict, ..GroupOffset::new("orders".into(), 0, Some(500)) }];
-    let before = Before { first_seen_at: now, status: GroupStatus::CatchingUp, since: None };
+    let before = Before { first_seen_at: now, status: GroupStatus::CatchingUp, since: None, behind_since: None };
     let standing = standing(&offsets, None, before, now);
     let group =
         SeenGroup { name: "billing".into(), kind: "classic".to_owned(), state: "Stable".to_owned(), members: None, offsets, standing };

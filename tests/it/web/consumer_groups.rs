@@ -23,7 +23,7 @@ fn group(name: &str, members: Option<Vec<GroupMember>>, committed: &[(&str, i32,
             }
         }
     }
-    let before = Before { first_seen_at: Timestamp::now(), status: GroupStatus::Unknown, since: None };
+    let before = Before { first_seen_at: Timestamp::now(), status: GroupStatus::Unknown, since: None, behind_since: None };
     let standing = standing(&offsets, members.as_ref().map(Vec::len), before, Timestamp::now());
     SeenGroup {
         name: name.into(),
@@ -178,18 +178,30 @@ async fn the_api_tells_what_one_sample_can_tell() {
 }
 
 #[tokio::test]
-async fn why_nothing_is_known_of_a_group_stands_on_its_page_and_in_the_list() {
+async fn how_long_a_group_is_behind_and_why_nothing_is_known_of_one_stand_on_its_page_and_in_the_api() {
     let (site, mara) = full(&[]).await;
     let hours = |hours: u64| Timestamp::now().minus(Duration::from_hours(hours));
+    let mut behind = group("behind", Some(Vec::new()), &[("orders", 0, 150)]);
+    behind.standing.status = GroupStatus::CatchingUp;
+    (behind.standing.since, behind.standing.behind_since) = (Some(Timestamp::now()), Some(hours(6)));
     let mut unread = group("unread", Some(Vec::new()), &[("orders", 0, 150)]);
     (unread.standing.status, unread.standing.since) = (GroupStatus::Unknown, Some(hours(2)));
     unread.standing.evidence = "the group cannot be read: not allowed".to_owned();
-    site.store.record_consumer_groups(&"prod".into(), &[unread], None, Timestamp::now()).await.expect("groups are stored");
+    let since = behind.standing.behind_since.expect("was set").to_rfc3339();
+    site.store.record_consumer_groups(&"prod".into(), &[behind, unread], None, Timestamp::now()).await.expect("groups are stored");
     let shown = async |name: &str| text(&site.get(&format!("/buses/prod/consumer-groups/{name}")).by(&mara).send().await);
+    let page = shown("behind").await;
+    assert!(page.contains("Behind since 6 h ago"), "{page}");
+    let page = shown("done").await;
+    assert!(!page.contains("Behind since"), "{page}");
     let page = shown("unread").await;
     assert!(page.contains("Why unknown, since 2 h ago : the group cannot be read: not allowed."), "{page}");
     let list = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
     assert!(list.contains("the group cannot be read: not allowed"), "{list}");
+    let told = async |path: &str| site.get(&format!("/api/v1/buses/prod/consumer-groups{path}")).by(&mara).send().await.json();
+    assert_eq!(told("/behind").await["behind_since"], since);
+    assert_eq!(told("/done").await["behind_since"], serde_json::Value::Null);
+    assert_eq!(told("?q=behind").await["items"][0]["behind_since"], since);
 }
 
 #[tokio::test]

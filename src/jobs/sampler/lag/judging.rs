@@ -98,7 +98,8 @@ impl Judging<'_> {
         } else {
             let known = group.known.remove(place);
             let moved_at = known.and_then(|known| if known.committed == found.committed { known.moved_at } else { Some(found.at) });
-            group.watches.insert(place.clone(), Watch::new(found, moved_at));
+            let losing_since = known.and_then(|known| known.losing_since);
+            group.watches.insert(place.clone(), Watch::new(found, moved_at).losing_since(losing_since));
             (known.map(|known| known.committed), known.and_then(|known| known.log_start))
         };
         self.moved |= before != Some(found.committed);

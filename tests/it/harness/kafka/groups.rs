@@ -17,6 +17,7 @@ pub(crate) struct Member {
     consumer: Arc<BaseConsumer>,
     stop: Arc<AtomicBool>,
     hang: Arc<AtomicBool>,
+    hangs: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -27,9 +28,13 @@ impl Member {
         blocking(move || consumer.commit(&list, CommitMode::Sync).expect("the member's offsets are committed")).await;
     }
 
-    /// Sends heartbeats from now on, and does nothing else: it gives no partition back.
-    pub(crate) fn hang(&self) {
+    /// Sends heartbeats from now on, and does nothing else: it gives no partition back. Not before it has left its last poll, in which
+    /// it would still do so.
+    pub(crate) async fn hang(&self) {
         self.hang.store(true, Ordering::Relaxed);
+        while !self.hangs.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     fn holds_something(&self) -> bool {
@@ -86,18 +91,19 @@ impl Kafka {
         config.set("max.poll.interval.ms", "1200000");
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().expect("a consumer"));
         consumer.subscribe(topics).expect("a subscription");
-        let (stop, hang) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (polling, stopped, hangs) = (Arc::clone(&consumer), Arc::clone(&stop), Arc::clone(&hang));
+        let [stop, hang, hangs] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+        let (polling, stopped, shall_hang, does) = (Arc::clone(&consumer), Arc::clone(&stop), Arc::clone(&hang), Arc::clone(&hangs));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if hangs.load(Ordering::Relaxed) {
+                if shall_hang.load(Ordering::Relaxed) {
+                    does.store(true, Ordering::Relaxed);
                     std::thread::sleep(Duration::from_millis(50));
                 } else {
                     let _ = polling.poll(Duration::from_millis(50));
                 }
             }
         });
-        Member { consumer, stop, hang, thread: Some(thread) }
+        Member { consumer, stop, hang, hangs, thread: Some(thread) }
     }
 }
 

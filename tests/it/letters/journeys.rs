@@ -110,7 +110,7 @@ async fn what_a_journey_has_no_room_for_is_said() {
     // The same record came back fifteen times, and was taken in a batch with thirty others.
     let failing = (0..15).map(|n| Failing::spring("orders-dlt", "billing", "com.acme.Broken", "no").ago(90 + n));
     shop.index("prod", failing.collect()).await;
-    let mut batch = span(200, 1, Operation::Process, "orders", None);
+    let mut batch = span(200, 9, Operation::Process, "orders", None);
     let link = |trace| SpanLink {
         trace_id: TraceId([trace; 16]),
         span_id: SpanId([1; 8]),

@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::client::left;
@@ -130,10 +131,15 @@ impl Shared {
         Err(last)
     }
 
-    /// What a group has committed, from its coordinator, unless that one was silent a moment ago.
-    pub(super) fn offsets_at_coordinator(&self, group: &CString, deadline: Instant) -> Result<Vec<(TopicPartition, i64)>, Failure> {
+    /// What a group has committed, on some partitions or wherever, from its coordinator, unless that one was silent a moment ago.
+    pub(super) fn offsets_at_coordinator(
+        &self,
+        group: &CString,
+        partitions: Option<&TopicPartitionList>,
+        deadline: Instant,
+    ) -> Result<Vec<(TopicPartition, i64)>, Failure> {
         self.at_coordinator(group, deadline, |broker, time| {
-            self.coordinators.unless_silent(broker, time, |time| self.client.group_offsets(group, broker, time))
+            self.coordinators.unless_silent(broker, time, |time| self.client.group_offsets(group, broker, partitions, time))
         })
     }
 

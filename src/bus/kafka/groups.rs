@@ -1,6 +1,9 @@
 //! Consumer groups, classic and KIP-848.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::left;
 use super::errors::{again, is_unreachable, of_loading};
@@ -8,7 +11,7 @@ use super::ffi::{Failure, Group};
 use super::{Shared, names};
 use crate::bus::{BusError, GroupDescription, GroupListing};
 use crate::model::names::TopicPartition;
-use crate::model::{GroupName, TopicName};
+use crate::model::{Capability, GroupName, TopicName};
 
 /// librdkafka sends one request per group and puts no bound on how many are under way.
 const GROUPS_PER_CALL: usize = 100;
@@ -56,9 +59,33 @@ impl Shared {
         let group = names::group(group)?;
         let deadline = self.deadline();
         let ready = deadline.min(Instant::now() + LOADING);
-        let offsets = again(ready, || self.offsets_at_coordinator(&group, deadline).map_err(of_loading));
-        let offsets = offsets.map_err(|f| self.explain(&act, &needs, &f))?;
+        let read = |partitions: Option<&TopicPartitionList>| {
+            let offsets = again(ready, || self.offsets_at_coordinator(&group, partitions, deadline).map_err(of_loading));
+            offsets.map_err(|f| self.explain(&act, &needs, &f))
+        };
+        let mut offsets = read(None)?;
+        if offsets.is_empty() && self.knows_groups_by_name_alone() {
+            offsets = read(Some(&self.everywhere()?))?;
+        }
         Ok(offsets.into_iter().filter(|(_, offset)| *offset >= 0).collect())
+    }
+
+    /// Whether groups can neither be listed nor described. Such a cluster (librdkafka's own, of which demos are made) answers nothing
+    /// either to whoever asks where a group has committed, and has to be asked for each partition.
+    fn knows_groups_by_name_alone(&self) -> bool {
+        let capabilities = self.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        [Capability::ListGroups, Capability::DescribeGroups].iter().all(|lacks| capabilities.unavailable.contains_key(lacks))
+    }
+
+    fn everywhere(&self) -> Result<TopicPartitionList, BusError> {
+        let topics = self.metadata()?.topics;
+        let place = |topic: &TopicName, partition: i32| TopicPartition { topic: topic.clone(), partition };
+        let places: Vec<TopicPartition> = topics
+            .iter()
+            .filter(|topic| !topic.internal)
+            .flat_map(|of| of.partitions.keys().map(|number| place(&of.topic, *number)))
+            .collect();
+        Ok(names::list(places.iter().map(|place| (place, Offset::Invalid))))
     }
 
     /// A cluster that lacks the call says so for every group.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
 use redrive::bus::kafka::KafkaBus;
 use redrive::bus::{Bus, BusError, BusSettings, ReadFrom, SenderSettings, TopicRights};
 use redrive::model::bus::Capability;
@@ -59,6 +61,16 @@ async fn what_a_cluster_cannot_do_becomes_a_reason_and_the_rest_works() {
     reader.assign(vec![(place("letters", 0), 0)]).await.unwrap();
     assert_eq!(read_until(reader.as_mut(), |b| !b.records.is_empty()).await.records.len(), 1);
     assert_eq!(bus.read(&place("letters", 0), ReadFrom::Newest, 5).await.unwrap().records.len(), 1);
+
+    // Where a group has committed is asked for each partition.
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "billing");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut reached = TopicPartitionList::new();
+    reached.add_partition_offset("letters", 0, Offset::Offset(1)).unwrap();
+    consumer.commit(&reached, CommitMode::Sync).unwrap();
+    assert_eq!(bus.committed_offsets(&"billing".into()).await.unwrap(), [(place("letters", 0), 1)]);
+    assert_eq!(bus.committed_offsets(&"nobody".into()).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -33,6 +33,15 @@ async fn alerts_of(base: &str, rule: &str) -> Vec<Value> {
     all["items"].as_array().expect("a list").iter().filter(|alert| alert["rule"] == rule).cloned().collect()
 }
 
+/// Whether the lag of every service that reads orders is known.
+async fn is_lag_known(base: &str) -> bool {
+    let text = get(&format!("{base}/api/v1/buses/shop/consumer-groups")).await.unwrap_or_default();
+    let all: Value = serde_json::from_str(&text).unwrap_or_default();
+    let known =
+        |name: &str| all["items"].as_array().into_iter().flatten().any(|group| group["group"] == name && group["lag_messages"].is_u64());
+    ["payment-service", "order-service"].into_iter().all(known)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_incident_is_told_within_two_minutes_and_the_page_shows_the_post_with_its_signature_checked() {
     let (folder, address) = (tempfile::tempdir().expect("a scratch folder"), free_address());
@@ -75,6 +84,12 @@ async fn the_incident_is_told_within_two_minutes_and_the_page_shows_the_post_wit
     let topics: Vec<&str> = fired.iter().filter_map(|alert| alert["labels"]["topic"].as_str()).collect();
     assert!(topics.iter().any(|topic| topic.contains("payment")), "{fired:#?}");
     assert!(topics.iter().any(|topic| post.contains(topic)), "the post names one of {topics:?}: {post}");
+
+    // Its consumer groups are measured, though nobody there can list them.
+    while !is_lag_known(&base).await {
+        assert!(begun.elapsed() < TOLD_WITHIN, "no lag is known\n{}", said());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 
     let ended = Command::new("kill").args(["-TERM", &demo.0.id().to_string()]).status().expect("the kill command is there");
     assert!(ended.success());

@@ -223,15 +223,18 @@ impl Client {
         }
     }
 
-    /// Committed offsets of one group, wherever it has committed; its coordinator is asked.
+    /// Committed offsets of one group on some partitions, negative where there is none, or wherever it has committed; its coordinator is
+    /// asked.
     pub(in crate::bus::kafka) fn group_offsets(
         &self,
         group: &CStr,
         broker: i32,
+        partitions: Option<&TopicPartitionList>,
         timeout: Duration,
     ) -> Result<Vec<(TopicPartition, i64)>, Failure> {
-        // SAFETY: null asks for everything.
-        unsafe { self.offsets_of_group(group, broker, ptr::null(), false, timeout) }
+        let partitions = partitions.map_or(ptr::null_mut(), TopicPartitionList::ptr);
+        // SAFETY: the list is alive; null asks for everything.
+        unsafe { self.offsets_of_group(group, broker, partitions, false, timeout) }
     }
 
     /// Committed offsets of one group on some partitions, negative where there is none; fails with `UnstableOffsetCommit` while a

@@ -144,5 +144,5 @@ alter table deliveries add column had_by text;
 
 -- Alerts that began before this are known to PagerDuty and to Alertmanagers without the id of this installation, and stay so to their end.
 alter table installation add column marked_since bigint not null default 0;
-update installation set marked_since = (cast(strftime('%s', 'now') as integer) + 1) * 1000
-    where exists (select 1 from alerts where started_at is not null and state <> 4);
+-- Also of those that are over the end may not have been told yet.
+update installation set marked_since = coalesce((select max(started_at) + 1 from alerts), 0);

@@ -36,11 +36,11 @@ statements! {
            or (e.number > d.number and d.kind not in (0, 4) and e.state = 1 and e.lease_until > $1))) \
          order by attempts, next_at, number limit $3"
     ));
-    /// Alerts of a delivery of which later ones about the same group have told.
+    /// Alerts of a delivery of which later ones about the same group have told, or which have fired anew since and were told so.
     const TOLD_LATER = "select t.fingerprint, t.started_at from delivery_alerts t join deliveries d on d.number = t.delivery \
         where t.delivery = $1 and exists (select 1 from delivery_alerts o join deliveries l on l.number = o.delivery \
-            where o.fingerprint = t.fingerprint and o.started_at = t.started_at and l.receiver_id = d.receiver_id \
-            and l.subject = d.subject and l.number > d.number and l.state = 2)";
+            where o.fingerprint = t.fingerprint and o.started_at >= t.started_at and o.delivery > t.delivery \
+            and l.receiver_id = d.receiver_id and l.subject = d.subject and l.state = 2)";
     const SUPERSEDE = "update deliveries set state = 5, ended_at = $3, epoch = epoch + 1, last_error = $4 \
         where number = $1 and epoch = $2 and state = 3";
     const CLAIM = "update deliveries set state = 1, epoch = epoch + 1, lease_until = $3, uncertain = $4 where number = $1 and epoch = $2 \
@@ -168,7 +168,10 @@ engines! {
         let mut claimed = Vec::new();
         for row in rows {
             let mut delivery = row.into_delivery()?;
-            if delivery.state == DeliveryState::Failed && !delivery.kind.one_per_alert() && is_told_since(tx, &mut delivery).await? {
+            // What a person has sent again, and by that given more time, is sent as it was.
+            let by_hand = delivery.give_up_at > delivery.created_at.plus(DEADLINE);
+            let may_be_told = delivery.state == DeliveryState::Failed && !delivery.kind.one_per_alert() && !by_hand;
+            if may_be_told && is_told_since(tx, &mut delivery).await? {
                 if supersede(tx, &mut delivery, now).await? {
                     claimed.push(delivery);
                 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redrive::model::delivery::{Attempt, DeliveryState};
-use redrive::model::notification::{NotifiedStatus, Reason};
+use redrive::model::notification::{NotifiedAlert, NotifiedStatus, Reason};
 use redrive::model::receiver::{ReceiverId, ReceiverKind};
 use redrive::model::{AuditEntry, Timestamp};
 use redrive::store::deliveries::work::Marked;
@@ -134,6 +134,29 @@ async fn what_has_failed_holds_up_its_alert_and_not_its_group(world: World) {
     }
 }
 
+async fn that_an_alert_was_over_is_not_told_after_it_fires_anew(world: World) {
+    let scene = Scene::on(world).await;
+    let (_, to) = receivers(&scene).await;
+    let store = &scene.world.store;
+    let (now, hour) = (Timestamp::now(), Duration::from_hours(1));
+    let (later, at_last) = (now.plus(Duration::from_secs(1)), now.plus(hour * 2));
+    let claim = async |at: Timestamp| store.claim_deliveries(to, 9, LEASE, at).await.unwrap();
+    let failed = |at: Timestamp| Marked { next_at: at.plus(hour), ..marked(DeliveryState::Failed, at) };
+    let over = store.enqueue(&notification(Reason::AllResolved, vec![alert(1, NotifiedStatus::Resolved)]), &[to], now).await.unwrap();
+    assert!(store.mark_delivery(&claim(now).await[0], &failed(now)).await.unwrap());
+    let first = alert(1, NotifiedStatus::Firing);
+    let anew = NotifiedAlert { started_at: first.started_at.plus(hour), ..first };
+    store.enqueue(&notification(Reason::First, vec![anew]), &[to], later).await.unwrap();
+    assert!(store.mark_delivery(&claim(later).await[0], &marked(DeliveryState::Delivered, later)).await.unwrap());
+    let claimed = claim(at_last).await;
+    assert_eq!((&claimed[0].id, claimed[0].state), (&over[0], DeliveryState::Superseded));
+    // A person wants it told all the same, also when the first try of that fails.
+    assert!(store.redeliver(&over[0], &asked(at_last)).await.unwrap());
+    assert!(store.mark_delivery(&claim(at_last).await[0], &failed(at_last)).await.unwrap());
+    let claimed = claim(at_last.plus(hour)).await;
+    assert_eq!((&claimed[0].id, claimed[0].state, claimed[0].notification.alerts.len()), (&over[0], DeliveryState::Sending, 1));
+}
+
 fn asked(at: Timestamp) -> AuditEntry {
     AuditEntry {
         id: 0,
@@ -194,7 +217,7 @@ async fn an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end(wor
     scene.tell(&notification(Reason::First, vec![alert(1, NotifiedStatus::Firing), alert(2, NotifiedStatus::Firing)]), &[id]).await;
     scene.tell(&notification(Reason::SomeResolved, vec![alert(1, NotifiedStatus::Resolved)]), &[id]).await;
     assert_eq!(store.list_pushed_receivers().await.unwrap(), [id]);
-    let statuses = |kept: Vec<redrive::model::notification::NotifiedAlert>| kept.into_iter().map(|alert| alert.status).collect::<Vec<_>>();
+    let statuses = |kept: Vec<NotifiedAlert>| kept.into_iter().map(|alert| alert.status).collect::<Vec<_>>();
     assert_eq!(statuses(store.list_pushed(id).await.unwrap()), [NotifiedStatus::Resolved, NotifiedStatus::Firing]);
     store.forget_pushed(alert(1, NotifiedStatus::Resolved).ended_at.unwrap().plus(Duration::from_secs(1))).await.unwrap();
     assert_eq!(statuses(store.list_pushed(id).await.unwrap()), [NotifiedStatus::Firing]);
@@ -205,6 +228,8 @@ on_both_engines! {
     a_claim_is_held_by_one_and_whoever_comes_too_late_writes_nothing_but_the_log
     of_one_subject_the_oldest_goes_first_and_new_before_old_failures
     what_has_failed_holds_up_its_alert_and_not_its_group
+    /// What is told of an alert that fires anew goes before what was not told of it the last time.
+    that_an_alert_was_over_is_not_told_after_it_fires_anew
     a_removed_receiver_leaves_its_log_and_nothing_to_send
     the_only_instance_of_a_store_needs_not_wait_for_claims_of_its_former_life
     an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end

@@ -85,6 +85,16 @@ struct After {
     removed: Vec<i64>,
     /// Receivers that there are.
     receivers: BTreeSet<ReceiverId>,
+    /// Alerts whose figure or rule could not be read this time: who explained them does so still.
+    unread: BTreeSet<String>,
+}
+
+impl After {
+    /// Alerts that nobody could look at stay as they are.
+    fn stay(&mut self, alerts: Vec<Alert>) {
+        self.unread.extend(alerts.iter().map(|alert| alert.fingerprint.clone()));
+        self.alerts.extend(alerts);
+    }
 }
 
 impl Evaluator {
@@ -193,7 +203,7 @@ impl Evaluator {
             self.judge_rule(rule, alerts, now, &mut after);
         }
         for number in rules.iter().flat_map(|rules| &rules.unreadable) {
-            after.alerts.extend(by_rule.remove(number).unwrap_or_default());
+            after.stay(by_rule.remove(number).unwrap_or_default());
         }
         self.rules = rules;
         for alert in by_rule.into_values().flatten() {
@@ -206,7 +216,7 @@ impl Evaluator {
         let terms = &rule.terms;
         let needs = needs_of(terms);
         let Some(watch) = self.watches.get_mut(&key_of(terms)).filter(|_| self.readings.have_read(&needs)) else {
-            after.alerts.extend(alerts);
+            after.stay(alerts);
             return;
         };
         if let Some(registry) = self.readings.registries.get(&terms.figure) {
@@ -231,6 +241,7 @@ impl Evaluator {
             let reading = sums.get(place).and_then(Option::as_ref);
             let alive = (reading.is_some() && !empties(terms))
                 || newest.is_some_and(|kept| self.readings.is_alive(terms.figure, &instance.buses, kept));
+            let alive = alive && (reading.is_some() || self.readings.can_tell(terms.figure, &instance.labels));
             let seen = if failed { Observation::Failed } else { observation(terms, reading, alive) };
             let others = after.alerts.len();
             match standing.remove(&place) {
@@ -238,8 +249,12 @@ impl Evaluator {
                 None if is_worth_a_look(terms, seen, watch.knows(instance, now)) => began(rule, &instance.labels, seen, now, after),
                 None => {}
             }
-            if let (Some(bus), 1, Some(alert)) = (instance.buses.first(), instance.buses.len(), after.alerts.get(others)) {
+            let Some(alert) = after.alerts.get(others) else { continue };
+            if let (Some(bus), 1) = (instance.buses.first(), instance.buses.len()) {
                 after.buses.insert(alert.fingerprint.clone(), bus.clone());
+            }
+            if failed {
+                after.unread.insert(alert.fingerprint.clone());
             }
         }
     }
@@ -251,8 +266,11 @@ impl Evaluator {
         }
         let silences = Active::new(&store.list_silences(now).await?, now);
         let explanations = Explanations::new(&after.alerts, &after.buses, &after.receivers);
+        let goes_on = |alert: &&Alert| matches!(alert.standing.state, AlertState::Pending | AlertState::Firing | AlertState::Recovering);
+        let going_on: BTreeSet<i64> = after.alerts.iter().filter(goes_on).map(|alert| alert.number).collect();
         for alert in &mut after.alerts {
-            let muted = (silences.covering(alert), explanations.of(alert, &after.buses));
+            let still = alert.inhibited_by.filter(|cause| after.unread.contains(&alert.fingerprint) && going_on.contains(cause));
+            let muted = (silences.covering(alert), explanations.of(alert, &after.buses).or(still));
             if muted != (alert.silenced_by, alert.inhibited_by) {
                 (alert.silenced_by, alert.inhibited_by) = muted;
                 after.changed.insert(alert.fingerprint.clone());

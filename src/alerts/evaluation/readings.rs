@@ -1,6 +1,6 @@
 //! Reads each figure once for all rules.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::arriving;
@@ -8,6 +8,7 @@ use super::series::Registry;
 use super::windowed::{self, Pasts};
 use crate::alerts::rule::{Reading, is_windowed, needs_source, parts_of};
 use crate::model::figure::{Figure, Labels};
+use crate::model::lag::GroupStatus;
 use crate::model::{BusId, Timestamp};
 use crate::store::arrivals::Buckets;
 use crate::store::failure_group_events::FailureGroupEvent;
@@ -71,6 +72,8 @@ pub(super) struct Readings {
     /// What the last look had no time for.
     behind: BTreeSet<Need>,
     looks: BTreeMap<String, Look>,
+    /// Consumer groups and topics of which nobody knows how they stand.
+    unknown: Vec<Labels>,
     buses: BTreeSet<BusId>,
     pasts: Pasts,
 }
@@ -89,6 +92,9 @@ impl Readings {
         let read: BTreeSet<Need> = needs.iter().flat_map(|need| sources_of(*need)).collect();
         self.pasts.retain(&read);
         let levels_changed = self.look(store, now).await?;
+        if levels_changed {
+            self.note_unknown(store).await?;
+        }
         let due = |need: &&Need| self.behind.contains(*need) || self.is_due(**need, letters_changed, levels_changed, now);
         let mut due: Vec<Need> = needs.iter().filter(due).copied().collect();
         // What was too slow before comes last, so that nothing has to wait for it again and again.
@@ -183,6 +189,28 @@ impl Readings {
             Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds | Figure::DeliveriesFailing => true,
             _ => kept.values.iter().any(Option::is_some),
         }
+    }
+
+    /// Whether silence about these labels tells anything. Of a consumer group that cannot be read no lag is told, and that is no calm.
+    pub(super) fn can_tell(&self, figure: Figure, labels: &BTreeMap<String, String>) -> bool {
+        let is_lag = matches!(figure, Figure::ConsumerGroupLagMessages | Figure::ConsumerGroupLagSeconds);
+        let is_about = |unknown: &Labels| {
+            let mut pairs = unknown.pairs().into_iter().filter(|(name, _)| *name != "status");
+            pairs.all(|(name, value)| labels.get(name).is_none_or(|own| own == value))
+        };
+        !is_lag || !labels.contains_key("consumer_group") || !self.unknown.iter().any(is_about)
+    }
+
+    async fn note_unknown(&mut self, store: &Store) -> Result<(), StoreError> {
+        let known = match store.series_of(Figure::ConsumerGroupStatusSeconds).await {
+            Err(StoreError::Unavailable(_)) => return Ok(()),
+            known => known?,
+        };
+        let told: HashSet<i64> = self.looks.values().flat_map(|look| &look.levels).map(|(id, _)| *id).collect();
+        let is_unknown =
+            |(id, labels): &&(i64, Labels)| labels.status.as_deref() == Some(GroupStatus::Unknown.as_str()) && told.contains(id);
+        self.unknown = known.iter().filter(is_unknown).map(|(_, labels)| labels.clone()).collect();
+        Ok(())
     }
 
     /// Whether a bus was looked at not long ago, and has not failed to answer since.

@@ -224,9 +224,9 @@ impl Figures {
                 if let Some(lag) = sums.lag.filter(|_| sums.unread == 0) {
                     points.push((key(Figure::ConsumerGroupLagMessages, of_topic()), level(lag)));
                 }
-                // Nor does anybody worry how late it is.
+                // Nor does anybody worry how late it is. Where some partitions cannot be read, the others are late all the same.
                 if let Some(millis) = sums.lag_millis
-                    && sums.unread == 0
+                    && (sums.unread == 0 || millis > 0)
                     && !group.standing.parked
                 {
                     #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
@@ -236,6 +236,10 @@ impl Figures {
                     && !group.standing.parked
                 {
                     points.extend(status_point(of_topic(), stood.status, stood.since, now));
+                    // What cannot be read has not got better: who waits for it to end goes on waiting.
+                    if let Some((status, since)) = stood.before.filter(|_| sums.unread > 0) {
+                        points.extend(status_point(of_topic(), status, since, now));
+                    }
                 }
                 if self.last.is_some() && sums.unread < sums.partitions {
                     let read = self.committed.get(&(name.clone(), topic.clone())).copied().unwrap_or(0);
@@ -379,6 +383,18 @@ mod tests {
         assert_eq!((lag(&figures), reads(&figures)), (1, 2), "what the others have left is not what the group has left");
         figures.judged(&group(vec![unread()]), NOW);
         assert_eq!((lag(&figures), reads(&figures)), (0, 0));
+    }
+
+    #[test]
+    fn who_stood_still_before_he_could_not_be_read_is_told_to_stand_still() {
+        let mut figures = Figures::new(&"prod".into());
+        let group = |of| judged(seen(vec![of], GroupStatus::Unknown, Some(NOW), false), 0);
+        figures.judged(&group(offset("orders", GroupStatus::Stalled)), NOW);
+        let later = NOW.plus(Duration::from_secs(600));
+        figures.judged(&group(GroupOffset { end: None, ..offset("orders", GroupStatus::Unknown) }), later);
+        let told = points(&figures, Figure::ConsumerGroupStatusSeconds, later.plus(Duration::from_secs(5)));
+        let of = |status: &str| Labels::bus(&"prod".into()).topic(&"orders".into()).consumer_group(&"billing".into()).status(status);
+        assert!(told.contains(&(of("unknown"), Point::Level(5.0))) && told.contains(&(of("stalled"), Point::Level(605.0))), "{told:?}");
     }
 
     #[test]

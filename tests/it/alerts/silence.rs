@@ -23,6 +23,8 @@ on_both_engines! {
     a_burn_without_spans_goes_on
     /// What is lost counts within the window, by groups and by us, and rows of a former kind count for nothing.
     records_are_lost_within_the_window
+    /// Of a consumer group that cannot be read nobody knows that it has caught up.
+    a_group_that_cannot_be_read_ends_no_alert
     /// Neither the alert of the bus nor that of its group needs the bus among its labels.
     a_bus_explains_alerts_that_do_not_name_it
 }
@@ -121,6 +123,36 @@ async fn dead_letters_of_a_bus_that_does_not_answer_end_no_alert(world: World) {
     for rule in [keeps, groups, tells] {
         assert_eq!(states_of(&watch.store, rule).await, [AlertState::Resolved], "now that is known");
     }
+}
+
+async fn a_group_that_cannot_be_read_ends_no_alert(world: World) {
+    let (mut watch, to) = (Watch::new(&world.store, &["prod"]).await, receiver(&world.store, "Pager").await);
+    let lags = terms(Figure::ConsumerGroupLagSeconds, Comparison::Above, 900.0, &[Label::Bus, Label::ConsumerGroup], &[to]);
+    let rule = add_rule(&watch.store, "Lags", Terms { no_data_after_ms: 60_000, ..lags }).await;
+    let labels = |group: &str| Labels::bus(&"prod".into()).topic(&"orders".into()).consumer_group(&group.into());
+    let lag = |group: &str| (key(Figure::ConsumerGroupLagSeconds, labels(group)), Point::Level(5_000.0));
+    watch.answers("prod", vec![lag("billing"), lag("deleted")]).await;
+    watch.look().await;
+    assert_eq!(states_of(&watch.store, rule).await, [AlertState::Firing; 2]);
+    for step in 0..40 {
+        watch.pass(15);
+        let unknown = key(Figure::ConsumerGroupStatusSeconds, labels("billing").status("unknown"));
+        watch.answers("prod", vec![(unknown, Point::Level(60.0))]).await;
+        if step == 20 {
+            watch.restart();
+        }
+        watch.look().await;
+    }
+    let alerts = alerts_of(&watch.store, rule).await;
+    let state = |group: &str| alerts.iter().find(|alert| alert.labels["consumer_group"] == group).map(|alert| alert.standing.state);
+    assert_eq!((state("billing"), state("deleted")), (Some(AlertState::Firing), Some(AlertState::Resolved)));
+    // Now it is deleted as well.
+    for _ in 0..20 {
+        watch.pass(15);
+        watch.answers("prod", Vec::new()).await;
+        watch.look().await;
+    }
+    assert_eq!(states_of(&watch.store, rule).await, [AlertState::Resolved; 2]);
 }
 
 async fn a_bus_that_nobody_asks_is_not_back(world: World) {

@@ -13,7 +13,7 @@ const LONGEST: f64 = 10.0 * 365.0 * 86_400.0;
 pub fn until_caught_up(status: GroupStatus, lag: Option<u64>, read: Option<f64>, written: Option<f64>) -> Option<Duration> {
     let lag = lag?;
     if lag == 0 {
-        return Some(Duration::ZERO);
+        return (status != GroupStatus::Unknown).then_some(Duration::ZERO);
     }
     let gained = read? - written?;
     if status != GroupStatus::CatchingUp || gained <= 0.0 {
@@ -30,10 +30,11 @@ mod tests {
 
     #[test]
     fn a_group_that_gains_is_caught_up_in_time_and_others_nobody_knows() {
-        use GroupStatus::{CatchingUp, CaughtUp, FallingBehind, Stalled};
+        use GroupStatus::{CatchingUp, CaughtUp, FallingBehind, Stalled, Unknown};
         let seconds = |status, lag, read, written| until_caught_up(status, lag, read, written).map(|time| time.as_secs());
         assert_eq!(seconds(CatchingUp, Some(600), Some(30.0), Some(20.0)), Some(60));
         assert_eq!(seconds(CaughtUp, Some(0), None, None), Some(0), "nothing is left");
+        assert_eq!(seconds(Unknown, Some(0), None, None), None, "as far as anybody knows");
         assert_eq!(seconds(CatchingUp, Some(600), Some(20.0), Some(20.0)), None, "it does not gain");
         assert_eq!(seconds(FallingBehind, Some(600), Some(30.0), Some(20.0)), None, "what it is doing comes first");
         assert_eq!(seconds(Stalled, Some(600), Some(0.0), Some(20.0)), None);

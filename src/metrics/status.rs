@@ -28,6 +28,8 @@ const TREND: usize = 4;
 const GAINED_OF_LAG: f64 = 0.01;
 /// ... and of what was written meanwhile: less than that is how reading and writing go up and down.
 const GAINED_OF_WRITTEN: f64 = 0.05;
+/// However much is written, whoever has gained so much of what was left gets closer.
+const GAINED_CLEARLY: f64 = 0.1;
 /// A rewind is told for so long, unless the group is back where it was.
 const REMEMBERED: Duration = Duration::from_hours(1);
 /// Offsets left that one short read can count.
@@ -194,7 +196,7 @@ impl Watch {
         let gained = -self.slope() * first.at.age_at(last.at).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a trend")]
         let (left, written) = ((last.end - last.committed) as f64, (last.end - first.end) as f64);
-        let band = (left * GAINED_OF_LAG).max(written * GAINED_OF_WRITTEN).max(0.0);
+        let band = (written * GAINED_OF_WRITTEN).min(left * GAINED_CLEARLY).max(left * GAINED_OF_LAG).max(0.0);
         gained > if self.gaining { band / 2.0 } else { band }
     }
 

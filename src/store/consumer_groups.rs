@@ -143,10 +143,14 @@ impl Sums {
     }
 
     fn add(&mut self, other: &Self) {
-        let plus = |a: Option<i64>, b: Option<i64>| a.map_or(b, |a| Some(a.saturating_add(b.unwrap_or(0))));
+        // What was committed where nobody knows the end makes the whole unknown: a sum without it would look as if less were left.
+        let plus = |a: Option<i64>, b: Option<i64>| match (self.committed, other.committed) {
+            (0, _) => b,
+            (_, 0) => a,
+            _ => a.zip(b).map(|(a, b)| a.saturating_add(b)),
+        };
+        (self.raw_lag, self.lag) = (plus(self.raw_lag, other.raw_lag), plus(self.lag, other.lag));
         self.committed = self.committed.saturating_add(other.committed);
-        self.raw_lag = plus(self.raw_lag, other.raw_lag);
-        self.lag = plus(self.lag, other.lag);
         self.deleted = self.deleted.saturating_add(other.deleted);
         self.not_records = self.not_records.saturating_add(other.not_records);
         self.time_lag = match (self.time_lag, other.time_lag) {

@@ -290,6 +290,16 @@ fn a_lag_that_stays_as_it_is_does_not_change_its_status_with_every_look() {
 }
 
 #[test]
+fn who_gains_a_fifth_of_a_short_lag_in_five_minutes_catches_up_however_much_is_written() {
+    let mut case = Case::new(Holder::Member);
+    for look in 0..20_i64 {
+        let end = 700_000 + look * 15_000;
+        case.look(end - 60_000 + look * 675, end);
+    }
+    assert_eq!(case.status(), GroupStatus::CatchingUp);
+}
+
+#[test]
 fn records_are_lost_since_the_first_look_that_saw_it_whenever_the_last_commit_was() {
     let mut case = Case::new(Holder::NoMembers);
     case.looks([(30, 900), (40, 900)]);

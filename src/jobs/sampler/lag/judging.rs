@@ -82,7 +82,7 @@ impl Judging<'_> {
         found: Found,
         jumps: &mut BTreeMap<TopicName, Vec<Jump>>,
     ) -> &'g mut Watch {
-        let mut by_hand = false;
+        let mut skipped = false;
         let (before, log_start) = if let Some(watch) = group.watches.get_mut(place) {
             let mut before = (Some(watch.newest().committed), Some(watch.newest().log_start));
             if found.at <= watch.newest().at {
@@ -90,8 +90,10 @@ impl Judging<'_> {
                 // with the next one that is.
                 before = (Some(found.committed), None);
             }
+            // Whoever had read everything can only have read what came since, however seldom he does.
+            let was_behind = watch.newest().committed < watch.newest().end;
             if let Some(jump) = watch.look(found) {
-                by_hand = jump.by_hand;
+                skipped = jump.by_hand && was_behind;
                 jumps.entry(place.topic.clone()).or_default().push(jump);
             }
             before
@@ -104,7 +106,7 @@ impl Judging<'_> {
         };
         self.moved |= before != Some(found.committed);
         // Who was set forward has read nothing of what lies between.
-        let read = if by_hand { 0 } else { read(before, log_start, found.committed) };
+        let read = if skipped { 0 } else { read(before, log_start, found.committed) };
         *self.committed.entry(place.topic.clone()).or_default() += read;
         let lost = newly_lost(found.committed, found.log_start, log_start);
         if lost > 0 {
@@ -234,8 +236,11 @@ fn untold(group: &GroupWatch, (place, committed): (&TopicPartition, i64), read: 
     let (watch, known) = (group.watches.get(place), group.known.get(place));
     let evidence = read.map_or("the partition's offsets are not known", |read| read.unread());
     GroupOffset {
-        // A log never begins earlier than it did.
-        log_start: read.map(|read| read.offsets.log_start).or(known.and_then(|known| known.log_start)),
+        // Up to here losses were counted: what is gone since then is told when the partition can be read again.
+        log_start: watch
+            .map(|watch| watch.newest().log_start)
+            .or(known.and_then(|known| known.log_start))
+            .or(read.map(|read| read.offsets.log_start)),
         moved_at: watch.and_then(Watch::moved_at).or(known.and_then(|known| known.moved_at)),
         verdict: Verdict { since: read.map(|read| read.at), ..verdict(GroupStatus::Unknown, evidence.to_owned()) },
         ..GroupOffset::new(place.topic.clone(), place.partition, Some(committed))

@@ -195,19 +195,29 @@ impl Browser {
 
     /// Moves the mouse over an element, so many pixels beside its middle.
     pub(crate) async fn hover(&self, css: &str, x: f64, y: f64) {
-        let mouse = MouseActions::new("mouse".to_owned()).then(self.over(css, x, y).await);
-        self.client.perform_actions(mouse).await.expect("the mouse can be moved");
+        self.move_mouse(async || MouseActions::new("mouse".to_owned()).then(self.over(css, x, y).await)).await;
     }
 
     /// Drags with the mouse over an element, from one distance beside its middle to another.
     pub(crate) async fn drag(&self, css: &str, from: f64, to: f64) {
-        let mouse = MouseActions::new("mouse".to_owned())
-            .then(self.over(css, from, 0.0).await)
-            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
-            .then(self.over(css, f64::midpoint(from, to), 0.0).await)
-            .then(self.over(css, to, 0.0).await)
-            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
-        self.client.perform_actions(mouse).await.expect("the mouse can drag");
+        let drag = async || {
+            MouseActions::new("mouse".to_owned())
+                .then(self.over(css, from, 0.0).await)
+                .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+                .then(self.over(css, f64::midpoint(from, to), 0.0).await)
+                .then(self.over(css, to, 0.0).await)
+                .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT })
+        };
+        self.move_mouse(drag).await;
+    }
+
+    /// A page that fetches a part of itself may replace what the mouse is to go to; then it is looked for again.
+    async fn move_mouse(&self, actions: impl AsyncFn() -> MouseActions) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.client.perform_actions(actions().await).await {
+            assert!(error.is_stale_element_reference() && Instant::now() < deadline, "the mouse cannot be moved: {error}");
+            self.client.release_actions().await.expect("the mouse can be let go");
+        }
     }
 
     async fn over(&self, css: &str, x: f64, y: f64) -> PointerAction {

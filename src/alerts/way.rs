@@ -49,13 +49,7 @@ fn of(figure: Figure, labels: &BTreeMap<String, String>, from: Option<Timestamp>
         Figure::FailureGroupsNew | Figure::FailureGroupsReturned => {
             vec![way(list("/failure-groups", labels, &["bus", "topic"], from, to), "See failure groups")]
         }
-        Figure::SpansPerSecond
-        | Figure::SpansErrorRatio
-        | Figure::SpanErrorsPerSecond
-        | Figure::PublishDurationSeconds
-        | Figure::BrokerDurationSeconds
-        | Figure::ProcessingDurationSeconds
-        | Figure::EndToEndDurationSeconds => traces(figure, labels, from, to),
+        _ if figure.is_of_spans() => traces(figure, labels, from, to),
         Figure::StoreUsedRatio => vec![way("/#stored", "See what is stored")],
         Figure::DeliveriesFailing => vec![way("/receivers", "See receivers")],
         _ => Vec::new(),

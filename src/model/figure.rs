@@ -114,6 +114,21 @@ impl Figure {
         matches!(self, Self::RecordsLost | Self::ReplayOutcomes | Self::ReplayFailures)
     }
 
+    /// Whether spans tell it.
+    #[must_use]
+    pub const fn is_of_spans(self) -> bool {
+        matches!(
+            self,
+            Self::SpansPerSecond
+                | Self::SpansErrorRatio
+                | Self::SpanErrorsPerSecond
+                | Self::PublishDurationSeconds
+                | Self::BrokerDurationSeconds
+                | Self::ProcessingDurationSeconds
+                | Self::EndToEndDurationSeconds
+        )
+    }
+
     /// How its samples are added up.
     #[must_use]
     pub const fn kind(self) -> FigureKind {

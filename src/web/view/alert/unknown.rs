@@ -71,7 +71,7 @@ fn is_about(alert: &Alert, rule: Option<&AlertRule>, bus: &BusId) -> bool {
 fn why(figure: Figure, bus: Option<&BusId>, meant: &[&BusState], now: Timestamp) -> String {
     let of_bus = labels_of(figure).contains(&Label::Bus);
     match (bus, meant) {
-        _ if is_of_spans(figure) => "no spans arrive of it".to_owned(),
+        _ if figure.is_of_spans() => "no spans arrive of it".to_owned(),
         (_, [state]) if of_bus && state.failing_since.is_some() => failing(figure, state, now),
         (Some(bus), []) if of_bus => format!("{} is configured no more", short(bus.as_str(), 80)),
         _ => "nobody has sampled it".to_owned(),
@@ -84,19 +84,6 @@ fn failing(figure: Figure, state: &BusState, now: Timestamp) -> String {
     let letters = needs_source(figure) && figure != Figure::ConsumerGroupStatusSeconds;
     let unseen = if letters { ", so that nobody knows what happens there" } else { "" };
     format!("{} has not answered{since}{error}{unseen}", short(state.id.as_str(), 80))
-}
-
-const fn is_of_spans(figure: Figure) -> bool {
-    matches!(
-        figure,
-        Figure::SpansPerSecond
-            | Figure::SpansErrorRatio
-            | Figure::SpanErrorsPerSecond
-            | Figure::PublishDurationSeconds
-            | Figure::BrokerDurationSeconds
-            | Figure::ProcessingDurationSeconds
-            | Figure::EndToEndDurationSeconds
-    )
 }
 
 fn then(rule: Option<&AlertRule>) -> String {

@@ -125,6 +125,7 @@ async fn deliveries(
         choice("All", None),
         choice("Retrying", Some(DeliveryState::Failed)),
         choice("Gave up", Some(DeliveryState::GivenUp)),
+        choice("Superseded", Some(DeliveryState::Superseded)),
         choice("Delivered", Some(DeliveryState::Delivered)),
     ];
     let this = filter.state.map_or_else(|| here.clone(), |state| here.clone().set("state", state.as_str()));

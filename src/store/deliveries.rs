@@ -3,6 +3,9 @@
 //! Rows are written inside the transaction that decides what is told ([`Enqueue`]), so that neither a notification without a reason nor a
 //! reason without its notification can stay behind a crash. Deliveries about one subject (an alert, or a group) go out in order, but that
 //! a group's message that has failed holds up none after it: see [`work`].
+//!
+//! Whoever writes, claims or marks deliveries to a receiver takes that receiver's row first ([`TAKE`]), so that of several instances one
+//! after the other sees what waits, and none waits for rows that another holds.
 
 use super::indexing::text_list;
 use super::replays::json;
@@ -38,7 +41,8 @@ macro_rules! list_about {
 }
 
 statements! {
-    const RECEIVER = "select name, kind from receivers where id = $1";
+    /// Changes nothing: on PostgreSQL the next who wants this receiver waits until the transaction ends. SQLite has one writer.
+    const TAKE = "update receivers set kind = kind where id = $1 returning name, kind";
     const LAST_TOLD = "select told from deliveries where receiver_id = $1 and subject = $2 and told is not null order by number desc limit 1";
     /// Each alert is when it began, in twenty digits, and its fingerprint.
     const TELLS = "insert into delivery_alerts (fingerprint, started_at, delivery) \
@@ -149,17 +153,28 @@ pub(in crate::store) trait Enqueue {
     /// told already, unless this is a repeat), and one for the whole otherwise. Receivers that are gone are passed over. Answers the new
     /// ids.
     async fn enqueue(&mut self, notification: &Notification, receivers: &[ReceiverId], now: Timestamp) -> Result<Vec<String>, StoreError>;
+
+    /// Takes a receiver until the transaction ends; `None` when it is gone.
+    async fn take_receiver(&mut self, receiver: ReceiverId) -> Result<Option<(String, ReceiverKind)>, StoreError>;
 }
 
 impl Enqueue for sqlx::SqliteConnection {
     async fn enqueue(&mut self, notification: &Notification, receivers: &[ReceiverId], now: Timestamp) -> Result<Vec<String>, StoreError> {
         on_sqlite::enqueue(self, notification, receivers, now).await
     }
+
+    async fn take_receiver(&mut self, receiver: ReceiverId) -> Result<Option<(String, ReceiverKind)>, StoreError> {
+        on_sqlite::take(self, receiver).await
+    }
 }
 
 impl Enqueue for sqlx::PgConnection {
     async fn enqueue(&mut self, notification: &Notification, receivers: &[ReceiverId], now: Timestamp) -> Result<Vec<String>, StoreError> {
         on_postgres::enqueue(self, notification, receivers, now).await
+    }
+
+    async fn take_receiver(&mut self, receiver: ReceiverId) -> Result<Option<(String, ReceiverKind)>, StoreError> {
+        on_postgres::take(self, receiver).await
     }
 }
 
@@ -204,9 +219,7 @@ engines! {
     pub(in crate::store) async fn enqueue(tx: &mut Connection, notification: &Notification, receivers: &[ReceiverId], now: Timestamp) -> Result<Vec<String>, StoreError> {
         let mut ids = Vec::new();
         for receiver in receivers {
-            let found: Option<(String, i16)> = sqlx::query_as(RECEIVER).bind(receiver.0).fetch_optional(&mut *tx).await?;
-            let Some((name, code)) = found else { continue };
-            let kind = super::super::receivers::kind(code)?;
+            let Some((name, kind)) = tx.take_receiver(*receiver).await? else { continue };
             let to = (*receiver, name.as_str(), kind);
             if kind == ReceiverKind::Alertmanager {
                 keep_pushed(tx, *receiver, &notification.alerts).await?;
@@ -231,6 +244,11 @@ engines! {
         }
         failpoint::pass("deliveries.before_commit");
         Ok(ids)
+    }
+
+    pub(super) async fn take(tx: &mut Connection, receiver: ReceiverId) -> Result<Option<(String, ReceiverKind)>, StoreError> {
+        let found: Option<(String, i16)> = sqlx::query_as(TAKE).bind(receiver.0).fetch_optional(&mut *tx).await?;
+        found.map(|(name, code)| Ok((name, super::super::receivers::kind(code)?))).transpose()
     }
 
     async fn was_told(tx: &mut Connection, receiver: ReceiverId, fingerprint: &str, kind: ReceiverKind, state: &str) -> Result<bool, StoreError> {

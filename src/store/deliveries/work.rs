@@ -8,8 +8,8 @@ use super::super::error::contradiction;
 use super::super::replays::json;
 use super::super::rows::clean;
 use super::super::{Store, StoreError};
-use super::DEADLINE;
 use super::rows::{DeliveryRow, delivery_sql};
+use super::{DEADLINE, Enqueue as _};
 use crate::lifecycle::failpoint;
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::notification::NotifiedAlert;
@@ -163,6 +163,7 @@ const NOT_KNOWN: &str = "interrupted: the process ended or stood still before th
 
 engines! {
     pub(super) async fn claim(tx: &mut Connection, receiver: ReceiverId, limit: u32, lease: Duration, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
+        tx.take_receiver(receiver).await?;
         let rows: Vec<DeliveryRow> =
             sqlx::query_as(DUE).bind(now.as_millis()).bind(receiver.0).bind(i64::from(limit)).fetch_all(&mut *tx).await?;
         let mut claimed = Vec::new();
@@ -216,6 +217,7 @@ engines! {
     }
 
     pub(super) async fn mark(tx: &mut Connection, delivery: &Delivery, marked: &Marked) -> Result<bool, StoreError> {
+        tx.take_receiver(delivery.receiver).await?;
         let attempt = &marked.attempt;
         let ended = matches!(marked.state, DeliveryState::Delivered | DeliveryState::GivenUp).then_some(marked.at.as_millis());
         let touched = sqlx::query(MARK)

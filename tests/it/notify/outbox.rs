@@ -157,6 +157,64 @@ async fn that_an_alert_was_over_is_not_told_after_it_fires_anew(world: World) {
     assert_eq!((&claimed[0].id, claimed[0].state, claimed[0].notification.alerts.len()), (&over[0], DeliveryState::Sending, 1));
 }
 
+/// What two instances do at the same moment, again and again: which of them is first is chance.
+const MOMENTS: i64 = 60;
+
+async fn of_two_instances_one_sends_of_a_group(world: World) {
+    let scene = Scene::on(world).await;
+    let other = scene.world.beside().await;
+    let (_, to) = receivers(&scene).await;
+    let store = &scene.world.store;
+    for moment in 0..MOMENTS {
+        let now = Timestamp::now().plus(Duration::from_hours(1) * u32::try_from(moment).unwrap());
+        let (due, due_again) = (now.plus(Duration::from_secs(1)), now.plus(Duration::from_secs(10)));
+        let about = |at: Timestamp| vec![NotifiedAlert { started_at: at, ..alert(1, NotifiedStatus::Firing) }];
+        store.enqueue(&notification(Reason::First, about(now)), &[to], now).await.unwrap();
+        let first = store.claim_deliveries(to, 9, LEASE, now).await.unwrap();
+        let failed = Marked { next_at: due_again, ..marked(DeliveryState::Failed, now) };
+        assert!(store.mark_delivery(&first[0], &failed).await.unwrap());
+        store.enqueue(&notification(Reason::NewAlerts, about(due)), &[to], due).await.unwrap();
+        // One goes past what has failed, to the other it is due.
+        let (one, two) = tokio::join!(store.claim_deliveries(to, 9, LEASE, due), other.claim_deliveries(to, 9, LEASE, due_again));
+        let claimed = [one.unwrap(), two.unwrap()].concat();
+        assert_eq!(claimed.len(), 1, "moment {moment}: {claimed:?}");
+        while let Some(next) = store.claim_deliveries(to, 9, LEASE, due_again.plus(LEASE)).await.unwrap().pop() {
+            assert!(store.mark_delivery(&next, &marked(DeliveryState::Delivered, due_again)).await.unwrap());
+        }
+    }
+    other.close().await;
+}
+
+async fn a_round_and_a_receiver_that_answers_again_do_not_wait_for_each_other_for_ever(world: World) {
+    let scene = Scene::on(world).await;
+    let other = scene.world.beside().await;
+    let (to, _) = receivers(&scene).await;
+    let (to_one, store) = ([to], &scene.world.store);
+    let about = |status| (1..=9).map(|n| alert(n, status)).collect::<Vec<_>>();
+    for moment in 0..MOMENTS / 4 {
+        let now = Timestamp::now().plus(Duration::from_hours(1) * u32::try_from(moment).unwrap());
+        store.enqueue(&notification(Reason::Repeat, about(NotifiedStatus::Firing)), &[to], now).await.unwrap();
+        let claimed = store.claim_deliveries(to, 9, LEASE, now).await.unwrap();
+        let (last, rest) = claimed.split_last().unwrap();
+        for one in rest {
+            let failed = Marked { next_at: now.plus(LEASE), ..marked(DeliveryState::Failed, now) };
+            assert!(store.mark_delivery(one, &failed).await.unwrap());
+        }
+        let mut over = about(NotifiedStatus::Resolved);
+        over.reverse();
+        let over = notification(Reason::Repeat, over);
+        let arrived = marked(DeliveryState::Delivered, now);
+        let (told, heard) = tokio::join!(store.enqueue(&over, &to_one, now), other.mark_delivery(last, &arrived));
+        assert_eq!((told.unwrap().len(), heard.unwrap()), (9, true));
+        for _ in 0..2 {
+            for one in store.claim_deliveries(to, 9, LEASE, now.plus(LEASE)).await.unwrap() {
+                assert!(store.mark_delivery(&one, &arrived).await.unwrap());
+            }
+        }
+    }
+    other.close().await;
+}
+
 fn asked(at: Timestamp) -> AuditEntry {
     AuditEntry {
         id: 0,
@@ -230,6 +288,9 @@ on_both_engines! {
     what_has_failed_holds_up_its_alert_and_not_its_group
     /// What is told of an alert that fires anew goes before what was not told of it the last time.
     that_an_alert_was_over_is_not_told_after_it_fires_anew
+    of_two_instances_one_sends_of_a_group
+    /// On PostgreSQL that would be a deadlock, and a post that has arrived would be sent again.
+    a_round_and_a_receiver_that_answers_again_do_not_wait_for_each_other_for_ever
     a_removed_receiver_leaves_its_log_and_nothing_to_send
     the_only_instance_of_a_store_needs_not_wait_for_claims_of_its_former_life
     an_alertmanager_is_kept_what_fires_until_five_minutes_after_its_end

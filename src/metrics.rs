@@ -7,6 +7,7 @@ pub mod frame;
 pub mod group;
 pub mod histogram;
 pub mod history;
+pub mod minutes;
 pub mod pace;
 pub mod status;
 pub mod trend;

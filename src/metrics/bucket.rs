@@ -142,6 +142,26 @@ impl Bucket {
             _ => Err(Damaged),
         }
     }
+
+    /// Passes over one.
+    fn skip(read: &mut Read<'_>) -> Result<(), Damaged> {
+        match read.unsigned()? {
+            0 => {
+                read.unsigned()?;
+                (0..4).try_for_each(|_| read.number().map(drop))
+            }
+            1 => {
+                read.number()?;
+                read.unsigned()?;
+                read.number().map(drop)
+            }
+            2 | 3 => {
+                let length = usize::try_from(read.unsigned()?).map_err(|_| Damaged)?;
+                read.take(length).map(drop)
+            }
+            _ => Err(Damaged),
+        }
+    }
 }
 
 /// Buckets of one series by their number (the minute of an hour, the hour of a day), as they stand in one row of the store.
@@ -175,10 +195,15 @@ impl Buckets {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (number, bucket) in &self.0 {
-            wire::put(&mut out, u64::from(*number));
-            bucket.encode(&mut out);
+            Self::append(&mut out, *number, bucket);
         }
         out
+    }
+
+    /// Appends one to what [`Self::encode`] wrote; its number is above all before.
+    pub(super) fn append(out: &mut Vec<u8>, number: u32, bucket: &Bucket) {
+        wire::put(out, u64::from(number));
+        bucket.encode(out);
     }
 
     /// Reads what [`Self::encode`] wrote.
@@ -191,14 +216,38 @@ impl Buckets {
     }
 
     /// The same one by one, in the order of their numbers, for those who only add them up.
-    pub fn each(bytes: &[u8], mut each: impl FnMut(u32, Bucket)) -> Result<(), Damaged> {
+    pub fn each(bytes: &[u8], each: impl FnMut(u32, Bucket)) -> Result<(), Damaged> {
+        Self::each_until(bytes, u32::MAX, each)
+    }
+
+    /// Those up to `last`.
+    pub(super) fn each_until(bytes: &[u8], last: u32, mut each: impl FnMut(u32, Bucket)) -> Result<(), Damaged> {
         let mut read = Read(bytes);
         while !read.is_empty() {
-            let number = u32::try_from(read.unsigned()?).map_err(|_| Damaged)?;
+            let number = number(&mut read)?;
+            if number > last {
+                break;
+            }
             each(number, Bucket::decode(&mut read)?);
         }
         Ok(())
     }
+
+    /// Where those from `first` on begin.
+    pub(super) fn begin_of(bytes: &[u8], first: u32) -> Result<usize, Damaged> {
+        let mut read = Read(bytes);
+        loop {
+            let at = bytes.len() - read.0.len();
+            if read.is_empty() || number(&mut read)? >= first {
+                return Ok(at);
+            }
+            Bucket::skip(&mut read)?;
+        }
+    }
+}
+
+fn number(read: &mut Read<'_>) -> Result<u32, Damaged> {
+    u32::try_from(read.unsigned()?).map_err(|_| Damaged)
 }
 
 fn per_second(total: f64, covers_ms: u64) -> f64 {

@@ -80,10 +80,16 @@ impl Histogram {
         self.count += other.count;
         self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
         self.zero += other.zero;
-        for (at, count) in (other.first..).zip(&other.buckets) {
-            if *count > 0 {
-                *self.bucket(at) += count;
-            }
+        let held = |count: &u64| *count > 0;
+        let (begin, end) = (other.buckets.iter().position(held), other.buckets.iter().rposition(held));
+        let (Some(begin), Some(end)) = (begin, end) else { return };
+        let number = |place: usize| other.first + i32::try_from(place).expect("some nine hundred buckets");
+        // Both ends are there from here on, and so is all between.
+        self.bucket(number(begin));
+        self.bucket(number(end));
+        let place = usize::try_from(number(begin) - self.first).expect("the first bucket is not above this one");
+        for (sum, count) in self.buckets.range_mut(place..).zip(other.buckets.range(begin..=end)) {
+            *sum += count;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The time that is not rolled up yet, by the minute and in memory: an hour of looks is read and decoded once, not with every page.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 use super::packing;
 use super::rollup::{HOUR_MS, MINUTE_MS};
 use crate::metrics::bucket::{Bucket, Point};
+use crate::metrics::minutes::Minutes;
+use crate::model::figure::SeriesKey;
 use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
@@ -27,6 +30,8 @@ const BEHIND: i64 = 64;
 const MOST: i64 = 10_000;
 /// Frames read at once.
 const AT_ONCE: usize = 128;
+/// Kinds of many series in one that are kept; with more all are added up anew.
+const MOST_MERGED: usize = 64;
 
 /// Minutes since the roll-up.
 #[derive(Debug, Default)]
@@ -53,10 +58,21 @@ pub(super) struct Kept {
     last_id: i64,
     /// Ids above `last_id - BEHIND` that are in.
     taken: BTreeSet<i64>,
-    /// By their number; of each, series by id.
-    minutes: BTreeMap<i64, Vec<(i64, Bucket)>>,
+    /// By id.
+    series: HashMap<i64, Minutes>,
+    newest: u32,
     /// What every series came to in all of these minutes, once somebody has asked.
     whole: Option<Arc<HashMap<i64, Bucket>>>,
+    /// Many series in one, by what was asked for.
+    merged: HashMap<SeriesKey, Merged>,
+}
+
+/// Series added up by the minute, for as long as nothing comes for it. Durations are histograms, and pages ask again and again.
+#[derive(Debug, Default)]
+struct Merged {
+    /// How many they are, and the last one: a series that is new is in none of these minutes.
+    of: (usize, Option<i64>),
+    minutes: BTreeMap<u32, Option<Bucket>>,
 }
 
 impl Hot {
@@ -72,9 +88,8 @@ impl Kept {
         let mut decoded = Vec::with_capacity(frames.len());
         for (taken_at, covers_ms, points) in frames {
             let points = packing::points(&points, |_| true)?;
-            decoded.push((taken_at.div_euclid(MINUTE_MS), covers_ms.unsigned_abs(), points));
+            decoded.push((minute_of(taken_at), covers_ms.unsigned_abs(), points));
         }
-        self.whole = None;
         for (minute, covers_ms, points) in decoded {
             self.add(minute, covers_ms, points);
         }
@@ -84,63 +99,90 @@ impl Kept {
         Ok(())
     }
 
-    fn add(&mut self, minute: i64, covers_ms: u64, points: Vec<(i64, Point)>) {
-        let known = std::mem::take(self.minutes.entry(minute).or_default());
-        let mut merged = Vec::with_capacity(known.len().max(points.len()));
-        let mut known = known.into_iter().peekable();
-        for (id, point) in points {
-            while let Some(before) = known.next_if(|(other, _)| *other < id) {
-                merged.push(before);
-            }
-            let bucket = Bucket::of(point, covers_ms);
-            match known.next_if(|(other, _)| *other == id) {
-                Some((_, mut sum)) => {
-                    sum.merge(&bucket);
-                    merged.push((id, sum));
-                }
-                None => merged.push((id, bucket)),
-            }
+    fn add(&mut self, minute: u32, covers_ms: u64, points: Vec<(i64, Point)>) {
+        self.newest = self.newest.max(minute);
+        for merged in self.merged.values_mut() {
+            merged.minutes.remove(&minute);
         }
-        merged.extend(known);
-        self.minutes.insert(minute, merged);
+        for (id, point) in points {
+            let (minutes, bucket) = (self.series.entry(id).or_default(), Bucket::of(point, covers_ms));
+            if matches!(bucket, Bucket::Level { .. }) && minutes.newest() > Some(minute) {
+                // Its newest level is that of a later minute.
+                self.whole = None;
+            }
+            if let Some(whole) = &mut self.whole {
+                sum(Arc::make_mut(whole), id, &bucket);
+            }
+            minutes.add(minute, bucket);
+        }
     }
 
     /// What every series came to since the roll-up.
     pub(super) fn whole(&mut self) -> Arc<HashMap<i64, Bucket>> {
-        let Self { whole, minutes, .. } = self;
+        let Self { whole, series, .. } = self;
         Arc::clone(whole.get_or_insert_with(|| {
-            let mut sums = HashMap::new();
-            minutes.values().flatten().for_each(|(id, bucket)| sum(&mut sums, *id, bucket));
+            let mut sums = HashMap::with_capacity(series.len());
+            for (id, minutes) in series {
+                minutes.each(0, u32::MAX, |_, bucket| sum(&mut sums, *id, &bucket));
+            }
             Arc::new(sums)
         }))
     }
 
-    /// Calls `each` with the series that are wanted (ids in order), the beginning of the minute and its bucket; minutes that overlap
-    /// the time from `from` to `to`.
-    pub(super) fn collect(&self, ids: &[i64], from: i64, to: i64, mut each: impl FnMut(i64, i64, &Bucket)) {
-        let (first, last) = (from.div_euclid(MINUTE_MS), (to - 1).div_euclid(MINUTE_MS));
+    /// Calls `each` with the series that are wanted, the beginning of the minute and its bucket; minutes that overlap the time from
+    /// `from` to `to`, of each series in order.
+    pub(super) fn collect(&self, ids: &[i64], from: i64, to: i64, mut each: impl FnMut(i64, i64, Cow<'_, Bucket>)) {
+        let (first, last) = (minute_of(from), minute_of(to - 1));
+        for (id, minutes) in ids.iter().filter_map(|id| Some((*id, self.series.get(id)?))) {
+            minutes.each(first, last, |minute, bucket| each(id, i64::from(minute) * MINUTE_MS, bucket));
+        }
+    }
+
+    /// The same with all that are wanted (ids in order) in one, which `key` tells from others.
+    pub(super) fn collect_merged(&mut self, key: SeriesKey, ids: &[i64], (from, to): (i64, i64), mut each: impl FnMut(i64, &Bucket)) {
+        let (first, last) = (minute_of(from), minute_of(to - 1).min(self.newest));
         if first > last {
             return;
         }
-        for (minute, points) in self.minutes.range(first..=last) {
-            let at = minute * MINUTE_MS;
-            if ids.len() * 8 < points.len() {
-                for id in ids {
-                    if let Ok(place) = points.binary_search_by_key(id, |(id, _)| *id) {
-                        each(*id, at, &points[place].1);
+        if self.merged.len() >= MOST_MERGED && !self.merged.contains_key(&key) {
+            self.merged.clear();
+        }
+        let of = (ids.len(), ids.last().copied());
+        let mut merged = self.merged.remove(&key).filter(|merged| merged.of == of).unwrap_or(Merged { of, minutes: BTreeMap::new() });
+        let missing: Vec<u32> = (first..=last).filter(|minute| !merged.minutes.contains_key(minute)).collect();
+        if let (Some(begin), Some(end)) = (missing.first(), missing.last()) {
+            let mut sums: BTreeMap<u32, Option<Bucket>> = missing.iter().map(|minute| (*minute, None)).collect();
+            for minutes in ids.iter().filter_map(|id| self.series.get(id)) {
+                minutes.each(*begin, *end, |minute, bucket| {
+                    if let Some(sum) = sums.get_mut(&minute) {
+                        bucket.add_to(sum);
                     }
-                }
-                continue;
+                });
             }
-            let mut wanted = ids.iter().copied().peekable();
-            for (id, bucket) in points {
-                while wanted.next_if(|other| other < id).is_some() {}
-                if wanted.peek() == Some(id) {
-                    each(*id, at, bucket);
-                }
+            merged.minutes.append(&mut sums);
+        }
+        for (minute, bucket) in merged.minutes.range(first..=last) {
+            if let Some(bucket) = bucket {
+                each(i64::from(*minute) * MINUTE_MS, bucket);
             }
         }
+        self.merged.insert(key, merged);
     }
+
+    /// What is rolled up is no longer kept here.
+    fn forget_before(&mut self, rolled: Rolled) {
+        let first = minute_of(rolled.end);
+        self.series.retain(|_, minutes| minutes.forget_before(first));
+        for merged in self.merged.values_mut() {
+            merged.minutes = merged.minutes.split_off(&first);
+        }
+        (self.rolled, self.whole) = (rolled, None);
+    }
+}
+
+/// The minute in which a time lies, since 1970.
+fn minute_of(at: i64) -> u32 {
+    u32::try_from(at.div_euclid(MINUTE_MS).max(0)).unwrap_or(u32::MAX)
 }
 
 impl Store {
@@ -174,9 +216,7 @@ impl Store {
             kept.add_frames(some, frames)?;
         }
         if kept.rolled != rolled {
-            kept.rolled = rolled;
-            kept.minutes = kept.minutes.split_off(&rolled.end.div_euclid(MINUTE_MS));
-            kept.whole = None;
+            kept.forget_before(rolled);
         }
         kept.looked = Some(Instant::now());
         Ok(Some(kept))
@@ -196,11 +236,16 @@ pub(super) fn sum(sums: &mut HashMap<i64, Bucket>, id: i64, bucket: &Bucket) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::figure::{Figure, Labels};
 
     fn collected(kept: &Kept, ids: &[i64], from: i64, to: i64) -> Vec<(i64, i64, Option<f64>)> {
         let mut found = Vec::new();
         kept.collect(ids, from, to, |id, at, bucket| found.push((id, at, bucket.value(0.5))));
         found
+    }
+
+    fn look(kept: &mut Kept, id: i64, minute: i64, points: &[(i64, Point)]) {
+        kept.add_frames(&[id], vec![(minute * MINUTE_MS, 15_000, packing::frame(points).expect("packed"))]).expect("a frame");
     }
 
     #[test]
@@ -211,12 +256,44 @@ mod tests {
         kept.add(6, 15_000, (1..=40).map(|id| (id, Point::Level(f64::from(u8::try_from(id).expect("small"))))).collect());
         let minute = 5 * MINUTE_MS;
         assert_eq!(collected(&kept, &[2, 4, 5], minute, minute + 1), [(2, minute, Some(1.0)), (4, minute, Some(3.0))]);
-        assert_eq!(collected(&kept, &[1, 7], minute + MINUTE_MS, minute + 2 * MINUTE_MS).len(), 2, "few of many");
+        assert_eq!(collected(&kept, &[1, 7], minute + MINUTE_MS, minute + 2 * MINUTE_MS).len(), 2);
         assert_eq!(collected(&kept, &[7], 0, minute + 2 * MINUTE_MS).len(), 2);
         assert!(collected(&kept, &[7], minute, minute).is_empty());
         let whole = kept.whole();
         assert_eq!((whole.len(), whole[&2].value(0.5), whole[&7].value(0.5)), (40, Some(2.0), Some(7.0)), "the newest level");
-        kept.add_frames(&[1], vec![(7 * MINUTE_MS, 15_000, packing::frame(&[(41, Point::Level(1.0))]).expect("packed"))]).expect("a frame");
-        assert_eq!(kept.whole().len(), 41, "what came since is in");
+        look(&mut kept, 1, 7, &[(2, Point::Level(5.0)), (41, Point::Level(1.0))]);
+        let newest = |kept: &mut Kept| match kept.whole()[&2] {
+            Bucket::Level { samples, last, .. } => (samples, last),
+            _ => panic!("a level"),
+        };
+        assert_eq!((kept.whole().len(), newest(&mut kept)), (41, (3, 5.0)), "what came since is in");
+        assert_eq!((whole.len(), whole[&2].value(0.5)), (40, Some(2.0)), "and changes nothing for who has read before");
+        look(&mut kept, 2, 6, &[(2, Point::Level(4.0))]);
+        assert_eq!(newest(&mut kept), (4, 5.0), "what comes late is not the newest");
+        kept.forget_before(Rolled { end: 7 * MINUTE_MS, version: 1 });
+        assert_eq!((kept.whole().len(), newest(&mut kept)), (2, (1, 5.0)));
+    }
+
+    #[test]
+    fn many_in_one_are_what_they_are_one_by_one() {
+        let mut kept = Kept::default();
+        let key = SeriesKey { figure: Figure::SpansPerSecond, labels: Labels::default() };
+        let read = |kept: &mut Kept, ids: &[i64], from: i64, to: i64| {
+            let mut found = Vec::new();
+            let range = (from * MINUTE_MS, to * MINUTE_MS);
+            kept.collect_merged(key.clone(), ids, range, |at, bucket| found.push((at / MINUTE_MS, bucket.count())));
+            found
+        };
+        look(&mut kept, 1, 5, &[(1, Point::Count(1.0)), (2, Point::Count(10.0)), (3, Point::Count(100.0))]);
+        look(&mut kept, 2, 7, &[(1, Point::Count(2.0))]);
+        assert_eq!(read(&mut kept, &[1, 2], 5, 6), [(5, 11.0)]);
+        assert_eq!(read(&mut kept, &[1, 2], 0, 99), [(5, 11.0), (7, 2.0)]);
+        look(&mut kept, 3, 7, &[(2, Point::Count(20.0)), (3, Point::Count(7.0))]);
+        look(&mut kept, 4, 6, &[(1, Point::Count(3.0))]);
+        assert_eq!(read(&mut kept, &[1, 2], 0, 99), [(5, 11.0), (6, 3.0), (7, 22.0)], "what came since, also late");
+        assert_eq!(read(&mut kept, &[1, 2, 3], 0, 99), [(5, 111.0), (6, 3.0), (7, 29.0)], "a series more");
+        kept.forget_before(Rolled { end: 6 * MINUTE_MS, version: 1 });
+        assert_eq!(read(&mut kept, &[1, 2, 3], 0, 99), [(6, 3.0), (7, 29.0)]);
+        assert!(read(&mut kept, &[1], 9, 8).is_empty());
     }
 }

@@ -28,7 +28,7 @@ impl Store {
         }
         let fits = query.step_ms >= MINUTE_MS && query.steps() <= MOST_STEPS;
         // The newest minutes first: what is rolled up meanwhile must not be missing from both.
-        let newest = if fits { self.newest_merged(query, &ids).await? } else { None };
+        let newest = if fits { self.newest_merged(query, &asked, &ids).await? } else { None };
         let Some((rolled, newest)) = newest else {
             for series in self.read_series(query).await? {
                 add_up(&mut all, &series.buckets);
@@ -41,10 +41,12 @@ impl Store {
     }
 
     /// What is not rolled up yet; `None` where too much of it is.
-    async fn newest_merged(&self, query: &SeriesQuery, ids: &[i64]) -> Result<Option<(Rolled, Merged)>, StoreError> {
-        let Some(kept) = self.hot().await? else { return Ok(None) };
+    async fn newest_merged(&self, query: &SeriesQuery, asked: &Labels, ids: &[i64]) -> Result<Option<(Rolled, Merged)>, StoreError> {
+        let Some(mut kept) = self.hot().await? else { return Ok(None) };
         let (from, mut newest) = (query.from.as_millis(), vec![None; query.steps()]);
-        kept.collect(ids, from.max(kept.rolled.end), query.to.as_millis(), |_, at, bucket| {
+        let key = SeriesKey { figure: query.figure, labels: asked.clone() };
+        let range = (from.max(kept.rolled.end), query.to.as_millis());
+        kept.collect_merged(key, ids, range, |at, bucket| {
             if let Some(step) = query.step_at(at.max(from)) {
                 bucket.add_to(&mut newest[step]);
             }

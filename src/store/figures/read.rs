@@ -129,7 +129,7 @@ impl Store {
         kept.collect(ids, query.from.as_millis().max(kept.rolled.end), query.to.as_millis(), |id, at, bucket| {
             // A minute counts where it begins; the first one may have begun before the range.
             if let Some(step) = query.step_at(at.max(query.from.as_millis())) {
-                newest.push((id, step, bucket.clone()));
+                newest.push((id, step, bucket.into_owned()));
             }
         });
         Ok((kept.rolled, Some(newest)))

@@ -147,7 +147,7 @@ fn mean_between(series: impl Iterator<Item = ((f64, u64), (f64, u64))>) -> Optio
 fn since(kept: &Kept, series: &[&(i64, Labels)], from: i64) -> HashMap<i64, Bucket> {
     let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
     let mut sums = HashMap::with_capacity(ids.len());
-    kept.collect(&ids, from, i64::MAX, |id, _, bucket| sum(&mut sums, id, bucket));
+    kept.collect(&ids, from, i64::MAX, |id, _, bucket| sum(&mut sums, id, &bucket));
     sums
 }
 

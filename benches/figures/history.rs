@@ -15,7 +15,7 @@ use redrive::model::lag::{GroupOffset, GroupStatus, Standing, TimeLagMillis, Ver
 use redrive::model::{BusId, BusKind, GroupName, Timestamp};
 use redrive::store::buses::SweepResult;
 use redrive::store::consumer_groups::SeenGroup;
-use redrive::store::figures::{NewFrame, packing};
+use redrive::store::figures::{NewFrame, SPANS, packing};
 use redrive::store::topics::{SeenOffsets, SeenTopic, StoredTopic};
 use redrive::store::{Store, StoreSettings};
 use sqlx::SqliteConnection;
@@ -31,7 +31,6 @@ pub(crate) const BUS: &str = "bench";
 pub(crate) const TOPICS: usize = 500;
 const DEAD_LETTERS: &str = "orders.DLT";
 const SOURCE: &str = "bus:bench";
-const SPANS: &str = "spans";
 const PARTITIONS: i32 = 10;
 const LOOK_MS: i64 = 15_000;
 const MINUTE_MS: i64 = 60_000;

@@ -10,14 +10,12 @@ use crate::model::Timestamp;
 use crate::model::span::TraceId;
 use crate::model::trace::{KeepReasons, NotedSpan};
 use crate::store::StoreError;
-use crate::store::figures::NewFrame;
+use crate::store::figures::{NewFrame, SPANS};
 use crate::store::spans::SpanChunk;
 use crate::store::spans::hot::Producer;
 use crate::traces::bearings::{Bearings, Home};
 use crate::traces::derive::{Delivery, Derivation};
 
-/// Source of the frames.
-const SOURCE: &str = "spans";
 /// Time between two frames.
 const FRAME_EVERY: Duration = Duration::from_secs(10);
 /// Chunks that are worked through at a time.
@@ -73,7 +71,7 @@ impl Deriver {
     /// Goes on from the last frame, with the memory of what came shortly before it.
     async fn begin(context: &Context, now: Timestamp) -> Result<Self, StoreError> {
         let store = &context.store;
-        let (framed_at, cursor) = match store.figure_source(SOURCE).await? {
+        let (framed_at, cursor) = match store.figure_source(SPANS).await? {
             Some((at, state)) => {
                 let state = state.as_deref().and_then(|state| <[u8; 8]>::try_from(state).ok());
                 let damaged = || StoreError::Broken("the place kept with the figures of spans is damaged".to_owned());
@@ -263,7 +261,7 @@ impl Deriver {
         let points = self.derivation.take_points();
         let counts = self.derivation.take_counts();
         let frame = NewFrame {
-            source: SOURCE,
+            source: SPANS,
             after: self.framed_at,
             taken_at: now,
             points,

@@ -46,6 +46,8 @@ statements! {
         (select source, taken_at from figure_snapshots where taken_at < $1 order by taken_at limit $2)";
 }
 
+/// Source of what spans tell ([`Figure::is_of_spans`]): no other has it, and it has nothing else.
+pub const SPANS: &str = "spans";
 /// Labels are cut here: names that headers or spans claim may be of any length, and an index entry may not.
 const LONGEST_LABEL: usize = 500;
 /// Snapshots of this last time are all read again.

@@ -22,6 +22,8 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Readers of a SQLite file; pages read short, so a few serve many visitors.
 const READERS: u32 = 6;
+/// Rows that a reader may be ahead of whoever asked.
+const ROWS_AHEAD: usize = 512;
 /// Connections of one instance to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 12;
 /// Longest wait for a connection, and for another writer of a SQLite file (a command beside `serve`).
@@ -197,7 +199,8 @@ async fn open_sqlite(path: &Path, serving: bool) -> Result<(Db, Option<std::fs::
         let _migrating = lock_migrations(path).await?;
         SQLITE.run(&write).await?;
     }
-    let reader = sqlite_options(path).read_only(true).pragma("cache_size", "-4096");
+    // Rows of a long list are handed over by the hundred, and not each with a switch between threads.
+    let reader = sqlite_options(path).read_only(true).pragma("cache_size", "-4096").row_buffer_size(ROWS_AHEAD);
     let read = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(WAIT).max_lifetime(None).connect_lazy_with(reader);
     Ok((Db::Sqlite { read, write }, lock))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::hot::Rolled;
 use super::rollup::MINUTE_MS;
-use super::{SeriesRow, label, packing};
+use super::{SPANS, SeriesRow, label, packing};
 use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Figure, Labels, SeriesKey};
 use crate::model::{BusId, GroupName, Timestamp, TopicName};
@@ -15,6 +15,9 @@ statements! {
     const NAMED = "select id, bus, topic, consumer_group, service, operation, fingerprint, status, figure from series \
         where id in (select cast(value as bigint) from json_each(cast($1 as text)))";
     const FRAMES = "select taken_at, covers_ms, points from figure_frames where taken_at >= $1 and taken_at < $2 order by taken_at, id";
+    /// Of spans, or of all else: frames of spans are the longest by far, and most figures are in none of them.
+    const FRAMES_OF = "select taken_at, covers_ms, points from figure_frames where taken_at >= $1 and taken_at < $2 \
+        and (source = $3) = $4 order by taken_at, id";
 }
 
 /// What to read. Labels that are absent are not asked about.
@@ -162,7 +165,9 @@ impl Store {
         if from >= to {
             return Ok(());
         }
-        let frames: Vec<(i64, i64, Vec<u8>)> = read!(self, |pool| sqlx::query_as(FRAMES).bind(from).bind(to).fetch_all(pool).await?)?;
+        let of_spans = query.figure.is_of_spans();
+        let frames: Vec<(i64, i64, Vec<u8>)> =
+            read!(self, |pool| sqlx::query_as(FRAMES_OF).bind(from).bind(to).bind(SPANS).bind(of_spans).fetch_all(pool).await?)?;
         for (taken_at, covers_ms, points) in frames {
             let Some(step) = query.step_at(taken_at) else { continue };
             for (id, point) in packing::points(&points, |id| ids.binary_search(&id).is_ok())? {

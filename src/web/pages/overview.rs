@@ -165,9 +165,11 @@ async fn overview(
     if state.config().buses.is_empty() && state.store().list_buses().await?.is_empty() {
         return render(&FirstStartPage::new(layout, &state), &partial);
     }
-    let figures = load(state.store(), &query.buses, query.range, layout.now).await?;
     let kept = state.config().retention.hours;
-    let trend = trend::Trend::load(state.store(), &query.buses, query.range, layout.now, kept).await?;
+    let (figures, trend) = tokio::try_join!(
+        load(state.store(), &query.buses, query.range, layout.now),
+        trend::Trend::load(state.store(), &query.buses, query.range, layout.now, kept),
+    )?;
     let reasons = state.lifecycle().readiness().reasons();
     let page = OverviewPage { trend, ..OverviewPage::new(layout, figures, &reasons, query.range, &pairs) };
     render(&page, &partial)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::latency::{self, Latency};
 use crate::model::figure::{Figure, Labels};
+use crate::model::happening::Happening;
 use crate::model::{BusId, GroupName, TopicName};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::failure_groups::Buckets;
@@ -95,13 +96,11 @@ impl Flow {
     pub(in crate::web) async fn load(store: &Store, buses: &[Freshness], buckets: Buckets) -> Result<Self, StoreError> {
         let ids: Vec<BusId> = buses.iter().map(|freshness| BusId::from(freshness.bus.as_str())).collect();
         let letters = Letters::load(store, &ids, buckets).await?;
-        let (mut read, mut happened) = (Vec::new(), Vec::new());
-        for (freshness, bus) in buses.iter().zip(&ids) {
-            read.push(OfBus::load(store, bus, freshness, buckets, &letters).await?);
-            happened.extend(store.list_happenings(bus, About::Bus, buckets.from, buckets.to).await?);
-        }
-        happened.sort_by_key(|happening| happening.at);
-        let latency = latency::load(store, &ids, buckets).await?;
+        let (read, happened, latency) = tokio::try_join!(
+            read_all(store, buses, &ids, buckets, &letters),
+            happened(store, &ids, buckets),
+            latency::load(store, &ids, buckets),
+        )?;
         let mut worst_topics = worst_topics(&read, &letters);
         let names: Vec<(BusId, TopicName)> = worst_topics.iter().map(|row| (row.bus.clone(), row.name.clone())).collect();
         for (row, counts) in worst_topics.iter_mut().zip(letters.over_time(store, &names, buckets).await?) {
@@ -132,6 +131,30 @@ impl Flow {
             latency,
         })
     }
+}
+
+async fn read_all<'a>(
+    store: &Store,
+    buses: &'a [Freshness],
+    ids: &[BusId],
+    buckets: Buckets,
+    letters: &Letters,
+) -> Result<Vec<OfBus<'a>>, StoreError> {
+    let mut read = Vec::with_capacity(ids.len());
+    for (freshness, bus) in buses.iter().zip(ids) {
+        read.push(OfBus::load(store, bus, freshness, buckets, letters).await?);
+    }
+    Ok(read)
+}
+
+/// In order of time.
+async fn happened(store: &Store, buses: &[BusId], buckets: Buckets) -> Result<Vec<Happening>, StoreError> {
+    let mut happened = Vec::new();
+    for bus in buses {
+        happened.extend(store.list_happenings(bus, About::Bus, buckets.from, buckets.to).await?);
+    }
+    happened.sort_by_key(|happening| happening.at);
+    Ok(happened)
 }
 
 impl<'a> OfBus<'a> {

@@ -86,8 +86,13 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     let page = PageRequest::first(GROUPS);
     let one_bus = if let [bus] = buses { Some(bus) } else { None };
     let gap_page = PageRequest::first(GAPS);
-    let (states, counts, arrivals, departures, backlog, mut groups, gaps, problems, usage, policies, watching) = tokio::try_join!(
-        store.list_buses(),
+    let mut states = store.list_buses().await?;
+    states.retain(|state| buses.is_empty() || buses.contains(&state.id));
+    let shown: Vec<Freshness> = states.iter().map(|bus| Freshness::of(bus, now)).collect();
+    // At the same time: what is counted by tables, and what is in memory.
+    let (flow, watched, counts, arrivals, departures, backlog, mut groups, gaps, problems, usage, policies, watching, alerts) = tokio::try_join!(
+        Box::pin(Flow::load(store, &shown, buckets)),
+        watch_all(store, states),
         store.count_by_status(&everything),
         store.list_arrivals(&everything, buckets),
         store.count_departures(buses, buckets.from, buckets.to),
@@ -98,17 +103,12 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         store.usage(),
         store.list_policies(),
         store.alert_watching(),
+        store.list_living_alerts(),
     )?;
     let groups_are_recent = !groups.items.is_empty();
     if !groups_are_recent && counts.open > 0 {
         groups = store.list_failure_groups(&open, FailureGroupSort::Open, sparks, &page).await?;
     }
-    let mut watched = Vec::new();
-    for state in states.into_iter().filter(|state| buses.is_empty() || buses.contains(&state.id)) {
-        watched.push(watch(store, state).await?);
-    }
-    let shown: Vec<Freshness> = watched.iter().map(|bus: &WatchedBus| Freshness::of(&bus.state, now)).collect();
-    let flow = Flow::load(store, &shown, buckets).await?;
     Ok(Overview {
         now,
         flow,
@@ -126,7 +126,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         problems: TopicProblem::of(&of_dead_letters(problems, buses)),
         usage,
         stopped_policies: stopped(policies, buses, now),
-        firing: firing(store.list_living_alerts().await?, buses, now),
+        firing: firing(alerts, buses, now),
         watching,
     })
 }
@@ -154,6 +154,14 @@ fn firing(mut alerts: Vec<Alert>, buses: &[BusId], now: Timestamp) -> Vec<Alert>
 /// Buckets of the small drawings of [`Overview::groups`].
 pub(in crate::web) fn spark_buckets(range: Range, now: Timestamp) -> Buckets {
     range.buckets(now, 24)
+}
+
+async fn watch_all(store: &Store, states: Vec<BusState>) -> Result<Vec<WatchedBus>, StoreError> {
+    let mut watched = Vec::with_capacity(states.len());
+    for state in states {
+        watched.push(watch(store, state).await?);
+    }
+    Ok(watched)
 }
 
 async fn watch(store: &Store, state: BusState) -> Result<WatchedBus, StoreError> {

@@ -117,12 +117,18 @@ impl Trend {
     ) -> Result<Option<Self>, StoreError> {
         let known_since = store.known_since(buses).await?.map(|at| at.max(now.minus(kept)));
         let Some(times) = Times::of(range, now, known_since) else { return Ok(None) };
-        let late = Sums::load(store, buses, times.to.minus(times.known.0), times.to).await?;
-        let early =
-            if times.is_compared() { Some(Sums::load(store, buses, times.from.minus(times.known.1), times.from).await?) } else { None };
-        let causes = store.compare_causes(buses, (times.from.minus(times.known.1), times.from, times.to), CAUSES).await?;
-        let before = times.is_compared().then(|| (times.from.minus(times.known.1), times.from));
-        let alerts = alert_trend::load(store, (times.to.minus(times.known.0), times.to), before).await?;
+        let (before, since) = ((times.from.minus(times.known.1), times.from), times.to.minus(times.known.0));
+        let compared = times.is_compared().then_some(before);
+        let early = async {
+            let Some((from, to)) = compared else { return Ok(None) };
+            Sums::load(store, buses, from, to).await.map(Some)
+        };
+        let (late, early, causes, alerts) = tokio::try_join!(
+            Sums::load(store, buses, since, times.to),
+            early,
+            store.compare_causes(buses, (before.0, before.1, times.to), CAUSES),
+            alert_trend::load(store, (since, times.to), compared),
+        )?;
         Ok(Some(Self { alerts, ..Self::of(times, &late, early.as_ref(), causes, (known_since, now)) }))
     }
 

@@ -95,8 +95,10 @@ impl Answer {
     async fn load(state: &WebState, pairs: &[(String, String)], now: Timestamp) -> Result<Self, Error> {
         only(pairs, FIELDS)?;
         let query = overview::Query::parse(pairs, now)?;
-        let figures = overview::load(state.store(), &query.buses, query.range, now).await?;
-        let trend = Trend::load(state.store(), &query.buses, query.range, now, state.config().retention.hours).await?;
+        let (figures, trend) = tokio::try_join!(
+            overview::load(state.store(), &query.buses, query.range, now),
+            Trend::load(state.store(), &query.buses, query.range, now, state.config().retention.hours),
+        )?;
         let reasons = state.lifecycle().readiness().reasons();
         let attention = overview::attention(&figures, &reasons, query.range, &failure_groups(pairs));
         Ok(Self { figures, trend, reasons, attention })

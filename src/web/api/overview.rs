@@ -96,7 +96,7 @@ impl Answer {
         only(pairs, FIELDS)?;
         let query = overview::Query::parse(pairs, now)?;
         let (figures, trend) = tokio::try_join!(
-            overview::load(state.store(), &query.buses, query.range, now),
+            Box::pin(overview::load(state.store(), &query.buses, query.range, now)),
             Trend::load(state.store(), &query.buses, query.range, now, state.config().retention.hours),
         )?;
         let reasons = state.lifecycle().readiness().reasons();

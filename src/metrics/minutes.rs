@@ -97,10 +97,16 @@ mod tests {
         /// Samples in any order, minutes that are missing, and any part of the time.
         #[test]
         fn minutes_are_those_that_were_added(
-            samples in prop::collection::vec((0_u32..40, 1_u32..1_000), 0..200), first in 0_u32..50, last in 0_u32..50, forgotten in 0_u32..50, durations: bool,
+            samples in prop::collection::vec((0_u32..40, 1_u32..1_000), 0..200), cut in 0_usize..200, first in 0_u32..50, last in 0_u32..50,
+            forgotten in 0_u32..50, durations: bool,
         ) {
             let (mut ours, mut plain) = (Minutes::default(), Buckets::default());
-            for (minute, value) in samples {
+            for (number, (minute, value)) in samples.into_iter().enumerate() {
+                if number == cut {
+                    // More comes after the forgetting, also for minutes that are forgotten.
+                    ours.forget_before(forgotten);
+                    plain.0 = plain.0.split_off(&forgotten);
+                }
                 let mut histogram = Histogram::new();
                 histogram.record(f64::from(value));
                 let point = if durations { Point::Durations(histogram) } else { Point::Level(f64::from(value) / 3.0) };

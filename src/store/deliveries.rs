@@ -4,8 +4,8 @@
 //! reason without its notification can stay behind a crash. Deliveries about one subject (an alert, or a group) go out in order, but that
 //! a group's message that has failed holds up none after it: see [`work`].
 //!
-//! Whoever writes, claims or marks deliveries to a receiver takes that receiver's row first ([`TAKE`]), so that of several instances one
-//! after the other sees what waits, and none waits for rows that another holds.
+//! Whoever adds, claims, marks or sends again deliveries to a receiver takes that receiver's row first ([`TAKE`]; of several receivers in
+//! the order of their ids), so that of several instances one after the other sees what waits, and none waits for rows that another holds.
 
 use super::indexing::text_list;
 use super::replays::json;

@@ -46,7 +46,7 @@ statements! {
         (select source, taken_at from figure_snapshots where taken_at < $1 order by taken_at limit $2)";
 }
 
-/// Source of what spans tell ([`Figure::is_of_spans`]): no other has it, and it has nothing else.
+/// Source of what spans tell: it has no other figures than [`crate::model::figure::Figure::is_of_spans`] says.
 pub const SPANS: &str = "spans";
 /// Labels are cut here: names that headers or spans claim may be of any length, and an index entry may not.
 const LONGEST_LABEL: usize = 500;
@@ -97,6 +97,10 @@ impl Store {
     /// where it stands.
     pub async fn add_frame(&self, new: NewFrame<'_>) -> Result<bool, StoreError> {
         let source = clean(new.source);
+        debug_assert!(
+            new.source != SPANS || new.points.iter().all(|(key, _)| key.figure.is_of_spans()),
+            "whoever reads others passes it over"
+        );
         let mut points = Vec::with_capacity(new.points.len());
         for (key, point) in new.points {
             points.push((self.series_id(&key).await?, point));

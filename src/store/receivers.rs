@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::audit::RecordAudit as _;
+use super::deliveries::Enqueue as _;
 use super::deliveries::work::BRING_FORWARD;
 use super::error::{contradiction, taken};
 use super::rows::clean;
@@ -271,6 +272,10 @@ engines! {
     }
 
     pub(super) async fn forget(tx: &mut Connection, entry: &AuditEntry) -> Result<u64, StoreError> {
+        let ids: Vec<(i64,)> = sqlx::query_as(IDS).fetch_all(&mut *tx).await?;
+        for (id,) in ids {
+            tx.take_receiver(ReceiverId(id)).await?;
+        }
         let count = sqlx::query(FORGET_ALL).execute(&mut *tx).await?.rows_affected();
         sqlx::query(FORGET_KEY).execute(&mut *tx).await?;
         sqlx::query(ABANDON_ALL).bind(entry.at.as_millis()).bind(REMOVED).execute(&mut *tx).await?;

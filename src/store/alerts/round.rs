@@ -1,6 +1,8 @@
 //! What one look at the figures has changed: states of alerts, groups, and the notifications of both, in one transaction. Whoever lost
 //! the lease under which it looked writes nothing.
 
+use std::collections::BTreeSet;
+
 use crate::lifecycle::failpoint;
 use crate::model::Timestamp;
 use crate::model::alert::{Alert, Group, Told};
@@ -141,6 +143,10 @@ engines! {
         }
         for key in &round.spent {
             sqlx::query(REMOVE_GROUP).bind(clean(key)).execute(&mut *tx).await?;
+        }
+        let told: BTreeSet<ReceiverId> = round.notifications.iter().flat_map(|(_, receivers)| receivers).copied().collect();
+        for receiver in told {
+            tx.take_receiver(receiver).await?;
         }
         for (notification, receivers) in &round.notifications {
             tx.enqueue(notification, receivers, now).await?;

@@ -61,8 +61,8 @@ statements! {
         where ended_at is null and give_up_at <= $1 and (state in (0, 3) or lease_until <= $1)";
     const RELEASE = "update deliveries set lease_until = $1 where state = 1 and ended_at is null and lease_until > $1";
     const REDELIVER = "update deliveries set state = 0, next_at = $2, give_up_at = $3, ended_at = null, lease_until = null, epoch = epoch + 1, \
-        uncertain = (uncertain or state = 2) \
-        where id = $1 and state <> 1 and exists (select 1 from receivers r where r.id = deliveries.receiver_id)";
+        uncertain = (uncertain or state = 2) where id = $1 and state <> 1";
+    const RECEIVER_OF = "select receiver_id from deliveries where id = $1";
     const PUSHED = "select alert from pushed_alerts where receiver_id = $1 order by fingerprint";
     const PUSHED_RECEIVERS = "select distinct receiver_id from pushed_alerts order by receiver_id";
     const FORGET_ENDED = "delete from pushed_alerts where ended_at < $1";
@@ -163,9 +163,12 @@ const NOT_KNOWN: &str = "interrupted: the process ended or stood still before th
 
 engines! {
     pub(super) async fn claim(tx: &mut Connection, receiver: ReceiverId, limit: u32, lease: Duration, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
+        // What is due may wait for what was before it: then nothing is written, and nobody is waited for.
+        if due(tx, receiver, limit, now).await?.is_empty() {
+            return Ok(Vec::new());
+        }
         tx.take_receiver(receiver).await?;
-        let rows: Vec<DeliveryRow> =
-            sqlx::query_as(DUE).bind(now.as_millis()).bind(receiver.0).bind(i64::from(limit)).fetch_all(&mut *tx).await?;
+        let rows = due(tx, receiver, limit, now).await?;
         let mut claimed = Vec::new();
         for row in rows {
             let mut delivery = row.into_delivery()?;
@@ -198,6 +201,10 @@ engines! {
             claimed.push(delivery);
         }
         Ok(claimed)
+    }
+
+    async fn due(tx: &mut Connection, receiver: ReceiverId, limit: u32, now: Timestamp) -> Result<Vec<DeliveryRow>, StoreError> {
+        Ok(sqlx::query_as(DUE).bind(now.as_millis()).bind(receiver.0).bind(i64::from(limit)).fetch_all(&mut *tx).await?)
     }
 
     /// Leaves out what later messages have told, so that none of an alert that is over says that it fires. Answers whether nothing is left.
@@ -270,6 +277,11 @@ engines! {
     }
 
     pub(super) async fn again(tx: &mut Connection, id: &str, entry: &AuditEntry) -> Result<bool, StoreError> {
+        let found: Option<(i64,)> = sqlx::query_as(RECEIVER_OF).bind(clean(id)).fetch_optional(&mut *tx).await?;
+        let Some((receiver,)) = found else { return Ok(false) };
+        if tx.take_receiver(ReceiverId(receiver)).await?.is_none() {
+            return Ok(false);
+        }
         let give_up_at = entry.at.plus(DEADLINE).as_millis();
         let touched = sqlx::query(REDELIVER).bind(clean(id)).bind(entry.at.as_millis()).bind(give_up_at).execute(&mut *tx).await?.rows_affected();
         if touched > 0 {

@@ -60,7 +60,8 @@ pub(super) struct Kept {
     taken: BTreeSet<i64>,
     /// By id.
     series: HashMap<i64, Minutes>,
-    newest: u32,
+    /// Minutes in which anything was sampled.
+    sampled: BTreeSet<u32>,
     /// What every series came to in all of these minutes, once somebody has asked.
     whole: Option<Arc<HashMap<i64, Bucket>>>,
     /// Many series in one, by what was asked for.
@@ -100,7 +101,7 @@ impl Kept {
     }
 
     fn add(&mut self, minute: u32, covers_ms: u64, points: Vec<(i64, Point)>) {
-        self.newest = self.newest.max(minute);
+        self.sampled.insert(minute);
         for merged in self.merged.values_mut() {
             merged.minutes.remove(&minute);
         }
@@ -140,7 +141,7 @@ impl Kept {
 
     /// The same with all that are wanted (ids in order) in one, which `key` tells from others.
     pub(super) fn collect_merged(&mut self, key: SeriesKey, ids: &[i64], (from, to): (i64, i64), mut each: impl FnMut(i64, &Bucket)) {
-        let (first, last) = (minute_of(from), minute_of(to - 1).min(self.newest));
+        let (first, last) = (minute_of(from), minute_of(to - 1));
         if first > last {
             return;
         }
@@ -149,7 +150,9 @@ impl Kept {
         }
         let of = (ids.len(), ids.last().copied());
         let mut merged = self.merged.remove(&key).filter(|merged| merged.of == of).unwrap_or(Merged { of, minutes: BTreeMap::new() });
-        let missing: Vec<u32> = (first..=last).filter(|minute| !merged.minutes.contains_key(minute)).collect();
+        // Not those of all of the range, which may begin in 1970.
+        let missing = self.sampled.range(first..=last).filter(|minute| !merged.minutes.contains_key(minute));
+        let missing: Vec<u32> = missing.copied().collect();
         if let (Some(begin), Some(end)) = (missing.first(), missing.last()) {
             let mut sums: BTreeMap<u32, Option<Bucket>> = missing.iter().map(|minute| (*minute, None)).collect();
             for minutes in ids.iter().filter_map(|id| self.series.get(id)) {
@@ -173,6 +176,7 @@ impl Kept {
     fn forget_before(&mut self, rolled: Rolled) {
         let first = minute_of(rolled.end);
         self.series.retain(|_, minutes| minutes.forget_before(first));
+        self.sampled = self.sampled.split_off(&first);
         for merged in self.merged.values_mut() {
             merged.minutes = merged.minutes.split_off(&first);
         }
@@ -295,5 +299,10 @@ mod tests {
         kept.forget_before(Rolled { end: 6 * MINUTE_MS, version: 1 });
         assert_eq!(read(&mut kept, &[1, 2, 3], 0, 99), [(6, 3.0), (7, 29.0)]);
         assert!(read(&mut kept, &[1], 9, 8).is_empty());
+        // Nothing was ever rolled up, and somebody asks for all time.
+        let today = 29_000_000;
+        look(&mut kept, 5, today, &[(1, Point::Count(4.0))]);
+        assert_eq!(read(&mut kept, &[1], 0, today + 1), [(6, 3.0), (7, 2.0), (today, 4.0)]);
+        assert!(kept.merged.values().all(|merged| merged.minutes.len() <= 3), "a minute of which nobody has samples takes no room");
     }
 }

@@ -111,6 +111,11 @@ impl Deriver {
             drop((self.derivation.take_points(), self.derivation.take_keeps(), self.derivation.take_unknown()));
             drop((self.derivation.take_processed(), self.derivation.take_counts()));
         }
+        // Those that had waited long enough by then, too.
+        if let Some(framed_at) = self.framed_at {
+            self.derivation.release_held(framed_at);
+            drop(self.derivation.take_points());
+        }
         self.derivation.was_counted();
         Ok(())
     }
@@ -124,7 +129,10 @@ impl Deriver {
         }
         loop {
             let chunks = context.store.list_span_outlines(self.cursor, CHUNKS).await?;
-            let Some(last) = chunks.last().map(|chunk| chunk.id) else { break };
+            let Some(last) = chunks.last().map(|chunk| chunk.id) else {
+                self.derivation.release_held(now);
+                break;
+            };
             // A bus may have thousands of groups: nobody reads them while no spans come.
             self.renew_bearings(context, now).await?;
             let linking: Vec<i64> = chunks.iter().filter(|chunk| has_links(chunk)).map(|chunk| chunk.id).collect();

@@ -12,7 +12,7 @@ use super::bearings::{Bearings, Home};
 use super::seen::Seen;
 use super::tally::{Tags, Tally};
 pub use super::window::Place;
-use super::window::{Known, Role, Window};
+use super::window::{Known, Origin, Role, Sending, SpanKey, Window};
 use foldhash::quality::RandomState;
 
 use crate::metrics::bucket::Point;
@@ -23,10 +23,12 @@ use crate::model::span::{Messaging, Operation, Span, TraceId};
 use crate::model::trace::{KeepReasons, NotedSpan};
 
 mod delivery;
+mod held;
 mod keeping;
 
 pub use delivery::Delivery;
 use delivery::{Source, Waiting};
+use held::Held;
 use keeping::Keeping;
 
 /// Spans that repeats are known of.
@@ -35,6 +37,8 @@ const MOST_SEEN: usize = 2_000_000;
 const MOST_REMEMBERED: usize = 250_000;
 /// Deliveries that wait for their producer's span, the newest.
 const MOST_WAITING: usize = 40_000;
+/// Deliveries whose time from end to end waits for the hops before, the newest.
+const MOST_HELD: usize = 20_000;
 /// Services with topics that are known to have process spans.
 const MOST_PROCESSORS: usize = 20_000;
 /// Clocks of two machines may differ by so much before it is said.
@@ -47,6 +51,7 @@ pub struct Derivation {
     window: Window,
     tally: Tally,
     waiting: Waiting,
+    held: Held,
     /// Service and topic of process spans: there a receive span is not a second delivery.
     processors: HashSet<u64>,
     hasher: RandomState,
@@ -93,6 +98,7 @@ impl Default for Derivation {
             window: Window::new(MOST_REMEMBERED),
             tally: Tally::default(),
             waiting: Waiting::new(MOST_WAITING),
+            held: Held::new(MOST_HELD),
             processors: HashSet::new(),
             hasher: RandomState::default(),
             keeping: Keeping::default(),
@@ -125,6 +131,8 @@ impl Derivation {
         self.seen.forget(at);
         self.window.forget(at);
         self.waiting.forget(at);
+        self.settle_vain();
+        self.release_held(at);
         let fresh: Vec<&Span> = spans.iter().map(Borrow::borrow).filter(|span| self.seen.is_new(span, at)).collect();
         self.counts.spans += fresh.len() as u64;
         self.counts.repeated += (spans.len() - fresh.len()) as u64;
@@ -133,6 +141,9 @@ impl Derivation {
         }
         for span in &fresh {
             self.count(span, at);
+            if role_of(span) == Role::Took || !self.held.is_empty() {
+                self.settle((span.trace_id, span.span_id));
+            }
         }
         // Those that were waited for.
         for span in fresh.iter().filter(|span| role_of(span) == Role::Sent) {
@@ -143,6 +154,7 @@ impl Derivation {
                 if let Some(sent) = self.window.get(key).copied() {
                     self.pair_in_window(&delivery, sent);
                 }
+                self.settle(delivery.consumer);
             }
         }
     }
@@ -238,28 +250,80 @@ impl Derivation {
         if let Some(known) = known.copied() {
             self.pair_in_window(&delivery, known);
         } else {
+            self.window.open(self.window.hash_of(delivery.consumer));
             self.waiting.add(delivery.clone());
+            self.settle_vain();
             self.unknown.push(delivery);
         }
     }
 
     fn pair_in_window(&mut self, delivery: &Delivery, sent: Known) {
         if sent.role == Role::Sent {
-            let origin = self.window.origin_of(&sent);
-            self.pair(delivery, sent.end, origin);
+            self.pair(delivery, sent.sending());
         }
     }
 
-    fn pair(&mut self, delivery: &Delivery, sent_end: i64, origin: i64) {
-        let waited = delivery.start.saturating_sub(sent_end);
+    fn pair(&mut self, delivery: &Delivery, sending: Sending) {
+        let waited = delivery.start.saturating_sub(sending.end);
         self.counts.paired += 1;
         self.counts.skewed += u64::from(waited < -SKEW_NS);
-        let counts = self.tally.of(delivery.tags());
-        counts.broker.record(seconds(waited));
+        self.tally.of(delivery.tags()).broker.record(seconds(waited));
+        match self.window.origin_of(&sending) {
+            Origin::At(origin) => self.end(delivery, origin),
+            Origin::After(span) => {
+                self.window.open(self.window.hash_of(delivery.consumer));
+                self.held.add(span, delivery.clone(), sending);
+                self.release_due();
+            }
+        }
+    }
+
+    /// Notes that a delivery's message began its way then.
+    fn end(&mut self, delivery: &Delivery, origin: i64) {
         if delivery.processed {
-            counts.end_to_end.record(seconds(delivery.end.saturating_sub(origin)));
+            self.tally.of(delivery.tags()).end_to_end.record(seconds(delivery.end.saturating_sub(origin)));
         }
         self.window.set_origin(delivery.consumer, origin);
+    }
+
+    /// One thing less is open of a span: when it was the last, those that are held for it go on, and those held for them.
+    fn settle(&mut self, span: SpanKey) {
+        let mut settling = vec![self.window.hash_of(span)];
+        while let Some(span) = settling.pop() {
+            if !self.window.settle(span) {
+                continue;
+            }
+            for (number, unsure) in self.held.take(span) {
+                match self.window.origin_of(&unsure.sending) {
+                    Origin::At(origin) => {
+                        self.end(&unsure.delivery, origin);
+                        settling.push(self.window.hash_of(unsure.delivery.consumer));
+                    }
+                    Origin::After(other) => self.held.hold_on(number, unsure, other),
+                }
+            }
+        }
+    }
+
+    fn settle_vain(&mut self) {
+        for consumer in self.waiting.take_vain() {
+            self.settle(consumer);
+        }
+    }
+
+    /// Says that everything that came until `now` was taken: deliveries that have waited long enough for the hops before them are measured
+    /// from the first hop that is known.
+    pub fn release_held(&mut self, now: Timestamp) {
+        self.held.set_time(now);
+        self.release_due();
+    }
+
+    fn release_due(&mut self) {
+        while let Some(unsure) = self.held.take_due() {
+            let origin = self.window.origin_by_now(&unsure.sending);
+            self.end(&unsure.delivery, origin);
+            self.settle(unsure.delivery.consumer);
+        }
     }
 
     /// Deliveries whose producer is not in the window: it may be in the store, or come later.
@@ -294,8 +358,8 @@ impl Derivation {
         if producer.operation != Operation::Send || !self.waiting.give_up(delivery) {
             return;
         }
-        let start = producer.started_at.as_millis().saturating_mul(1_000_000);
-        self.pair(delivery, start.saturating_add(producer.duration_us.saturating_mul(1_000)), start);
+        self.pair(delivery, self.window.sending_of(producer));
+        self.settle(delivery.consumer);
     }
 
     /// Whether a noted span is about a record of this bus, as far as it tells its coordinates.

@@ -8,6 +8,7 @@ use foldhash::quality::RandomState;
 
 use crate::model::Timestamp;
 use crate::model::span::{Messaging, Span, SpanId, TraceId};
+use crate::model::trace::NotedSpan;
 
 use super::bearings::Home;
 use super::seen::REMEMBERED;
@@ -62,6 +63,34 @@ pub(super) struct Known {
     pub(super) role: Role,
     /// For one that took a message: when the message was first sent, as far as known.
     origin: Option<i64>,
+    /// For one that took messages: of how many nobody knows yet when they were first sent. One more while it is not counted.
+    open: u32,
+}
+
+/// When a message was sent, and by which span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sending {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// Hash of the span that caused it.
+    parent: Option<u64>,
+    /// Whether spans above it that are not known may still come.
+    is_new: bool,
+}
+
+impl Known {
+    pub(super) const fn sending(&self) -> Sending {
+        Sending { start: self.start, end: self.end, parent: self.parent, is_new: true }
+    }
+}
+
+/// When a message began its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Then, in nanoseconds since the Unix epoch.
+    At(i64),
+    /// Nobody knows before this span, by its hash, has come or has found its producer.
+    After(u64),
 }
 
 /// A span in the order of arrival.
@@ -97,11 +126,17 @@ impl Window {
         self.hasher.hash_one(what)
     }
 
+    /// By what a span is known.
+    pub(super) fn hash_of(&self, key: SpanKey) -> u64 {
+        self.hash(key)
+    }
+
     /// Remembers a span of a chunk that came at `at`; `place` is where the record of a producer lies.
     pub(super) fn add(&mut self, span: &Span, role: Role, place: Option<&Place>, chunk: i64, at: Timestamp) {
         let hash = self.hash((span.trace_id, span.span_id));
         let parent = span.parent.map(|parent| self.hash((span.trace_id, parent)));
-        self.spans.insert(hash, Known { parent, start: span.start, end: span.end, role, origin: None });
+        let open = u32::from(role == Role::Took);
+        self.spans.insert(hash, Known { parent, start: span.start, end: span.end, role, origin: None, open });
         let place = place.map(|place| self.hash(place));
         if let Some(place) = place {
             self.places.insert(place, hash);
@@ -129,17 +164,54 @@ impl Window {
         }
     }
 
-    /// When the message that a producer sent began its way: where the producer itself worked on a message, that one's beginning.
-    pub(super) fn origin_of(&self, sent: &Known) -> i64 {
-        let mut parent = sent.parent;
-        for _ in 0..MOST_HOPS {
-            let Some(above) = parent.and_then(|parent| self.spans.get(&parent)) else { break };
-            if let Some(origin) = above.origin {
-                return origin.min(sent.start);
-            }
-            parent = above.parent;
+    /// Says that of one more message of a consumer's span nobody knows yet when it was first sent.
+    pub(super) fn open(&mut self, span: u64) {
+        if let Some(known) = self.spans.get_mut(&span) {
+            known.open = known.open.saturating_add(1);
         }
-        sent.start
+    }
+
+    /// Says that of one of them no more will be known. `true`: it was the last.
+    pub(super) fn settle(&mut self, span: u64) -> bool {
+        let Some(known) = self.spans.get_mut(&span) else { return true };
+        known.open = known.open.saturating_sub(1);
+        known.open == 0
+    }
+
+    /// A producer's span that was found in the store: what came before it is known or will not come.
+    pub(super) fn sending_of(&self, producer: &NotedSpan) -> Sending {
+        let start = producer.started_at.as_millis().saturating_mul(1_000_000);
+        let end = start.saturating_add(producer.duration_us.saturating_mul(1_000));
+        let parent = producer.parent.map(|parent| self.hash((producer.trace_id, parent)));
+        Sending { start, end, parent, is_new: false }
+    }
+
+    /// The spans that caused a sending, the nearest first, up to one that is not known.
+    fn above(&self, sending: &Sending) -> impl Iterator<Item = (u64, Option<&Known>)> {
+        let known = |hash: u64| (hash, self.spans.get(&hash));
+        let first = sending.parent.map(known);
+        std::iter::successors(first, move |(_, span)| span.and_then(|span| span.parent).map(known)).take(MOST_HOPS)
+    }
+
+    /// When a message began its way: where its producer itself worked on a message, that one's beginning.
+    pub(super) fn origin_of(&self, sending: &Sending) -> Origin {
+        for (hash, span) in self.above(sending) {
+            match span {
+                None if sending.is_new => return Origin::After(hash),
+                Some(span) if span.open > 0 => return Origin::After(hash),
+                _ => {}
+            }
+            if let Some(origin) = span.and_then(|span| span.origin) {
+                return Origin::At(origin.min(sending.start));
+            }
+        }
+        Origin::At(sending.start)
+    }
+
+    /// The same, as far as it is known by now.
+    pub(super) fn origin_by_now(&self, sending: &Sending) -> i64 {
+        let origin = self.above(sending).find_map(|(_, span)| span?.origin);
+        origin.map_or(sending.start, |origin| origin.min(sending.start))
     }
 
     /// Spans of chunks up to this one are not remembered, or not all: 0 when all are that ever came.

@@ -116,13 +116,16 @@ pub(super) struct Waiting {
     most: usize,
     /// Those that waited in vain since the last time.
     given_up: u64,
+    /// Their spans.
+    vain: Vec<SpanKey>,
     /// Up to this time others may have paired those that wait.
     doubtful_to: Option<Timestamp>,
 }
 
 impl Waiting {
     pub(super) fn new(most: usize) -> Self {
-        Self { by_source: HashMap::new(), places: HashMap::new(), order: VecDeque::new(), count: 0, most, given_up: 0, doubtful_to: None }
+        let (by_source, places, order) = (HashMap::new(), HashMap::new(), VecDeque::new());
+        Self { by_source, places, order, count: 0, most, given_up: 0, vain: Vec::new(), doubtful_to: None }
     }
 
     /// Adds one. Where too many wait, the one that has waited longest waits no more: most producers come within seconds, and some are not
@@ -144,8 +147,16 @@ impl Waiting {
     fn give_up_oldest(&mut self) -> bool {
         let Some((source, consumer, at)) = self.order.pop_front() else { return false };
         let is_ours = self.doubtful_to.is_none_or(|doubtful| at > doubtful);
-        self.given_up += u64::from(self.remove(&source, consumer).is_some() && is_ours);
+        if self.remove(&source, consumer).is_some() {
+            self.given_up += u64::from(is_ours);
+            self.vain.push(consumer);
+        }
         true
+    }
+
+    /// Spans of those that have waited in vain since the last time, each as often as it waited.
+    pub(super) fn take_vain(&mut self) -> Vec<SpanKey> {
+        std::mem::take(&mut self.vain)
     }
 
     /// How many have waited in vain since the last time.

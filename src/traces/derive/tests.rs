@@ -5,6 +5,8 @@ use crate::model::span::SpanStatus;
 use crate::model::{BusId, GroupName};
 use crate::traces::samples::{SECOND, linked, of, on, span};
 
+mod hops;
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1_000)
 }

@@ -37,6 +37,7 @@ mod policies;
 mod purges;
 mod retention;
 mod search;
+mod span_keeps;
 mod span_keys;
 mod spans;
 mod topics;

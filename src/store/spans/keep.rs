@@ -12,9 +12,11 @@ use crate::store::indexing::text_list;
 use crate::store::{Store, StoreError};
 
 statements! {
-    /// Bound: ids in hex, reasons, time.
+    /// Bound: ids in hex, reasons, time, the reasons with which a trace's time begins anew.
     const KEEP = "insert into trace_keeps (trace_id, reasons, kept_at) select unhex(value), cast($2 as integer), cast($3 as bigint) \
-        from json_each(cast($1 as text)) where true on conflict (trace_id) do update set reasons = trace_keeps.reasons | excluded.reasons";
+        from json_each(cast($1 as text)) where true on conflict (trace_id) do update set reasons = trace_keeps.reasons | excluded.reasons, \
+        kept_at = case when (excluded.reasons & cast($4 as integer)) <> 0 and excluded.kept_at > trace_keeps.kept_at \
+        then excluded.kept_at else trace_keeps.kept_at end";
     const KEPT_AMONG = "select trace_id, reasons from trace_keeps where trace_id in (select unhex(value) from json_each(cast($1 as text)))";
     const LINKED_TO_KEPT = "select from_trace, to_trace from span_links where from_trace in (select unhex(value) from json_each(cast($1 as text))) \
         union select from_trace, to_trace from span_links where to_trace in (select unhex(value) from json_each(cast($1 as text)))";
@@ -73,7 +75,8 @@ pub struct SpanLoss {
 }
 
 impl Store {
-    /// Keeps traces beyond the hot time, with those that are linked with them. Repeating it changes nothing.
+    /// Keeps traces beyond the hot time, with those that are linked with them. Repeating it changes nothing, but that the time of one that
+    /// somebody pins begins anew.
     pub async fn keep_traces(&self, keeps: &[(TraceId, KeepReasons)], now: Timestamp) -> Result<(), StoreError> {
         let mut by_reasons: HashMap<KeepReasons, HashSet<TraceId>> = HashMap::new();
         for (trace, reasons) in keeps {
@@ -105,7 +108,13 @@ impl Store {
         }
         in_transaction!(self, |tx| {
             for (reasons, traces) in traces.iter().filter(|(_, traces)| !traces.is_empty()) {
-                sqlx::query(KEEP).bind(hex_list(traces)).bind(reasons.code()).bind(now.as_millis()).execute(&mut *tx).await?;
+                sqlx::query(KEEP)
+                    .bind(hex_list(traces))
+                    .bind(reasons.code())
+                    .bind(now.as_millis())
+                    .bind(KeepReasons::PINNED.code())
+                    .execute(&mut *tx)
+                    .await?;
             }
         });
         Ok(())
@@ -145,7 +154,8 @@ impl Store {
     /// `false`: there was none to go. Failpoint `spans.expire` lies in the middle.
     pub async fn expire_span_chunk(&self, before: Timestamp, early: bool, now: Timestamp) -> Result<bool, StoreError> {
         let oldest: Option<(i64, i64, i32, Vec<u8>)> = read!(self, |pool| sqlx::query_as(OLDEST).fetch_optional(pool).await?)?;
-        let Some((id, received_at, count, traces)) = oldest.filter(|(_, at, ..)| early || *at < before.as_millis()) else {
+        let Some((id, received_at, count, traces)) = oldest.filter(|(_, at, ..)| early || *at < before.as_millis())
+        else {
             return Ok(false);
         };
         let traces = traces.chunks_exact(16).filter_map(TraceId::from_bytes).collect();

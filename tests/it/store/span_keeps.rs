@@ -1,0 +1,38 @@
+//! How long spans stay: a trace that somebody pins.
+
+use redrive::model::trace::KeepReasons;
+use redrive::store::Store;
+
+use super::spans::{add, at, processed, trace};
+use super::{World, on_both_engines};
+
+async fn kept_since(store: &Store, number: u32) -> Option<i64> {
+    let kept = store.find_trace(trace(number)).await.expect("it is read").kept;
+    kept.map(|(_, since)| (since.as_millis() - at(0).as_millis()) / 1_000)
+}
+
+async fn a_trace_that_is_pinned_stays_from_then_on(world: World) {
+    let store = &world.store;
+    add(store, (1..=3).map(|number| processed(number, 1, 10)).collect(), at(20)).await;
+    let failed: Vec<_> = (1..=3).map(|number| (trace(number), KeepReasons::FAILED)).collect();
+    store.keep_traces(&failed, at(20)).await.expect("they are kept");
+    while store.expire_span_chunk(at(1_000), false, at(1_000)).await.expect("it goes") {}
+    store.keep_traces(&[(trace(1), KeepReasons::PINNED)], at(900)).await.expect("it is pinned");
+    // Another reason comes later, and an instance whose clock is behind pins it too.
+    store.keep_traces(&[(trace(1), KeepReasons::SLOW), (trace(2), KeepReasons::SLOW)], at(950)).await.expect("they are kept");
+    store.keep_traces(&[(trace(1), KeepReasons::PINNED)], at(800)).await.expect("it is pinned");
+    assert_eq!([kept_since(store, 1).await, kept_since(store, 2).await], [Some(900), Some(20)]);
+    assert_eq!(store.expire_kept_traces(at(500), false, 100, at(1_000)).await.expect("their time has come"), 2);
+    let mut left = Vec::new();
+    for number in 1..=3 {
+        left.push(store.find_trace(trace(number)).await.expect("it is read").spans.len());
+    }
+    assert_eq!(left, [1, 0, 0], "the pinned one");
+    let (reasons, _) = store.find_trace(trace(1)).await.expect("it is read").kept.expect("it is kept");
+    assert_eq!(reasons, KeepReasons::FAILED | KeepReasons::PINNED | KeepReasons::SLOW);
+    assert_eq!(store.expire_kept_traces(at(1_500), false, 100, at(2_000)).await.expect("its time has come, too"), 1);
+}
+
+on_both_engines! {
+    a_trace_that_is_pinned_stays_from_then_on
+}

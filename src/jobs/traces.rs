@@ -109,7 +109,7 @@ impl Deriver {
             self.take(chunks).await?;
             // They are in the frames of then.
             drop((self.derivation.take_points(), self.derivation.take_keeps(), self.derivation.take_unknown()));
-            drop((self.derivation.take_processed(), self.derivation.take_counts()));
+            drop((self.derivation.take_delivered(), self.derivation.take_counts()));
         }
         // Those that had waited long enough by then, too.
         if let Some(framed_at) = self.framed_at {
@@ -169,10 +169,10 @@ impl Deriver {
     async fn keep(&mut self, context: &Context, linking: &[i64], now: Timestamp) -> Result<(), StoreError> {
         let store = &context.store;
         let mut keeps = self.derivation.take_keeps();
-        let processed = self.derivation.take_processed();
+        let delivered = self.derivation.take_delivered();
         // Only what was replayed lately can be among them.
-        let replayed = !processed.is_empty() && store.any_watched_replay(now).await?;
-        for (trace, place) in processed.into_iter().filter(|_| replayed) {
+        let replayed = !delivered.is_empty() && store.any_watched_replay(now).await?;
+        for (trace, place) in delivered.into_iter().filter(|_| replayed) {
             if let Some(bus) = place.home.as_ref().and_then(Home::bus)
                 && store.is_replayed_record(bus, &place.topic, place.partition, place.offset).await?
             {

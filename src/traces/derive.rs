@@ -59,14 +59,14 @@ pub struct Derivation {
     bearings: Bearings,
     unknown: Vec<Delivery>,
     keeps: Vec<(TraceId, KeepReasons)>,
-    processed: Vec<(TraceId, Place)>,
+    delivered: Vec<(TraceId, Place)>,
     /// Whether a span could not be placed on a bus or with a group since the last bearings.
     lost: bool,
     counts: Counts,
 }
 
-/// Records that were processed since the last question, at most.
-const MOST_PROCESSED: usize = 20_000;
+/// Records that were delivered since the last question, at most.
+const MOST_DELIVERED: usize = 20_000;
 
 /// What happened on the way, for our own metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Default for Derivation {
             bearings: Bearings::default(),
             unknown: Vec::new(),
             keeps: Vec::new(),
-            processed: Vec::new(),
+            delivered: Vec::new(),
             lost: false,
             counts: Counts::default(),
         }
@@ -199,14 +199,14 @@ impl Derivation {
         }
         // Most producers do not know where their record lies: the bus's name is copied where it counts.
         let place = messaging.offset.and_then(|_| place_of(messaging, home.clone()));
-        if messaging.operation == Operation::Process
-            && self.processed.len() < MOST_PROCESSED
+        let is_delivery = self.is_delivery(span, messaging);
+        if is_delivery
+            && self.delivered.len() < MOST_DELIVERED
             && let Some(place) = &place
         {
-            self.processed.push((span.trace_id, place.clone()));
+            self.delivered.push((span.trace_id, place.clone()));
         }
         let reasons = self.keeping.of_message(span, messaging, tags, at);
-        let is_delivery = self.is_delivery(span, messaging);
         let deliveries = if is_delivery { Delivery::all_of(span, messaging, place, tags, at) } else { Vec::new() };
         // Where nothing names a producer, none can be found. A poll may have brought nothing.
         self.counts.unpaired += u64::from(messaging.operation == Operation::Process && deliveries.is_empty());
@@ -384,9 +384,9 @@ impl Derivation {
         std::mem::take(&mut self.keeps)
     }
 
-    /// Records that were processed since the last time, with the trace; some may have been replayed.
-    pub fn take_processed(&mut self) -> Vec<(TraceId, Place)> {
-        std::mem::take(&mut self.processed)
+    /// Records that were processed since the last time, or taken by who tells of nothing more, with the trace; some may have been replayed.
+    pub fn take_delivered(&mut self) -> Vec<(TraceId, Place)> {
+        std::mem::take(&mut self.delivered)
     }
 
     /// What happened since the last time.

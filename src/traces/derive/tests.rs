@@ -136,6 +136,23 @@ fn a_message_that_is_received_and_processed_is_delivered_once() {
 }
 
 #[test]
+fn a_record_is_told_to_be_delivered_by_who_only_receives_too() {
+    let taken = |id, operation, service| of(on(span(2, id, None, 12), operation, Some((3, i64::from(id)))), service);
+    let mut derivation = Derivation::default();
+    let spans = [
+        taken(1, Operation::Receive, "mailer"),
+        taken(2, Operation::Process, "billing"),
+        taken(3, Operation::Receive, "billing"),
+        taken(4, Operation::Send, "shop"),
+        of(on(span(2, 5, None, 12), Operation::Receive, None), "mailer"),
+    ];
+    derivation.take_chunk(1, &spans, at(16));
+    let offsets = |delivered: Vec<(TraceId, Place)>| delivered.into_iter().map(|(_, place)| place.offset).collect::<Vec<_>>();
+    assert_eq!(offsets(derivation.take_delivered()), [1, 2], "billing tells by its processing");
+    assert!(derivation.take_delivered().is_empty());
+}
+
+#[test]
 fn a_batch_delivers_each_of_its_messages() {
     let mut derivation = Derivation::default();
     let sent: Vec<Span> = (1..=3).map(|trace| on(span(trace, 1, None, 10), Operation::Send, None)).collect();

@@ -15,7 +15,9 @@ const KEPT_SHARE: u64 = 2;
 pub(super) async fn expire(run: &Run) -> anyhow::Result<()> {
     let (store, kept, now) = (&run.context.store, run.retention, Timestamp::now());
     let (hot_before, kept_before) = (now.minus(kept.spans), now.minus(kept.kept_traces));
-    while store.expire_span_chunk(hot_before, false, now).await? {
+    // Whoever counts may be behind: what is in no figure yet stays, as long as there is room.
+    let counted = store.spans_counted_to().await?;
+    while store.expire_span_chunk(hot_before, counted, false, now).await? {
         if !work::pause(&run.context.life, PAUSE).await {
             return Ok(());
         }
@@ -35,9 +37,10 @@ pub(super) async fn expire(run: &Run) -> anyhow::Result<()> {
             store.expire_kept_traces(kept_before, true, STEP, now).await? > 0
         } else {
             let mut removed = false;
+            let counted = store.spans_counted_to().await?;
             // Some at a time: asking what they take reads every chunk's head.
             for _ in 0..20 {
-                removed |= store.expire_span_chunk(hot_before, true, now).await?;
+                removed |= store.expire_span_chunk(hot_before, counted, true, now).await?;
             }
             removed
         };

@@ -8,6 +8,7 @@ use crate::model::Timestamp;
 use crate::model::span::{Spans, TraceId, wire};
 use crate::model::trace::{KeepReasons, NotedSpan, TraceLink};
 use crate::store::dialect::bulk::Bulk as _;
+use crate::store::figures::SPANS;
 use crate::store::indexing::text_list;
 use crate::store::{Store, StoreError};
 
@@ -64,7 +65,7 @@ pub struct SpanUsage {
 /// What is not there, or not right, because there was too much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpanLoss {
-    /// `hot` or `kept`: dropped before its time, to stay within the limit. `topic`: removed from a topic of spans before it was read.
+    /// `hot` or `kept`: dropped before its time, to stay within the limit; `uncounted`: dropped for it before it was in any figure. `topic`: removed from a topic of spans before it was read.
     /// `repeats`: repeated spans were not known for the whole ten minutes. Of figures: `unpaired`, `skewed`, `unplaced`, `crowded`, `uncompared`,
     /// see [`crate::traces::derive::Counts`].
     pub what: String,
@@ -150,17 +151,23 @@ impl Store {
         Ok(rows.iter().filter_map(|(trace, code)| Some((TraceId::from_bytes(trace)?, KeepReasons::from_code(*code)))).collect())
     }
 
-    /// Lets the oldest chunk go when it was written before `before`, or, with `early`, in any case; what it holds of kept traces stays.
-    /// `false`: there was none to go. Failpoint `spans.expire` lies in the middle.
-    pub async fn expire_span_chunk(&self, before: Timestamp, early: bool, now: Timestamp) -> Result<bool, StoreError> {
+    /// Chunks up to this one are in the figures; 0 when none is, or nobody knows.
+    pub async fn spans_counted_to(&self) -> Result<i64, StoreError> {
+        let state = self.figure_source(SPANS).await?.and_then(|(_, state)| state);
+        Ok(state.and_then(|state| state.try_into().ok()).map_or(0, i64::from_le_bytes))
+    }
+
+    /// Lets the oldest chunk go when it was written before `before` and is one of those up to `counted`, which are in the figures, or, with
+    /// `early`, in any case; what it holds of kept traces stays. `false`: there was none to go. Failpoint `spans.expire` lies in the middle.
+    pub async fn expire_span_chunk(&self, before: Timestamp, counted: i64, early: bool, now: Timestamp) -> Result<bool, StoreError> {
         let oldest: Option<(i64, i64, i32, Vec<u8>)> = read!(self, |pool| sqlx::query_as(OLDEST).fetch_optional(pool).await?)?;
-        let Some((id, received_at, count, traces)) = oldest.filter(|(_, at, ..)| early || *at < before.as_millis())
+        let Some((id, received_at, count, traces)) = oldest.filter(|(id, at, ..)| early || (*at < before.as_millis() && *id <= counted))
         else {
             return Ok(false);
         };
         let traces = traces.chunks_exact(16).filter_map(TraceId::from_bytes).collect();
         let outliving = self.outliving(id, &traces).await?;
-        let lost = early && received_at >= before.as_millis();
+        let lost = if id > counted { Some("uncounted") } else { Some("hot").filter(|_| received_at >= before.as_millis()) };
         in_transaction!(self, |tx| {
             if sqlx::query(DROP_CHUNK).bind(id).execute(&mut *tx).await?.rows_affected() == 1 {
                 for (trace, spans, bytes) in &outliving.packed {
@@ -170,8 +177,8 @@ impl Store {
                 tx.insert_noted_spans(id, outliving.noted).await?;
                 tx.insert_span_links(id, outliving.links).await?;
                 sqlx::query(keys::DROP_STALE).bind(keys::stale_before(id)).bind(keys::STALE_STEP).execute(&mut *tx).await?;
-                if lost {
-                    sqlx::query(LOSE).bind("hot").bind(i64::from(count)).bind(now.as_millis()).execute(&mut *tx).await?;
+                if let Some(what) = lost {
+                    sqlx::query(LOSE).bind(what).bind(i64::from(count)).bind(now.as_millis()).execute(&mut *tx).await?;
                 }
             }
         });

@@ -147,7 +147,7 @@ struct TraceList {
 /// Something that is missing or not exact.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct SpanLossShape {
-    /// `hot`, `kept`: dropped before its time. `topic`: removed from a topic of spans before it was read. `repeats`: repeats were not known
+    /// `hot`, `kept`: dropped before its time. `uncounted`: dropped before it was in any figure. `topic`: removed from a topic of spans before it was read. `repeats`: repeats were not known
     /// for the whole ten minutes. `unpaired`: taken by a consumer, and the producer's span was not found, so that its time in the broker and
     /// end to end is in no figure. `skewed`: taken before it was sent, as the clocks differ. `unplaced`: on which of several buses is not
     /// known. `crowded`: counted without topic and consumer group. `uncompared`: nobody knows whether it was

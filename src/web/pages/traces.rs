@@ -285,6 +285,10 @@ fn loss_words(loss: &SpanLoss, now: Timestamp) -> Option<String> {
              within ten minutes, may be counted twice."
         ),
         "hot" => format!("{lost} spans were {dropped}, the last {ago}. They are counted in the figures."),
+        "uncounted" => format!(
+            "{lost} spans were dropped before they were counted, to stay within retention.spans_max_bytes, the last {ago}: they are missing \
+             in the figures. More came in than was counted at that time."
+        ),
         "kept" => format!("{lost} spans of kept traces were {dropped}, the last {ago}. They are counted in the figures."),
         _ => return None,
     })

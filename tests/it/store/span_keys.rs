@@ -55,7 +55,7 @@ async fn a_commit_that_is_rolled_back_between_two_buckets_loses_no_key(world: Wo
     }
     // What is old goes, bucket by bucket, and takes nothing along that is there.
     for gone in 1..=next {
-        assert!(store.expire_span_chunk(at(1_000), false, at(1_000)).await.expect("it goes"));
+        assert!(store.expire_span_chunk(at(1_000), i64::MAX, false, at(1_000)).await.expect("it goes"));
         assert!(gone.is_multiple_of(64) || has(store, 900).await, "after {gone}");
     }
     assert_eq!((has(store, next).await, has(store, next + 1).await, has(store, 900).await), (false, true, true));
@@ -88,7 +88,7 @@ async fn buckets_that_were_named_by_their_number_are_named_by_their_first_chunk(
     }
     // Old buckets go with their chunks, new ones stay.
     for _ in 0..2 {
-        assert!(store.expire_span_chunk(at(1_000), false, at(1_000)).await.expect("it goes"));
+        assert!(store.expire_span_chunk(at(1_000), i64::MAX, false, at(1_000)).await.expect("it goes"));
     }
     for (number, there) in [(2, false), (3, false), (4, true), (5, true)] {
         assert_eq!(has(store, number).await, there, "{number} later");

@@ -67,7 +67,7 @@ pub(super) async fn add(store: &Store, spans: Vec<Span>, now: Timestamp) {
 }
 
 async fn expire_all(store: &Store, before: Timestamp) {
-    while store.expire_span_chunk(before, false, at(10_000)).await.expect("it goes") {}
+    while store.expire_span_chunk(before, i64::MAX, false, at(10_000)).await.expect("it goes") {}
 }
 
 on_both_engines! {
@@ -218,8 +218,8 @@ async fn what_goes_before_its_time_is_said(world: World) {
     store.keep_traces(&[(trace(1), KeepReasons::FAILED)], at(20)).await.expect("it is kept");
     let usage = store.span_usage().await.expect("it is read");
     assert_eq!((usage.hot_spans, usage.kept_spans, usage.hot_since), (10, 0, Some(at(20))));
-    assert!(!store.expire_span_chunk(at(20), false, at(30)).await.expect("none is old"));
-    assert!(store.expire_span_chunk(at(20), true, at(30)).await.expect("it goes early"));
+    assert!(!store.expire_span_chunk(at(20), i64::MAX, false, at(30)).await.expect("none is old"));
+    assert!(store.expire_span_chunk(at(20), i64::MAX, true, at(30)).await.expect("it goes early"));
     assert_eq!(store.expire_kept_traces(at(0), true, 10, at(31)).await.expect("it goes early"), 1);
     let losses: Vec<(String, u64)> =
         store.list_span_losses().await.expect("they are read").into_iter().map(|loss| (loss.what, loss.spans)).collect();
@@ -292,7 +292,7 @@ async fn a_search_over_hot_and_kept_spans_of_any_order_finds_each_once(world: Wo
     // Half of the chunks go; what failed in them stays.
     let gone: Vec<TraceId> = (0..200_u32).filter(|number| !number.is_multiple_of(9)).map(trace).collect();
     for _ in 0..20 {
-        assert!(store.expire_span_chunk(at(9_000), false, at(9_000)).await.expect("it goes"));
+        assert!(store.expire_span_chunk(at(9_000), i64::MAX, false, at(9_000)).await.expect("it goes"));
     }
     expected.retain(|(_, trace, _)| !gone.contains(trace));
     for limit in [7, 1_000] {

@@ -22,6 +22,7 @@ async fn what_the_figures_of_spans_do_not_know_is_said_with_its_count() {
         ("unpaired", 61_000, now),
         ("uncompared", 3_400, now),
         ("unplaced", 7, now.minus(Duration::from_hours(72))),
+        ("uncounted", 52, now),
     ] {
         site.store.note_span_loss(what, count, at).await.expect("it is noted");
     }
@@ -31,6 +32,7 @@ async fn what_the_figures_of_spans_do_not_know_is_said_with_its_count() {
         "the span of their producer was not found: 61,000 messages so far, the last ",
         "Counted as service (other), without topic and consumer group: 1 span so far,",
         "Not known to be slow or not: 3,400 spans so far,",
+        "52 spans were dropped before they were counted,",
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
@@ -39,6 +41,6 @@ async fn what_the_figures_of_spans_do_not_know_is_said_with_its_count() {
     assert!(week.contains("Counted without a bus: 7 spans so far, the last 3 d ago."), "{week}");
     let answer: Value = serde_json::from_str(&site.get("/api/v1/traces").by(&mara).send().await.text).expect("JSON");
     let losses = answer["losses"].as_array().expect("a list").iter().map(|loss| (loss["what"].clone(), loss["spans"].clone()));
-    let expected = [("crowded", 1), ("skewed", 1_012), ("uncompared", 3_400), ("unpaired", 61_000), ("unplaced", 7)];
+    let expected = [("crowded", 1), ("skewed", 1_012), ("uncompared", 3_400), ("uncounted", 52), ("unpaired", 61_000), ("unplaced", 7)];
     assert_eq!(losses.collect::<Vec<_>>(), expected.map(|(what, count)| (json!(what), json!(count))));
 }

@@ -27,9 +27,11 @@ statements! {
 const SPANS_OF_BUCKET: u64 = 65_536;
 /// Or when chunks have come so far from its first one: where few spans come, chunks are small.
 const CHUNKS_OF_BUCKET: i64 = 256;
-/// Chunks that one look finds at most, the newest, and so many more for each thing that is wanted: a trace of more is shown in part.
+/// Chunks that one look finds at most, the newest, and so many more for each thing that is wanted.
 const MOST_CHUNKS: i64 = 200;
 const MORE_CHUNKS: i64 = 20;
+/// Chunks that one trace is put together from, the newest.
+pub(super) const CHUNKS_OF_TRACE: usize = 220;
 /// Keys of chunks that are gone, removed with each chunk that goes: more than a chunk has.
 pub(super) const STALE_STEP: i64 = 8_192;
 

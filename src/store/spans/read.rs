@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::hot::Producer;
 use super::keep::hex_list;
-use super::keys::Wanted;
+use super::keys::{CHUNKS_OF_TRACE, Wanted};
 use super::{ChunkRow, unpack_all, whole};
 use crate::model::Timestamp;
 use crate::model::span::{Operation, Span, SpanId, TraceId};
@@ -13,7 +13,7 @@ use crate::store::indexing::{id_list, text_list};
 use crate::store::{Store, StoreError};
 
 statements! {
-    const KEPT_OF_TRACE = "select chunk_id, cast(0 as bigint), bytes from kept_spans where trace_id = $1 order by chunk_id limit 2000";
+    const KEPT_OF_TRACE = "select chunk_id, cast(0 as bigint), bytes from kept_spans where trace_id = $1 order by chunk_id limit $2";
     const KEEP_OF_TRACE = "select reasons, kept_at from trace_keeps where trace_id = $1";
     const LINKS = "select from_trace, from_span, to_trace, to_span from span_links where from_trace = $1 \
         union select from_trace, from_span, to_trace, to_span from span_links where to_trace = $1 limit 2000";
@@ -32,6 +32,8 @@ statements! {
         and record_offset in (select cast(value as bigint) from json_each(cast($3 as text))) limit 20000";
 }
 
+/// Pieces that one kept trace is put together from, the oldest; each held what one chunk had of it.
+const MOST_KEPT: usize = 2_000;
 /// Links of a trace that are told, each way.
 const MOST_LINKS: usize = 1_000;
 /// Spans about one record that are told, the earliest.
@@ -42,6 +44,8 @@ const MOST_AT: i64 = 200;
 pub struct StoredTrace {
     /// Its spans in the order of their start, each once.
     pub spans: Vec<Span>,
+    /// Whether it has more spans than these: they came in more pieces than are read for one trace.
+    pub truncated: bool,
     /// Its links to other traces.
     pub links_from: Vec<TraceLink>,
     /// Links of other traces to it.
@@ -103,9 +107,17 @@ impl Store {
     /// A trace with its links; without spans when none is there, or none any more.
     pub async fn find_trace(&self, trace: TraceId) -> Result<StoredTrace, StoreError> {
         let id = trace.0.as_slice();
-        let mut rows = self.packed_chunks(&self.span_chunks_with(&[Wanted::Trace(trace)]).await?).await?;
+        // One more than is read tells that there are more.
+        let mut hot = self.span_chunks_up_to(i64::MAX, &[Wanted::Trace(trace)], with_one_more(CHUNKS_OF_TRACE)).await?;
+        let is_more_hot = hot.len() > CHUNKS_OF_TRACE;
+        hot.truncate(CHUNKS_OF_TRACE);
+        let mut rows = self.packed_chunks(&hot).await?;
         rows.sort_unstable_by_key(|(id, ..)| *id);
-        let kept: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(KEPT_OF_TRACE).bind(id).fetch_all(pool).await?)?;
+        // After the hot ones: a chunk that goes meanwhile leaves its spans here.
+        let most = with_one_more(MOST_KEPT);
+        let mut kept: Vec<ChunkRow> = read!(self, |pool| sqlx::query_as(KEPT_OF_TRACE).bind(id).bind(most).fetch_all(pool).await?)?;
+        let truncated = is_more_hot || kept.len() > MOST_KEPT;
+        kept.truncate(MOST_KEPT);
         rows.extend(kept);
         let mut seen = HashSet::new();
         let chunks = unpack_all(rows, whole).await?;
@@ -116,6 +128,7 @@ impl Store {
         let (links_from, links_to) = self.list_links_of_trace(trace).await?.into_iter().partition(|link| link.from.0 == trace);
         Ok(StoredTrace {
             spans,
+            truncated,
             links_from,
             links_to,
             kept: keep.map(|(reasons, at)| (KeepReasons::from_code(reasons), Timestamp::from_millis(at))),
@@ -183,6 +196,10 @@ impl Store {
             read!(self, |pool| sqlx::query_as(SENDERS).bind(&traces).bind(&topics).bind(&offsets).fetch_all(pool).await?)?;
         Ok(rows.into_iter().filter_map(NotedRow::into_span).collect())
     }
+}
+
+fn with_one_more(most: usize) -> i64 {
+    i64::try_from(most + 1).unwrap_or(i64::MAX)
 }
 
 /// Spans of hot chunks and of kept traces in the order of their start, each once.

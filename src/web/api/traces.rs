@@ -287,6 +287,8 @@ struct TraceShape {
     trace_id: String,
     /// Spans in the order of their start.
     spans: Vec<SpanShape>,
+    /// Whether the trace has more spans than these: they came in more pieces than are read for one trace.
+    truncated: bool,
     /// Links to other traces and from them.
     links: Vec<LinkShape>,
     /// Why it is kept beyond the time of all spans: `failed`, `slow`, `dead_lettered`, `replayed`, `pinned`, `baseline`, `linked`.
@@ -305,7 +307,7 @@ async fn detail(_: Viewer, State(state): State<WebState>, Path(id): Path<String>
     let critical = by_span(&critical_path(&trace.spans));
     let waited_for = |span: &Span| critical.get(&span.span_id).map_or(0, |segments| length(segments));
     let spans = trace.spans.iter().map(|span| SpanShape::new(span, waited_for(span))).collect();
-    Ok(Json(TraceShape { trace_id: id.to_string(), spans, links, kept, dead_letters }))
+    Ok(Json(TraceShape { trace_id: id.to_string(), spans, truncated: trace.truncated, links, kept, dead_letters }))
 }
 
 /// A trace by the id in a path.

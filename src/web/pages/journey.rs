@@ -217,6 +217,7 @@ fn left_out(left: LeftOut) -> String {
     let counts = [
         (left.dead_letters, "dead letter", "dead letters"),
         (left.traces, "trace", "traces"),
+        (left.parted_traces, "part of a trace", "parts of traces"),
         (left.spans, "span", "spans"),
         (left.topics, "topic's buses and groups", "topics' buses and groups"),
     ];

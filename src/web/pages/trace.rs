@@ -97,6 +97,8 @@ struct TracePage {
     line: Timeline,
     rows: Vec<Row>,
     more: usize,
+    /// Whether not all of its spans were read.
+    is_truncated: bool,
     chosen: Option<Chosen>,
     others: Vec<Other>,
     letters: Vec<String>,
@@ -146,6 +148,7 @@ async fn page(
         slowest: slowest(&stored.spans, &path, &critical),
         rows: ordered.iter().take(MOST).map(|(span, depth)| Row::new(span, *depth, &line, chosen, on_path(span))).collect(),
         more: stored.spans.len().saturating_sub(MOST),
+        is_truncated: stored.truncated,
         chosen: full.map(|span| Chosen::new(span, Way::of_span(span, bus.as_ref(), &stored.spans))),
         others: others(trace, &stored),
         letters: letters.iter().map(ToString::to_string).collect(),

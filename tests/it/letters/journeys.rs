@@ -105,6 +105,32 @@ async fn a_discarded_dead_letter_s_journey_ends_with_who_discarded_it_when_and_w
 }
 
 #[tokio::test]
+async fn a_trace_of_more_pieces_than_are_read_says_so_wherever_it_is_told() {
+    let shop = Seeded::new().await.bus("prod", &["orders-dlt"]).await;
+    let app = shop.app();
+    let id = TraceId([1; 16]);
+    let piece = |number: i64| Span { start: number, end: number + 1, ..span(1, 3, Operation::Process, "orders", Some(number)) };
+    for number in 1..=221_i64 {
+        let mut one = piece(number);
+        one.span_id.0 = number.to_be_bytes();
+        add(&shop, vec![one]).await;
+        if number < 220 {
+            continue;
+        }
+        let is_cut = number > 220;
+        let trace = app.get(&format!("/api/v1/traces/{id}")).await.json();
+        assert_eq!((&trace["truncated"], trace["spans"].as_array().map(Vec::len)), (&json!(is_cut), Some(220)), "{number}");
+        let page = app.get(&format!("/traces/{id}")).await.words();
+        assert_eq!(page.contains("This trace has more spans than are told here"), is_cut, "{number}: {page}");
+        let journey = app.get(&format!("/api/v1/journeys?trace_id={id}")).await.json();
+        let nothing = if is_cut { json!(1) } else { json!(null) };
+        assert_eq!(journey["truncated"]["parted_traces"], nothing, "{number}: {}", journey["truncated"]);
+        let words = app.get(&format!("/journeys?trace_id={id}")).await.words();
+        assert_eq!(words.contains("Left out, at least: 1 part of a trace."), is_cut, "{number}: {words}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_journey_has_no_room_for_is_said() {
     let mut shop = Seeded::new().await.bus("prod", &["orders-dlt"]).await;
     // The same record came back fifteen times, and was taken in a batch with thirty others.
@@ -125,7 +151,7 @@ async fn what_a_journey_has_no_room_for_is_said() {
     assert_eq!(of_letter["dead_letters"], 3, "{of_letter}");
     let of_batch = format!("trace_id={}", TraceId([200; 16]));
     let truncated = app.get(&format!("/api/v1/journeys?{of_batch}")).await.json()["truncated"].clone();
-    assert_eq!(truncated, json!({"dead_letters": 0, "traces": 7, "spans": 0, "topics": 0}), "24 of 31 were read");
+    assert_eq!(truncated, json!({"dead_letters": 0, "traces": 7, "parted_traces": 0, "spans": 0, "topics": 0}), "24 of 31 were read");
     let words = app.get(&format!("/journeys?{of_batch}")).await.words();
     let said = "There is more than is told here. Left out, at least: 7 traces. A journey is put together from 12 dead letters, 24 traces, \
                 5,000 spans and 12 topics at most.";

@@ -1,4 +1,4 @@
-//! How long spans stay: a trace that somebody pins, and chunks that nobody has counted.
+//! How long spans stay: a trace that somebody pins, chunks that nobody has counted, and traces of more pieces than are read.
 
 use redrive::model::trace::KeepReasons;
 use redrive::store::Store;
@@ -66,7 +66,21 @@ async fn chunks_that_nobody_has_counted_stay_as_long_as_there_is_room(world: Wor
     assert_eq!(store.list_span_losses().await.expect("they are read").len(), 1);
 }
 
+async fn a_trace_of_more_pieces_than_are_read_is_said_to_be_cut(world: World) {
+    let store = &world.store;
+    for number in 0..221_u8 {
+        add(store, vec![processed(1, number, i64::from(number))], at(20)).await;
+        if number < 219 {
+            continue;
+        }
+        let found = store.find_trace(trace(1)).await.expect("it is read");
+        assert_eq!((found.spans.len(), found.truncated), (220, number == 220), "{number}");
+        assert_eq!(found.spans.last().map(|span| span.span_id.0), Some([number; 8]), "the newest are read");
+    }
+}
+
 on_both_engines! {
     a_trace_that_is_pinned_stays_from_then_on
     chunks_that_nobody_has_counted_stay_as_long_as_there_is_room
+    a_trace_of_more_pieces_than_are_read_is_said_to_be_cut
 }

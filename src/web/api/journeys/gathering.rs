@@ -31,6 +31,8 @@ pub(in crate::web) struct LeftOut {
     pub(in crate::web) dead_letters: usize,
     /// Traces that were not read.
     pub(in crate::web) traces: usize,
+    /// Traces of which only a part was read: their spans came in more pieces than are read for one trace.
+    pub(in crate::web) parted_traces: usize,
     /// Spans of the last trace that was read.
     pub(in crate::web) spans: usize,
     /// Topics whose buses and consumer groups were not looked up: their spans may be without a group, or left out.
@@ -103,6 +105,7 @@ struct Gathering<'a> {
 struct More {
     letters: BTreeSet<DeadLetterId>,
     traces: BTreeSet<TraceId>,
+    parted: usize,
     spans: usize,
     topics: BTreeSet<TopicName>,
 }
@@ -115,8 +118,9 @@ impl<'a> Gathering<'a> {
     }
 
     fn into_gathered(self) -> Gathered {
-        let More { letters, traces, spans, topics } = self.more;
-        let left = LeftOut { dead_letters: letters.len(), traces: traces.len(), spans, topics: topics.len() };
+        let More { letters, traces, parted, spans, topics } = self.more;
+        let (dead_letters, traces, topics) = (letters.len(), traces.len(), topics.len());
+        let left = LeftOut { dead_letters, traces, parted_traces: parted, spans, topics };
         Gathered { material: self.material, truncated: Some(left).filter(|left| *left != LeftOut::default()) }
     }
 
@@ -249,6 +253,7 @@ impl<'a> Gathering<'a> {
             }
             read.insert(trace);
             let stored = self.store.find_trace(trace).await?;
+            self.more.parted += usize::from(stored.truncated);
             // What else came with the message in a batch is other messages' way, unless the batch itself was asked for.
             let is_asked = asked == Some(trace);
             let batches: BTreeSet<SpanId> =

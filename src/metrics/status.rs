@@ -16,6 +16,9 @@ const APART: Duration = Duration::from_secs(10);
 const GAPS: usize = 8;
 /// Below this lag in time nobody is behind: a healthy group commits now and then.
 const FLOOR: Duration = Duration::from_secs(30);
+/// Who was behind is no longer only from here on, so that a lag that goes up and down around the floor does not change its name with
+/// every look.
+const CLEARLY_NOT_BEHIND: Duration = Duration::from_secs(20);
 /// A group that has not committed for so long, at least, may be stalled or stopped.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// However seldom a group commits, nobody waits longer than this.
@@ -102,6 +105,8 @@ pub struct Watch {
     changed_hands: bool,
     /// Whether it gets closer to the end.
     gaining: bool,
+    /// Whether it was said to be behind, and not since that it had caught up.
+    was_behind: bool,
 }
 
 impl Watch {
@@ -120,6 +125,7 @@ impl Watch {
             losing_since: None,
             changed_hands: false,
             gaining: false,
+            was_behind: false,
         };
         watch.remember(found);
         watch
@@ -164,6 +170,7 @@ impl Watch {
         if let Some(jump) = jump {
             self.looks.clear();
             self.gaining = false;
+            self.was_behind = false;
             self.rewound = (jump.to < jump.from).then_some((found.at, jump));
         } else if self.rewound.is_some_and(|(at, jump)| found.committed >= jump.from || at.age_at(found.at) > REMEMBERED) {
             self.rewound = None;
@@ -242,9 +249,19 @@ impl Watch {
         (self.newest.raw_lag() - deleted - self.not_records().unwrap_or(0)).max(0)
     }
 
-    /// What it means, at `now`; `stale` after which the newest look tells nothing any more.
+    /// What it means, at `now`; `stale` after which the newest look tells nothing any more. Remembers whether it is behind.
     #[must_use]
-    pub fn judge(&self, time_lag: Option<TimeLag>, now: Timestamp, stale: Duration) -> Verdict {
+    pub fn judge(&mut self, time_lag: Option<TimeLag>, now: Timestamp, stale: Duration) -> Verdict {
+        let verdict = self.verdict(time_lag, now, stale);
+        match verdict.status {
+            GroupStatus::CaughtUp => self.was_behind = false,
+            GroupStatus::CatchingUp | GroupStatus::FallingBehind => self.was_behind = true,
+            _ => {}
+        }
+        verdict
+    }
+
+    fn verdict(&self, time_lag: Option<TimeLag>, now: Timestamp, stale: Duration) -> Verdict {
         let found = self.newest;
         let say = |status, since, evidence: String| Verdict { status, since, evidence, looks: self.evidence() };
         if found.at.age_at(now) > stale {
@@ -336,7 +353,8 @@ impl Watch {
         let Some(time) = time_lag else {
             return say(GroupStatus::Unknown, format!("{lag} left to read, watched too shortly to say more"));
         };
-        if time.estimate.is_some_and(|estimate| estimate <= FLOOR) || time.max.is_some_and(|max| max <= FLOOR) {
+        let floor = if self.was_behind { CLEARLY_NOT_BEHIND } else { FLOOR };
+        if time.estimate.is_some_and(|estimate| estimate <= floor) || time.max.is_some_and(|max| max <= floor) {
             return say(GroupStatus::CaughtUp, format!("{lag} left to read, written just now"));
         }
         if self.looks.len() < TREND {

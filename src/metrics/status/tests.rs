@@ -60,12 +60,12 @@ impl Case {
         self.watch.as_mut().expect("looked at")
     }
 
-    fn verdict(&self) -> Verdict {
-        let watch = self.watch.as_ref().expect("looked at");
+    fn verdict(&mut self) -> Verdict {
+        let watch = self.watch.as_mut().expect("looked at");
         watch.judge(self.ends.time_lag(watch.newest().committed), self.now, STALE)
     }
 
-    fn status(&self) -> GroupStatus {
+    fn status(&mut self) -> GroupStatus {
         self.verdict().status
     }
 }
@@ -290,6 +290,34 @@ fn a_lag_that_stays_as_it_is_does_not_change_its_status_with_every_look() {
 }
 
 #[test]
+fn a_lag_in_time_around_the_floor_does_not_change_its_name_with_every_look() {
+    // A hundred messages a second, and a lag of so many seconds.
+    let mut case = Case::new(Holder::Member);
+    let mut end = 100_000;
+    let mut look = |case: &mut Case, seconds: i64| {
+        end += 1_500;
+        case.look(end - seconds * 100, end);
+        case.verdict()
+    };
+    let first: Vec<GroupStatus> = (0..8).map(|_| look(&mut case, 29).status).collect();
+    assert!(first[4..].iter().all(|status| *status == GroupStatus::CaughtUp), "it was not behind yet: {first:?}");
+    let told: Vec<Verdict> = (0..40).map(|round| look(&mut case, if round % 2 == 0 { 35 } else { 25 })).collect();
+    let behind = |verdict: &Verdict| matches!(verdict.status, GroupStatus::FallingBehind | GroupStatus::CatchingUp);
+    assert!(told.iter().all(behind), "{told:?}");
+    assert!(told.iter().all(|verdict| !verdict.evidence.contains("just now")), "{told:?}");
+    assert!(behind(&look(&mut case, 21)));
+    let done = look(&mut case, 19);
+    assert_eq!((done.status, done.evidence.as_str()), (GroupStatus::CaughtUp, "1900 left to read, written just now"));
+    let told: Vec<GroupStatus> = (0..10).map(|round| look(&mut case, 22 + round % 8).status).collect();
+    assert!(told.iter().all(|status| *status == GroupStatus::CaughtUp), "{told:?}");
+    // Who has read everything has caught up, however far behind he was.
+    assert!(behind(&look(&mut case, 33)) && behind(&look(&mut case, 40)));
+    assert_eq!(look(&mut case, 0).evidence, "nothing left to read");
+    look(&mut case, 14);
+    assert_eq!(look(&mut case, 28).status, GroupStatus::CaughtUp);
+}
+
+#[test]
 fn who_gains_a_fifth_of_a_short_lag_in_five_minutes_catches_up_however_much_is_written() {
     let mut case = Case::new(Holder::Member);
     for look in 0..20_i64 {
@@ -313,7 +341,7 @@ fn records_are_lost_since_the_first_look_that_saw_it_whenever_the_last_commit_wa
     assert_eq!(case.verdict().since, Some(first), "it goes on");
     // Whoever watches next knows it of an earlier watch, where it was so then already.
     let (newest, earlier) = (*case.watch().newest(), first.minus(Duration::from_hours(1)));
-    let since = |watch: Watch| watch.judge(None, newest.at, STALE).since;
+    let since = |mut watch: Watch| watch.judge(None, newest.at, STALE).since;
     assert_eq!(since(Watch::new(newest, None).losing_since(Some(earlier))), Some(earlier));
     assert_eq!(since(Watch::new(newest, None)), Some(newest.at));
     let whole = Found { log_start: 0, ..newest };

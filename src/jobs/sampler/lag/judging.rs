@@ -259,14 +259,14 @@ fn verdict(status: GroupStatus, evidence: String) -> Verdict {
 
 fn offset(
     place: &TopicPartition,
-    watch: &Watch,
+    watch: &mut Watch,
     time_lag: Option<TimeLag>,
     uncountable: bool,
     now: Timestamp,
     stale: Duration,
 ) -> GroupOffset {
-    let found = watch.newest();
     let mut verdict = watch.judge(time_lag, now, stale);
+    let found = watch.newest();
     if verdict.status == GroupStatus::CaughtUp && watch.lag() == 0 {
         // Nothing moved: two looks would say nothing, and differ each time.
         verdict.looks = None;

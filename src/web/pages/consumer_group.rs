@@ -190,7 +190,7 @@ impl GroupPage {
             standing: group.standing,
             period,
             history,
-            state: group::state(&group.state),
+            state: group::state(&group.state, &group.kind),
             kind: group::kind(&group.kind).to_owned(),
             totals,
             topics: topics((&bus.id, &group.name), &freshness, &offsets, &owners),

@@ -230,7 +230,7 @@ impl Row {
             evidence: if is_explained(group.standing.status) && !group.standing.parked { group.standing.evidence } else { String::new() },
             time_lag: group.time_lag.map_or_else(String::new, group::time_lag),
             spark: sparks.get(&group.name).map_or_else(String::new, |values| spark(values)),
-            state: group::state(&group.state),
+            state: group::state(&group.state, &group.kind),
             kind: group::kind(&group.kind).to_owned(),
             reads,
             reads_all: group.topics.iter().take(50).cloned().collect::<Vec<_>>().join(", "),

@@ -18,9 +18,9 @@ pub struct GroupState {
     pub title: String,
 }
 
-/// How a state looks.
+/// How a state of a group of this kind looks.
 #[must_use]
-pub fn state(word: &str) -> GroupState {
+pub fn state(word: &str, kind: &str) -> GroupState {
     let (icon, tone, title) = match word {
         "Stable" => ("circle-check", "idle", "Members are there and partitions are assigned"),
         "Empty" => ("circle-dashed", "idle", "No members; committed offsets are kept"),
@@ -28,6 +28,8 @@ pub fn state(word: &str) -> GroupState {
         "PreparingRebalance" | "CompletingRebalance" | "Assigning" | "Reconciling" => {
             ("refresh-cw", "busy", "Partitions are being assigned anew")
         }
+        // Client libraries have no word yet for what a group of the new protocol does between two assignments.
+        "" | "Unknown" if kind == "consumer" => ("circle-question-mark", "idle", "Rebalancing, or not told by the client library"),
         _ => ("circle-question-mark", "idle", "The bus does not tell the state"),
     };
     GroupState { word: spaced(word), icon, tone, title: title.to_owned() }
@@ -143,8 +145,23 @@ mod tests {
             ("SomethingNew", "Something new", "idle"),
             ("", "Unknown", "idle"),
         ] {
-            let shown = state(given);
+            let shown = state(given, "classic");
             assert_eq!((shown.word.as_str(), shown.tone), (word, tone));
         }
+    }
+
+    #[test]
+    fn an_unknown_state_of_the_new_protocol_may_be_a_rebalance() {
+        let rebalancing = "Rebalancing, or not told by the client library";
+        for (word, kind, title) in [
+            ("Unknown", "consumer", rebalancing),
+            ("", "consumer", rebalancing),
+            ("Unknown", "classic", "The bus does not tell the state"),
+            ("Unknown", "", "The bus does not tell the state"),
+            ("Stable", "consumer", "Members are there and partitions are assigned"),
+        ] {
+            assert_eq!(state(word, kind).title, title, "{word} {kind}");
+        }
+        assert_eq!(state("Unknown", "consumer").word, "Unknown", "the word stays the bus's own");
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn list(state: &WebState, bus: &BusId, topic: &TopicName, order
         .into_iter()
         .map(|group| GroupRow {
             href: format!("/buses/{}/consumer-groups/{}", segment(bus.as_str()), segment(group.name.as_str())),
-            state: group::state(&group.state),
+            state: group::state(&group.state, &group.kind),
             name: group.name.to_string(),
             members: group.members,
             lag: group.lag_messages,

@@ -110,7 +110,7 @@ async fn read_and_written(
     Ok((read, sum(Figure::TopicMessagesPerSecond, &written, buckets)))
 }
 
-/// The topics with the most, and what the others come to together.
+/// The topics with the most, and what the others come to together: sums of messages, the longest of times.
 fn by_topic(figure: Figure, series: &[SeriesBuckets]) -> Vec<Named> {
     let mut named: Vec<Named> = series
         .iter()
@@ -121,8 +121,22 @@ fn by_topic(figure: Figure, series: &[SeriesBuckets]) -> Vec<Named> {
         .collect();
     let peak = |named: &Named| named.values.iter().flatten().copied().fold(0.0, f64::max);
     named.sort_by(|a, b| peak(b).total_cmp(&peak(a)).then_with(|| a.label.cmp(&b.label)));
-    named.truncate(MOST);
+    if named.len() > MOST {
+        let others = named.split_off(MOST - 1);
+        let (label, all) = (format!("{} other topics", others.len()), others.into_iter().map(|named| named.values).collect::<Vec<_>>());
+        named.push(Named::new(label, together(figure, &all)).dashed());
+    }
     named
+}
+
+/// Messages are added up; of a time the longest is that of all.
+fn together(figure: Figure, all: &[Vec<Option<f64>>]) -> Vec<Option<f64>> {
+    let buckets = all.iter().map(Vec::len).max().unwrap_or_default();
+    if figure == Figure::ConsumerGroupLagMessages {
+        return added_up(all, buckets);
+    }
+    let longest = |bucket: usize| all.iter().filter_map(|values| values.get(bucket).copied().flatten()).reduce(f64::max);
+    (0..buckets).map(longest).collect()
 }
 
 fn sum(figure: Figure, series: &[SeriesBuckets], buckets: Buckets) -> Vec<Option<f64>> {
@@ -139,5 +153,35 @@ impl From<GroupEvent> for EventRow {
             GroupEventKind::StatusChanged => ("activity", "idle", "Status"),
         };
         Self { at: event.at, icon, tone, word, detail: event.detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::bucket::{Bucket, Point};
+
+    /// Topics `a`, `b`, ... whose level is this in the first of two steps, and unknown in the second but of the last two.
+    fn levels(levels: &[f64]) -> Vec<SeriesBuckets> {
+        let of = |(at, level): (usize, &f64)| {
+            let name = char::from(b'a' + u8::try_from(at).expect("few")).to_string();
+            let level = Bucket::of(Point::Level(*level), 60_000);
+            let second = (at + 2 >= levels.len()).then(|| level.clone());
+            let labels = Labels { topic: Some(name.as_str().into()), ..Labels::default() };
+            SeriesBuckets { labels, buckets: vec![Some(level), second] }
+        };
+        levels.iter().enumerate().map(of).collect()
+    }
+
+    #[test]
+    fn topics_that_have_no_line_of_their_own_have_one_together() {
+        let seven = levels(&[70.0, 60.0, 50.0, 40.0, 30.0, 20.0, 10.0]);
+        let drawn = by_topic(Figure::ConsumerGroupLagMessages, &seven);
+        assert_eq!(drawn.iter().map(|named| named.label.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d", "3 other topics"]);
+        assert_eq!(drawn[4].values, [Some(60.0), Some(30.0)], "a sum of messages");
+        assert!(drawn[4].dashed && !drawn[3].dashed);
+        assert_eq!(by_topic(Figure::ConsumerGroupLagSeconds, &seven)[4].values, [Some(30.0), Some(20.0)], "the longest time");
+        let five = by_topic(Figure::ConsumerGroupLagMessages, &levels(&[5.0, 4.0, 3.0, 2.0, 1.0]));
+        assert_eq!(five.iter().map(|named| named.label.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn routes() -> Routes {
 
 /// Spans drawn at once.
 const MOST: usize = 500;
+/// Other traces named.
+const MOST_OTHERS: usize = 20;
 /// Deepest step that is drawn indented.
 const DEEPEST: usize = 12;
 
@@ -101,6 +103,7 @@ struct TracePage {
     is_truncated: bool,
     chosen: Option<Chosen>,
     others: Vec<Other>,
+    more_others: u64,
     letters: Vec<String>,
     kept: Vec<&'static str>,
     may_pin: bool,
@@ -141,6 +144,7 @@ async fn page(
     let path = critical_path(&stored.spans);
     let critical = by_span(&path);
     let on_path = |span: &Span| critical.get(&span.span_id).map_or(&[][..], Vec::as_slice);
+    let (others, more_others) = others(trace, &stored);
     let page = TracePage {
         id: trace.to_string(),
         journey: Way::of_trace(trace, &stored.spans),
@@ -150,7 +154,8 @@ async fn page(
         more: stored.spans.len().saturating_sub(MOST),
         is_truncated: stored.truncated,
         chosen: full.map(|span| Chosen::new(span, Way::of_span(span, bus.as_ref(), &stored.spans))),
-        others: others(trace, &stored),
+        others,
+        more_others,
         letters: letters.iter().map(ToString::to_string).collect(),
         may_pin: layout.may(Role::Operator) && !kept.contains(&"pinned"),
         kept,
@@ -226,15 +231,19 @@ fn words(nanoseconds: i64) -> String {
     seconds(nanoseconds as f64 / 1e9)
 }
 
-fn others(trace: TraceId, stored: &StoredTrace) -> Vec<Other> {
+/// The first few other traces, and how many more there are.
+fn others(trace: TraceId, stored: &StoredTrace) -> (Vec<Other>, u64) {
     let mut seen = HashSet::from([trace]);
     let from = stored.links_from.iter().map(|link| (link.to.0, link.to.1, "linked from here"));
     let to = stored.links_to.iter().map(|link| (link.from.0, link.from.1, "links to this one"));
-    from.chain(to)
+    let mut all: Vec<Other> = from
+        .chain(to)
         .filter(|(other, ..)| seen.insert(*other))
-        .take(20)
         .map(|(other, span, word)| Other { href: format!("/traces/{other}?span={span}"), id: other.to_string()[..8].to_owned(), word })
-        .collect()
+        .collect();
+    let more = all.len().saturating_sub(MOST_OTHERS);
+    all.truncate(MOST_OTHERS);
+    (all, more as u64)
 }
 
 impl Row {
@@ -327,6 +336,27 @@ impl Chosen {
             journey,
             facts,
             events: span.events.iter().take(50).map(|event| (short(&event.name, 120), as_text(shown(&event.attributes)))).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::trace::TraceLink;
+
+    #[test]
+    fn other_traces_beyond_those_that_are_named_are_counted_once_each() {
+        let span = |number: u8| (TraceId::from_bytes(&[number; 16]).unwrap(), SpanId::from_bytes(&[number; 8]).unwrap());
+        let stored = |from: u8, to: u8| StoredTrace {
+            spans: Vec::new(),
+            links_from: (2..2 + from).chain(2..3).map(|other| TraceLink { from: span(1), to: span(other) }).collect(),
+            links_to: (100..100 + to).map(|other| TraceLink { from: span(other), to: span(1) }).collect(),
+            kept: None,
+        };
+        for (from, to, named, more) in [(2, 3, 5, 0), (12, 8, 20, 0), (12, 11, 20, 3), (25, 0, 20, 5)] {
+            let (others, left) = others(span(1).0, &stored(from, to));
+            assert_eq!((others.len(), left), (named, more), "{from} from here, {to} to here");
         }
     }
 }

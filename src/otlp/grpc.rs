@@ -19,7 +19,7 @@ use tonic_prost::ProstEncoder;
 
 use super::Encoding;
 use super::http::message;
-use super::receiver::{Body as Received, Receiver, Taken};
+use super::receiver::{Receiver, Taken};
 use super::refusal::Refusal;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -51,14 +51,14 @@ async fn take(receiver: &Receiver, headers: &HeaderMap, body: Body) -> Result<Ta
         return Err(Refusal::Compression);
     }
     let received = receiver.collect(body.into_data_stream(), FRAME as u64).await?;
-    let packed = frame(&received, encoding == b"gzip")?;
+    let packed = frame(received.bytes(), encoding == b"gzip")?;
     receiver.work(received.without_first(FRAME), packed, Encoding::Protobuf).await
 }
 
 /// Whether the message is packed; an error when there is not exactly one message.
-fn frame(received: &Received, may_be_packed: bool) -> Result<bool, Refusal> {
+fn frame(call: &[u8], may_be_packed: bool) -> Result<bool, Refusal> {
     let wrong = |text: &str| Err(Refusal::Malformed(text.to_owned()));
-    let Some((head, message)) = received.bytes().split_first_chunk::<FRAME>() else { return wrong("the call holds no message") };
+    let Some((head, message)) = call.split_first_chunk::<FRAME>() else { return wrong("the call holds no message") };
     let [flag, length @ ..] = *head;
     if usize::try_from(u32::from_be_bytes(length)) != Ok(message.len()) {
         return wrong("the call does not hold exactly one message");
@@ -87,4 +87,42 @@ fn refused(refusal: &Refusal) -> Response {
 
 async fn unknown() -> Response {
     tonic::Status::unimplemented("Redrive takes traces: TraceService/Export").into_http::<Body>()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(call in proptest::collection::vec(any::<u8>(), 0..40), may_be_packed in any::<bool>()) {
+            let taken = frame(&call, may_be_packed).is_ok();
+            prop_assert!(!taken || (call.len() >= FRAME && call[0] <= 1));
+        }
+
+        /// A call of one whole message whose flag is allowed is taken, and nothing else.
+        #[test]
+        fn a_frame_is_taken_exactly_when_its_length_matches_and_its_flag_is_allowed(
+            flag in prop_oneof![0..3_u8, any::<u8>()],
+            message in proptest::collection::vec(any::<u8>(), 0..300),
+            told in prop_oneof![Just(None), (0..300_u32).prop_map(Some), any::<u32>().prop_map(Some)],
+            missing in prop_oneof![Just(0_usize), 0..10_usize],
+            may_be_packed in any::<bool>(),
+        ) {
+            let length = told.unwrap_or_else(|| u32::try_from(message.len()).unwrap());
+            let mut call = vec![flag];
+            call.extend(length.to_be_bytes());
+            call.extend(&message);
+            call.truncate(call.len() - missing.min(call.len()));
+            let is_whole = call.len() >= FRAME && call.len() - FRAME == usize::try_from(length).unwrap();
+            let expected = match flag {
+                0 if is_whole => Some(false),
+                1 if is_whole && may_be_packed => Some(true),
+                _ => None,
+            };
+            prop_assert_eq!(frame(&call, may_be_packed).ok(), expected);
+        }
+    }
 }

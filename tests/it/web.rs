@@ -5,6 +5,7 @@ mod alert_pages;
 mod alerts;
 mod answers;
 mod asked_wrongly;
+mod attention;
 mod audit;
 mod bad_input;
 mod consumer_groups;

@@ -8,7 +8,6 @@ use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::policy::Policy;
 use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
-use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::web::view::address::{Address, segment};
 use crate::web::view::alert::{self as words, about};
 use crate::web::view::freshness::{Condition, Freshness};
@@ -20,8 +19,12 @@ use crate::web::view::range::Range;
 use crate::web::view::text::short;
 use crate::web::view::time;
 
+mod consumer_groups;
+
 /// Rows of one kind; the page they lead to has the others.
 const MAX_OF_A_KIND: usize = 3;
+/// Named in the row that stands for the others of a kind.
+const FEW: usize = 5;
 /// Arrivals below this are never called fast.
 const FAST_AT_LEAST: u64 = 10;
 /// Arrivals this many times those of the range before are fast.
@@ -74,7 +77,7 @@ pub(in crate::web) fn attention(figures: &Overview, reasons: &[(&'static str, St
     let fast = arrivals(figures, range);
     list.extend(groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str()), groups_href));
     list.extend(fast);
-    list.extend(behind(figures));
+    list.extend(consumer_groups::behind(&figures.flow.troubled));
     list.extend(figures.stopped_policies.iter().map(stopped_policy));
     list.extend(partitions(&figures.problems));
     list.extend(gaps(figures));
@@ -86,6 +89,14 @@ pub(in crate::web) fn attention(figures: &Overview, reasons: &[(&'static str, St
 /// What is as bad as something else keeps its place.
 pub(super) fn worst_first(list: &mut [Attention]) {
     list.sort_by_key(Attention::how_bad);
+}
+
+/// The first few of a list, and how many more there are.
+fn few(mut words: Vec<String>, separator: &str) -> String {
+    let more = words.len().saturating_sub(FEW);
+    words.truncate(FEW);
+    let named = words.join(separator);
+    if more == 0 { named } else { format!("{named} and {} more", grouped(more as u64)) }
 }
 
 fn not_ready(text: &str) -> Attention {
@@ -186,41 +197,6 @@ fn bus_trouble(state: &BusState, now: Timestamp) -> Option<Attention> {
             Some(row(tone, "Bus has not been read lately".to_owned(), "What is shown of it is as old as that".to_owned(), state.sampled_at))
         }
     }
-}
-
-/// Consumer groups that somebody should look at.
-fn behind(figures: &Overview) -> Vec<Attention> {
-    let troubled = &figures.flow.troubled;
-    let row = |group: &ConsumerGroupSummary| {
-        let status = crate::web::view::group::status(group.standing.status, false);
-        let name = short(group.name.as_str(), 80);
-        Attention {
-            tone: status.tone,
-            what: format!("Consumer group {name}: {}", status.word.to_lowercase()),
-            evidence: short(&group.standing.evidence, 300),
-            place: short(group.bus.as_str(), 80),
-            since: group.standing.since,
-            href: format!("/buses/{}/consumer-groups/{}", segment(group.bus.as_str()), segment(group.name.as_str())),
-            action: "See group",
-            severity: None,
-        }
-    };
-    let mut rows: Vec<Attention> = troubled.iter().take(MAX_OF_A_KIND).map(row).collect();
-    if let Some(more) = troubled.len().checked_sub(MAX_OF_A_KIND).filter(|more| *more > 0)
-        && let Some(bus) = figures.buses.first()
-    {
-        rows.push(Attention {
-            tone: "warn",
-            what: counted(more as u64, "more consumer group needs a look", "more consumer groups need a look"),
-            evidence: "Stalled, stopped, falling behind or set back".to_owned(),
-            place: String::new(),
-            since: None,
-            href: format!("/buses/{}/consumer-groups", segment(bus.state.id.as_str())),
-            action: "See groups",
-            severity: None,
-        });
-    }
-    rows
 }
 
 fn stopped_policy(policy: &Policy) -> Attention {

@@ -72,7 +72,7 @@ struct Overview {
     failure_groups: Vec<Item>,
     /// Records that the bus removed before they were read, newest first, at most 10.
     gaps: Vec<GapItem>,
-    /// Partitions of dead-letter topics that cannot be used, the longest standing first.
+    /// Partitions that cannot be used, of topics of every role, the longest standing first.
     partition_problems: Vec<TopicProblemItem>,
     /// Replay policies that have stopped by themselves, for a while or for good.
     stopped_policies: Vec<StoppedPolicy>,

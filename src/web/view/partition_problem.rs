@@ -1,5 +1,7 @@
 //! What keeps partitions from being used, in words.
 
+use std::collections::HashMap;
+
 use super::address::segment;
 use super::number::counted;
 use super::text::short;
@@ -34,9 +36,10 @@ impl TopicProblem {
     #[must_use]
     pub fn of(problems: &[PartitionProblem]) -> Vec<Self> {
         let mut list: Vec<Self> = Vec::new();
+        let mut places: HashMap<(&BusId, &TopicName, Kind), usize> = HashMap::new();
         for problem in problems {
-            let same = |known: &&mut Self| known.kind == problem.kind && known.topic == problem.topic && known.bus == problem.bus;
-            match list.iter_mut().find(same) {
+            let place = *places.entry((&problem.bus, &problem.topic, problem.kind)).or_insert(list.len());
+            match list.get_mut(place) {
                 Some(known) => {
                     known.partitions.push(problem.partition);
                     known.since = known.since.min(problem.since);

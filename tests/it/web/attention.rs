@@ -1,14 +1,16 @@
-//! What needs attention on the first page beside dead letters: consumer groups on any bus.
+//! What needs attention on the first page beside dead letters: partitions of any topic, and consumer groups on any bus.
 
 use std::time::Duration;
 
+use redrive::model::bus::TopicRole;
 use redrive::model::lag::{GroupStatus, Standing};
+use redrive::model::partition_problem::PartitionProblemKind;
 use redrive::model::{BusKind, Capabilities, Timestamp};
 use redrive::store::buses::SweepResult;
 use redrive::store::consumer_groups::SeenGroup;
 
 use super::site::Site;
-use super::topics::{site, text};
+use super::topics::{fill, seen, site, text};
 
 /// A group that has done so for some seconds.
 fn group(name: &str, status: GroupStatus, seconds: u64) -> SeenGroup {
@@ -26,6 +28,43 @@ fn group(name: &str, status: GroupStatus, seconds: u64) -> SeenGroup {
 async fn record(site: &Site, bus: &str, groups: &[SeenGroup]) {
     let names: Vec<_> = groups.iter().map(|group| group.name.clone()).collect();
     site.store.record_consumer_groups(&bus.into(), groups, Some(&names), Timestamp::now()).await.expect("groups are stored");
+}
+
+#[tokio::test]
+async fn partitions_of_any_topic_that_nobody_leads_need_attention() {
+    let (site, mara) = site(Duration::from_secs(5), &[]).await;
+    fill(&site, &[seen("orders", TopicRole::Ordinary, 3), seen("orders-retry", TopicRole::Retry, 1)]).await;
+    let calm = text(&site.get("/").by(&mara).send().await);
+    assert!(calm.contains("Nothing needs you now"), "{calm}");
+    let stored = site.store.list_stored_topics(&"prod".into()).await.expect("the store answers");
+    let ids = |name: &str| {
+        let topic = stored.iter().find(|topic| topic.generation.topic.as_str() == name).expect("lives");
+        topic.partitions.iter().map(|partition| partition.id).collect::<Vec<_>>()
+    };
+    let since = Timestamp::now().minus(Duration::from_secs(7_200));
+    let tell = async |id: i64, kind| site.store.record_partition_problems(&[id], kind, &[(id, String::new())], since).await;
+    for id in &ids("orders")[..2] {
+        tell(*id, PartitionProblemKind::Leaderless).await.expect("the store takes it");
+    }
+    tell(ids("orders")[2], PartitionProblemKind::Unreadable).await.expect("the store takes it");
+    tell(ids("orders-retry")[0], PartitionProblemKind::OffsetsUnread).await.expect("the store takes it");
+    let page = text(&site.get("/").by(&mara).send().await);
+    assert!(!page.contains("Nothing needs you now"), "{page}");
+    let leaderless = "Critical 2 partitions have no leader on orders 0, 1: Nobody can write to it or read from it until a broker with a \
+                      copy is back. prod 2 h ago See topic";
+    assert!(page.contains(leaderless), "{page}");
+    let unread = "Warning 1 partition does not tell its offsets on orders-retry 0: Its figures are those of the last answer. prod";
+    assert!(page.contains(unread), "{page}");
+    assert!(!page.contains("cannot be read"), "nothing is indexed of it: {page}");
+    let told = site.get("/api/v1/overview").by(&mara).send().await.json();
+    let problems: Vec<_> = told["partition_problems"].as_array().expect("a list").iter().collect();
+    let of = |name: &str| problems.iter().find(|problem| problem["topic"] == name).expect("is told");
+    assert_eq!(problems.len(), 2);
+    assert_eq!((&of("orders")["role"], &of("orders")["code"]), (&"ordinary".into(), &"leaderless".into()));
+    assert_eq!((&of("orders-retry")["role"], &of("orders-retry")["code"]), (&"retry".into(), &"offsets_unread".into()));
+    assert_eq!(told["attention"][0]["text"], "2 partitions have no leader on orders");
+    let export = site.get("/api/v1/overview/export").by(&mara).send().await;
+    assert!(export.text.contains("attention,\"\",\"prod\",critical,,,\"2 partitions have no leader on orders:"), "{}", export.text);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use crate::store::departures::Departures;
 use crate::web::pages::overview::WatchedBus;
 use crate::web::pages::overview::trend::{AlertRow, CauseRow, Trend, TrendRow};
 use crate::web::view::partition_problem::TopicProblem;
+use crate::web::view::topic::role_word;
 
 /// A time beside the one before, from whole hours.
 #[derive(Debug, Serialize, ToSchema)]
@@ -222,6 +223,8 @@ pub(super) struct GapItem {
 pub(super) struct TopicProblemItem {
     pub(super) bus: String,
     pub(super) topic: String,
+    /// What that topic is: `ordinary`, `dead_letter` or `retry`.
+    pub(super) role: &'static str,
     pub(super) partitions: Vec<i32>,
     /// `leaderless`, `offsets_unread`, `unreadable` or `ends_early`.
     pub(super) code: &'static str,
@@ -238,6 +241,7 @@ impl From<TopicProblem> for TopicProblemItem {
         Self {
             text: format!("{}: {why}", problem.headline()),
             code: problem.kind.as_str(),
+            role: role_word(problem.role),
             bus: problem.bus.to_string(),
             topic: problem.topic.to_string(),
             partitions: problem.partitions,

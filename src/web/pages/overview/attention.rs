@@ -4,22 +4,21 @@ use super::load::Overview;
 use crate::alerts::watching;
 use crate::model::alert::{Alert, Severity};
 use crate::model::failure_group::FailureGroup;
-use crate::model::partition_problem::PartitionProblemKind;
 use crate::model::policy::Policy;
 use crate::model::{BusState, Timestamp};
 use crate::store::StoreUsage;
-use crate::web::view::address::{Address, segment};
+use crate::web::view::address::segment;
 use crate::web::view::alert::{self as words, about};
 use crate::web::view::freshness::{Condition, Freshness};
 use crate::web::view::group_row::{group_address, name_and_message};
 use crate::web::view::look::Look;
 use crate::web::view::number::{counted, grouped, size};
-use crate::web::view::partition_problem::TopicProblem;
 use crate::web::view::range::Range;
 use crate::web::view::text::short;
 use crate::web::view::time;
 
 mod consumer_groups;
+mod partitions;
 
 /// Rows of one kind; the page they lead to has the others.
 const MAX_OF_A_KIND: usize = 3;
@@ -79,7 +78,7 @@ pub(in crate::web) fn attention(figures: &Overview, reasons: &[(&'static str, St
     list.extend(fast);
     list.extend(consumer_groups::behind(&figures.flow.troubled));
     list.extend(figures.stopped_policies.iter().map(stopped_policy));
-    list.extend(partitions(&figures.problems));
+    list.extend(partitions::partitions(&figures.problems));
     list.extend(gaps(figures));
     list.extend(store(&figures.usage));
     worst_first(&mut list);
@@ -307,41 +306,6 @@ fn more_groups(rest: &[&FailureGroup], beyond: bool, range: Range, href: &str) -
         action: "See failure groups",
         severity: None,
     })
-}
-
-/// Partitions of dead-letter topics that cannot be used. Figures that are merely old do no harm yet.
-fn partitions(problems: &[TopicProblem]) -> Vec<Attention> {
-    let row = |problem: &TopicProblem| Attention {
-        tone: if problem.kind == PartitionProblemKind::OffsetsUnread { "warn" } else { "bad" },
-        what: format!("{} on {}", problem.headline(), short(problem.topic.as_str(), 120)),
-        evidence: match problem.reason.as_str() {
-            "" => format!("{}: {}", problem.numbers(), problem.meaning()),
-            reason => format!("{}: {reason}. {}", problem.numbers(), problem.meaning()),
-        },
-        place: short(problem.bus.as_str(), 80),
-        since: Some(problem.since),
-        href: problem.href(),
-        action: "See topic",
-        severity: None,
-    };
-    let mut list: Vec<_> = problems.iter().take(MAX_OF_A_KIND).map(row).collect();
-    let rest = &problems[list.len()..];
-    if let Some(first) = rest.first() {
-        list.push(Attention {
-            tone: "bad",
-            what: format!(
-                "Partitions of {} cannot be used",
-                counted(rest.len() as u64, "more dead-letter topic", "more dead-letter topics")
-            ),
-            evidence: rest.iter().map(|problem| short(problem.topic.as_str(), 120)).collect::<Vec<_>>().join(", "),
-            place: short(first.bus.as_str(), 80),
-            since: Some(first.since),
-            href: Address::new("/topics").and("bus", first.bus.as_str()).to_string(),
-            action: "See topics",
-            severity: None,
-        });
-    }
-    list
 }
 
 fn gaps(figures: &Overview) -> Vec<Attention> {

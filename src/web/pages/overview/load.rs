@@ -5,7 +5,7 @@ use crate::model::alert::{Alert, AlertState};
 use crate::model::bus::{Gap, TopicRole};
 use crate::model::dead_letter::StatusCounts;
 use crate::model::failure_group::FailureGroup;
-use crate::model::partition_problem::PartitionProblem;
+use crate::model::partition_problem::{PartitionProblem, PartitionProblemKind};
 use crate::model::policy::{Breaker, Policy};
 use crate::model::{BusId, BusState, DeadLetterFilter, PageRequest, Status, Timestamp};
 use crate::store::alerts::looks::Watching;
@@ -50,7 +50,7 @@ pub(in crate::web) struct Overview {
     pub(in crate::web) gaps: Vec<Gap>,
     /// Whether there are more.
     pub(in crate::web) more_gaps: bool,
-    /// What keeps partitions of dead-letter topics from being used, the longest standing first.
+    /// What keeps partitions of topics from being used, the longest standing first.
     pub(in crate::web) problems: Vec<TopicProblem>,
     /// Automatic replay policies that have stopped by themselves, for a while or for good.
     pub(in crate::web) stopped_policies: Vec<Policy>,
@@ -123,7 +123,7 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
         groups: groups.items,
         more_gaps: gaps.next_cursor.is_some(),
         gaps: gaps.items,
-        problems: TopicProblem::of(&of_dead_letters(problems, buses)),
+        problems: TopicProblem::of(&of_buses(problems, buses)),
         usage,
         stopped_policies: stopped(policies, buses, now),
         firing: firing(alerts, buses, now),
@@ -131,8 +131,13 @@ pub(in crate::web) async fn load(store: &Store, buses: &[BusId], range: Range, n
     })
 }
 
-fn of_dead_letters(mut problems: Vec<PartitionProblem>, buses: &[BusId]) -> Vec<PartitionProblem> {
-    problems.retain(|problem| problem.role == TopicRole::DeadLetter && (buses.is_empty() || buses.contains(&problem.bus)));
+/// Of the chosen buses. That nothing can be indexed matters only where dead letters are: a topic may have had them once.
+fn of_buses(mut problems: Vec<PartitionProblem>, buses: &[BusId]) -> Vec<PartitionProblem> {
+    let matters = |problem: &PartitionProblem| {
+        problem.role == TopicRole::DeadLetter
+            || matches!(problem.kind, PartitionProblemKind::Leaderless | PartitionProblemKind::OffsetsUnread)
+    };
+    problems.retain(|problem| matters(problem) && (buses.is_empty() || buses.contains(&problem.bus)));
     problems
 }
 

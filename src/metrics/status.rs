@@ -335,7 +335,9 @@ impl Watch {
             Holder::Member | Holder::Unknown => {
                 let grown = self.looks.front().map_or(0, |first| found.end - first.end);
                 if grown == 0 && self.newest.raw_lag() <= COUNTABLE && self.not_records().is_none() {
-                    return Some((GroupStatus::Unknown, Some(still_since), format!("{lag} offsets left that may be no records; {moved}")));
+                    // What an earlier watch had counted is unknown only since this one began.
+                    let since = still_since.max(self.since);
+                    return Some((GroupStatus::Unknown, Some(since), format!("{lag} offsets left that may be no records; {moved}")));
                 }
                 let old = time_lag.is_some_and(|time| time.min > PATIENCE || time.max.is_none());
                 (grown > 0 || old).then(|| {

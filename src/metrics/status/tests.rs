@@ -318,6 +318,17 @@ fn a_lag_in_time_around_the_floor_does_not_change_its_name_with_every_look() {
 }
 
 #[test]
+fn what_may_be_no_records_is_unknown_no_longer_than_it_was_watched() {
+    let mut case = Case::new(Holder::Member);
+    case.look(99, 100);
+    let (began, yesterday) = (case.now, case.now.minus(Duration::from_hours(24)));
+    let first = *case.watch().newest();
+    case.watch = Some(Watch::new(first, Some(yesterday)));
+    case.looks((0..4).map(|_| (99, 100)));
+    assert_eq!((case.status(), case.verdict().since), (GroupStatus::Unknown, Some(began)));
+}
+
+#[test]
 fn who_gains_a_fifth_of_a_short_lag_in_five_minutes_catches_up_however_much_is_written() {
     let mut case = Case::new(Holder::Member);
     for look in 0..20_i64 {

@@ -37,6 +37,8 @@ const TOPICS: usize = 3;
 pub(super) struct GroupsQuery {
     q: Option<String>,
     topic: Option<String>,
+    /// Only groups that are said to do this now.
+    status: Option<GroupStatus>,
     sort: Sort,
     after: Option<AfterParam>,
     /// The order of the rows that are shown, from a page that fetches itself.
@@ -117,6 +119,10 @@ struct Totals {
     troubled: u64,
     /// Groups whose lag nobody can tell.
     unknown: u64,
+    /// Groups with a commit on any partition.
+    committed: u64,
+    /// Groups of which nobody can tell what they are doing, without parked ones.
+    untold: u64,
     without_members: u64,
     deleted: u64,
     deleted_groups: u64,
@@ -131,6 +137,8 @@ impl Totals {
             totals.behind += u64::from(is_behind);
             totals.troubled += u64::from(group.standing.status.needs_attention() && !group.standing.parked);
             totals.unknown += u64::from(group.lag_messages.is_none());
+            totals.committed += u64::from(group.partitions > 0);
+            totals.untold += u64::from(group.standing.status == GroupStatus::Unknown && !group.standing.parked);
             totals.without_members += u64::from(is_behind && group.members == Some(0));
             totals.deleted += group.deleted_messages;
             totals.deleted_groups += u64::from(group.deleted_messages > 0);
@@ -148,6 +156,8 @@ struct GroupsPage {
     here: Address,
     q: String,
     topic: String,
+    /// What the status that is asked for is called; empty where none is.
+    status: String,
     columns: Vec<Column>,
     totals: Totals,
     listed: Listed<Row>,
@@ -181,6 +191,7 @@ impl GroupsPage {
         Self {
             q: query.q.clone().unwrap_or_default(),
             topic: query.topic.clone().unwrap_or_default(),
+            status: query.status.map_or_else(String::new, |status| group::status(status, false).word),
             columns: columns(&here, query.sort),
             totals,
             listed: listed.map(|group| Row::new(&bus.id, &freshness, group, sparks)),
@@ -210,7 +221,20 @@ impl GroupsQuery {
         let address = Address::new(format!("/buses/{}/consumer-groups", segment(bus.as_str())));
         let address = self.q.iter().fold(address, |address, q| address.set("q", q));
         let address = self.topic.iter().fold(address, |address, topic| address.set("topic", topic));
+        let address = self.status.iter().fold(address, |address, status| address.set("status", status.as_str()));
         if self.sort == Sort::default() { address } else { address.set("sort", self.sort.word()) }
+    }
+}
+
+impl GroupsPage {
+    /// Whether the address leaves groups out.
+    fn is_filtered(&self) -> bool {
+        !(self.q.is_empty() && self.topic.is_empty() && self.status.is_empty())
+    }
+
+    /// The status that is asked for, as the address has it.
+    fn status_word(&self) -> &str {
+        self.here.get("status").unwrap_or_default()
     }
 }
 
@@ -241,6 +265,11 @@ impl Row {
             open_dead_letters: group.open_dead_letters,
         }
     }
+}
+
+/// The status that the row says; none where it says that the group is parked.
+fn does(group: &ConsumerGroupSummary, is_past: bool) -> Option<GroupStatus> {
+    if is_past { Some(GroupStatus::Unknown) } else { Some(group.standing.status).filter(|_| !group.standing.parked) }
 }
 
 fn is_explained(status: GroupStatus) -> bool {
@@ -301,7 +330,9 @@ pub(super) async fn show(
     partial: Partial,
 ) -> Result<Response, Error> {
     let bus = state.store().find_bus(&bus).await?.ok_or(Error::NotFound("bus"))?;
-    let groups = state.store().list_consumer_groups(&bus.id, query.q.as_deref(), query.topic.as_deref()).await?;
+    let mut groups = state.store().list_consumer_groups(&bus.id, query.q.as_deref(), query.topic.as_deref()).await?;
+    let is_past = Freshness::of(&bus, layout.now).is_past();
+    groups.retain(|group| query.status.is_none_or(|status| does(group, is_past) == Some(status)));
     let totals = Totals::of(&groups);
     let listed = query.list(groups);
     let shown: HashSet<&GroupName> = listed.0.rows.iter().map(|group| &group.name).collect();

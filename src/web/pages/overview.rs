@@ -93,6 +93,8 @@ struct OverviewPage {
     in_and_out: InAndOut,
     exports: String,
     all_groups: u64,
+    /// Groups of which nobody can tell what they are doing.
+    unknown_groups: u64,
     /// What is known of groups that are not listed; empty where there are none.
     more_groups_note: String,
     /// The list of each bus that is shown.
@@ -226,6 +228,7 @@ impl OverviewPage {
             in_and_out: InAndOut::new(figures),
             exports: export_of(&here),
             all_groups: figures.flow.all_groups,
+            unknown_groups: figures.flow.untold.len() as u64,
             more_groups_note: more_groups(figures),
             consumer_groups: consumer_groups_of(figures),
             range: range.words(),

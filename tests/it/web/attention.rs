@@ -68,6 +68,38 @@ async fn partitions_of_any_topic_that_nobody_leads_need_attention() {
 }
 
 #[tokio::test]
+async fn groups_of_which_nothing_is_told_for_minutes_need_attention_while_their_bus_answers() {
+    let (site, mara) = site(Duration::from_secs(5), &[]).await;
+    record(&site, "prod", &[group("young", GroupStatus::Unknown, 60), group("done", GroupStatus::CaughtUp, 9_000)]).await;
+    let young = text(&site.get("/").by(&mara).send().await);
+    assert!(young.contains("Nothing needs you now") && !young.contains("No group is behind"), "{young}");
+    assert!(young.contains("No group is known to be behind What 1 group is doing is unknown."), "{young}");
+    let groups = ["a", "b", "c"].map(|name| group(name, GroupStatus::Unknown, 600));
+    record(&site, "prod", &groups[..1]).await;
+    let page = site.get("/").by(&mara).send().await;
+    assert!(text(&page).contains("Warning Consumer group a: unknown why a prod 10 min ago See group"), "{}", text(&page));
+    let more = [group("done", GroupStatus::CaughtUp, 9_000), group("d", GroupStatus::Unknown, 300), group("e", GroupStatus::Stalled, 60)];
+    record(&site, "prod", &groups.into_iter().chain(more).collect::<Vec<_>>()).await;
+    let page = site.get("/").by(&mara).send().await;
+    let row = "Warning What 4 consumer groups are doing is unknown a: why a; b: why b; c: why c; d: why d prod 10 min ago See groups";
+    assert!(text(&page).contains(row), "{}", text(&page));
+    let href = "/buses/prod/consumer-groups?status=unknown";
+    assert!(page.text.contains(&format!("href=\"{href}\"")), "{}", page.text);
+    let list = site.get(href).by(&mara).send().await;
+    let shown = text(&list);
+    assert!(shown.contains("1 to 4 of 4 consumer groups") && shown.contains("why d"), "{shown}");
+    assert!(!shown.contains("Stalled") && !shown.contains("Caught up") && shown.contains("status Unknown"), "{shown}");
+    assert!(list.text.contains("name=\"status\" value=\"unknown\""), "a search keeps it: {}", list.text);
+    let none = text(&site.get("/buses/prod/consumer-groups?status=data_loss").by(&mara).send().await);
+    assert!(none.contains("No group is called data loss now."), "{none}");
+    assert_eq!(site.get("/buses/prod/consumer-groups?status=fine").by(&mara).send().await.status, 422);
+    let failed = SweepResult::Failed("the bus did not answer".to_owned());
+    site.store.record_sweep(&"prod".into(), &failed, Timestamp::now()).await.expect("the store takes it");
+    let silent = text(&site.get("/").by(&mara).send().await);
+    assert!(!silent.contains("doing is unknown"), "that is no news where the bus does not answer: {silent}");
+}
+
+#[tokio::test]
 async fn groups_that_need_a_look_beyond_the_first_few_are_counted_on_the_bus_they_are_of() {
     let (site, mara) = site(Duration::from_secs(5), &[]).await;
     let buses = ["prod", "staging"].map(|bus| (bus.into(), BusKind::Kafka));

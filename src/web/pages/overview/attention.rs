@@ -77,6 +77,7 @@ pub(in crate::web) fn attention(figures: &Overview, reasons: &[(&'static str, St
     list.extend(groups(figures, range, fast.as_ref().map(|fast| fast.href.as_str()), groups_href));
     list.extend(fast);
     list.extend(consumer_groups::behind(&figures.flow.troubled));
+    list.extend(consumer_groups::untold(&figures.flow.untold, figures.now));
     list.extend(figures.stopped_policies.iter().map(stopped_policy));
     list.extend(partitions::partitions(&figures.problems));
     list.extend(gaps(figures));

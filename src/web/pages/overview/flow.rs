@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::latency::{self, Latency};
 use crate::model::figure::{Figure, Labels};
 use crate::model::happening::Happening;
+use crate::model::lag::GroupStatus;
 use crate::model::{BusId, GroupName, TopicName};
 use crate::store::consumer_groups::ConsumerGroupSummary;
 use crate::store::failure_groups::Buckets;
@@ -46,6 +47,8 @@ pub(in crate::web) struct Flow {
     pub(in crate::web) worst_groups: Vec<GroupRow>,
     /// All groups that need somebody, for what needs attention.
     pub(in crate::web) troubled: Vec<ConsumerGroupSummary>,
+    /// Groups whose status is unknown although their bus answers, those with the most to read first.
+    pub(in crate::web) untold: Vec<ConsumerGroupSummary>,
     /// Living groups.
     pub(in crate::web) all_groups: u64,
     /// What is left to read now, of all groups of which that is known, and of how many it is not: those of a silent bus too.
@@ -121,6 +124,7 @@ impl Flow {
             busiest_groups,
             worst_groups,
             troubled,
+            untold: untold(&read),
             all_groups: all.len() as u64,
             lag: ((!known.is_empty()).then(|| known.iter().sum()), (all.len() - known.len()) as u64),
             unlisted: letters.unlisted(&listed),
@@ -280,6 +284,15 @@ fn groups(read: &[OfBus<'_>], letters: &Letters) -> (Vec<GroupRow>, Vec<GroupRow
     let mut troubled: Vec<ConsumerGroupSummary> = troubled.map(|facts| facts.summary.clone()).collect();
     troubled.sort_by(|a, b| (needs(b), b.lag_messages).cmp(&(needs(a), a.lag_messages)).then_with(|| a.name.cmp(&b.name)));
     (worst, busiest, troubled)
+}
+
+/// Where a bus does not answer, that is said already.
+fn untold(read: &[OfBus<'_>]) -> Vec<ConsumerGroupSummary> {
+    let is_unknown = |group: &&ConsumerGroupSummary| group.standing.status == GroupStatus::Unknown && !group.standing.parked;
+    let answering = read.iter().filter(|bus| !bus.freshness.is_stale());
+    let mut untold: Vec<ConsumerGroupSummary> = answering.flat_map(|bus| bus.groups.iter().filter(is_unknown).cloned()).collect();
+    untold.sort_by(|a, b| b.lag_messages.cmp(&a.lag_messages).then_with(|| (&a.bus, &a.name).cmp(&(&b.bus, &b.name))));
+    untold
 }
 
 /// Throughput by bus, and lag of the groups with the most.

@@ -38,6 +38,9 @@ const WRITTEN: Duration = Duration::from_secs(10);
 /// That rules were looked at is noted this often.
 const NOTED: Duration = Duration::from_secs(5);
 
+/// Alerts of one rule about what headers name: anybody can make any number of causes, and nobody reads a thousand alerts.
+const MOST_ALERTS: usize = 1_000;
+
 /// Looks at rules, again and again.
 #[derive(Debug)]
 pub struct Evaluator {
@@ -48,6 +51,8 @@ pub struct Evaluator {
     watches: HashMap<WatchKey, Watch>,
     /// When the past could not be read in time.
     recall_failed_at: Option<Timestamp>,
+    /// Rules that have more to say than fits.
+    crowded: BTreeSet<i64>,
     /// When a look was last noted, and what could not be read then.
     noted: Option<(Timestamp, Vec<Figure>)>,
 }
@@ -100,7 +105,15 @@ impl After {
 impl Evaluator {
     /// One that writes links with this beginning.
     pub fn new(base: impl Into<String>) -> Self {
-        Self { base: base.into(), rules: None, readings: Readings::default(), watches: HashMap::new(), recall_failed_at: None, noted: None }
+        Self {
+            base: base.into(),
+            rules: None,
+            readings: Readings::default(),
+            watches: HashMap::new(),
+            recall_failed_at: None,
+            crowded: BTreeSet::new(),
+            noted: None,
+        }
     }
 
     /// Looks once. `letters_changed`: dead letters have changed since the last look.
@@ -237,6 +250,8 @@ impl Evaluator {
         // Of two windows the short one tells whether anything is heard.
         let newest = of(needs.last());
         let failed = needs.iter().any(|need| self.readings.has_failed(*need));
+        let mut room = if is_named_by_headers(terms.figure) { MOST_ALERTS.saturating_sub(standing.len()) } else { usize::MAX };
+        let mut is_crowded = false;
         for (place, instance) in watch.instances.iter().enumerate() {
             let reading = sums.get(place).and_then(Option::as_ref);
             let alive = (reading.is_some() && !empties(terms))
@@ -246,8 +261,12 @@ impl Evaluator {
             let others = after.alerts.len();
             match standing.remove(&place) {
                 Some(alert) => moved(rule, alert, seen, now, after),
-                None if is_worth_a_look(terms, seen, watch.knows(instance, now)) => began(rule, &instance.labels, seen, now, after),
-                None => {}
+                None if !is_worth_a_look(terms, seen, watch.knows(instance, now)) => {}
+                None if room == 0 => is_crowded = true,
+                None => {
+                    room -= 1;
+                    began(rule, &instance.labels, seen, now, after);
+                }
             }
             let Some(alert) = after.alerts.get(others) else { continue };
             if let (Some(bus), 1) = (instance.buses.first(), instance.buses.len()) {
@@ -257,6 +276,7 @@ impl Evaluator {
                 after.unread.insert(alert.fingerprint.clone());
             }
         }
+        tell_crowded(&mut self.crowded, rule, is_crowded);
     }
 
     /// Silences, and alerts that others explain.
@@ -277,6 +297,24 @@ impl Evaluator {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the labels of a figure come from headers of messages.
+const fn is_named_by_headers(figure: Figure) -> bool {
+    matches!(figure, Figure::DeadLettersPerMinute | Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds)
+}
+
+/// Says once that a rule has more to say than anybody reads.
+fn tell_crowded(crowded: &mut BTreeSet<i64>, rule: &AlertRule, is_crowded: bool) {
+    if !is_crowded {
+        crowded.remove(&rule.number);
+    } else if crowded.insert(rule.number) {
+        tracing::warn!(
+            rule = rule.number,
+            most = MOST_ALERTS,
+            "an alert rule would begin more alerts than one rule may have; let it be about fewer labels"
+        );
     }
 }
 

@@ -8,6 +8,7 @@ mod losses;
 mod model;
 mod pair;
 mod quiet;
+mod rare;
 mod scene;
 mod senders;
 mod silence;

@@ -3,7 +3,7 @@
 //! arrived, and rules look at those minutes once more, for as long as a window is long (three minutes at least). So nothing stays silent;
 //! a rate is the rate that there was, not the pile that was read in one go; and what rules were told once they are not told again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::alerts::rule::{OneWindow, Reading};
@@ -11,6 +11,7 @@ use crate::model::figure::Labels;
 use crate::model::{DeadLetterFilter, Timestamp};
 use crate::store::arrivals::Buckets;
 use crate::store::figures::late::NEWS;
+use crate::store::figures::letters::Arrived;
 use crate::store::{Store, StoreError};
 
 const MINUTE_MS: i64 = 60_000;
@@ -31,15 +32,21 @@ pub(super) async fn arrivals(store: &Store, window_ms: u64, now: Timestamp) -> R
     let time = |minute: i64| Timestamp::from_millis(minute.saturating_mul(MINUTE_MS));
     let count = if ends.len() == 1 { 1 } else { minutes };
     let buckets = Buckets { from: time(first), to: time(this + 1), count };
-    let series = store.arrival_series(&DeadLetterFilter::default(), buckets).await?;
+    let series = store.list_arrived(&DeadLetterFilter::default(), buckets, |_| true).await?;
     if ends.len() == 1 {
-        let rate = |counts: Vec<u64>| Reading::Number(number(counts.iter().sum()) / number(width.unsigned_abs()));
-        return Ok(series.into_iter().map(|(labels, counts)| (labels, rate(counts))).collect());
+        let rate = |arrived: Vec<(u32, u64)>| {
+            Reading::Number(number(arrived.iter().map(|(_, letters)| letters).sum()) / number(width.unsigned_abs()))
+        };
+        return Ok(series.into_iter().map(|(labels, arrived)| (labels, rate(arrived))).collect());
     }
-    let mut by_series = by_series(&series, late);
-    let read = |(labels, counts): (Labels, Vec<u64>)| {
+    let mut by_series: HashMap<Labels, BTreeSet<i64>> = HashMap::new();
+    for (labels, minute) in late {
+        by_series.entry(labels).or_default().insert(minute);
+    }
+    let read = |(labels, arrived): Arrived| {
         let late = by_series.remove(&labels).unwrap_or_default();
-        let windows = windows(&counts, first, width, &ends, &late);
+        let arrived: Vec<(i64, u64)> = arrived.into_iter().map(|(bucket, letters)| (first + i64::from(bucket), letters)).collect();
+        let windows = windows(&arrived, width, &ends, &late);
         (labels, Reading::Windows(windows))
     };
     Ok(series.into_iter().map(read).collect())
@@ -58,32 +65,26 @@ fn ends(width: i64, this: i64, now: Timestamp, late: impl Iterator<Item = i64>) 
     std::iter::once(this + 1).chain(before.into_iter().rev()).collect()
 }
 
-/// Late minutes by the series in which they are counted: those beyond the busiest are counted by topic.
-fn by_series(series: &[(Labels, Vec<u64>)], late: Vec<(Labels, i64)>) -> BTreeMap<Labels, BTreeSet<i64>> {
-    let counted: BTreeSet<&Labels> = series.iter().map(|(labels, _)| labels).collect();
-    let mut by_series: BTreeMap<Labels, BTreeSet<i64>> = BTreeMap::new();
-    for (labels, minute) in late {
-        let of_topic = || Labels { bus: labels.bus.clone(), topic: labels.topic.clone(), ..Labels::default() };
-        let labels = if counted.contains(&labels) { labels } else { of_topic() };
-        by_series.entry(labels).or_default().insert(minute);
+/// Rates over the windows: the newest, and those in which something arrived (in these minutes, so many) or was late.
+fn windows(arrived: &[(i64, u64)], width: i64, ends: &[i64], late: &BTreeSet<i64>) -> Vec<OneWindow> {
+    // Windows end later first; those of a minute end after it, and not more than their width after it.
+    let of = |minute: i64| ends.partition_point(|end| *end > minute + width)..ends.partition_point(|end| *end > minute);
+    let mut found: BTreeMap<usize, (u64, bool)> = BTreeMap::from([(0, (0, true))]);
+    for (minute, letters) in arrived {
+        for place in of(*minute) {
+            found.entry(place).or_default().0 += letters;
+        }
     }
-    by_series
-}
-
-/// Rates over the windows; `counts` are by the minute from `first` on.
-fn windows(counts: &[u64], first: i64, width: i64, ends: &[i64], late: &BTreeSet<i64>) -> Vec<OneWindow> {
-    let mut sums = Vec::with_capacity(counts.len() + 1);
-    sums.push(0);
-    for count in counts {
-        sums.push(sums.last().copied().unwrap_or(0) + count);
+    for place in late.iter().flat_map(|minute| of(*minute)) {
+        found.entry(place).or_default().1 = true;
     }
-    let until = |minute: i64| usize::try_from(minute - first).ok().and_then(|at| sums.get(at.min(counts.len()))).copied().unwrap_or(0);
     let newest = ends.first().copied().unwrap_or(0);
-    let window = |end: &i64| OneWindow {
-        value: number(until(*end) - until(*end - width)) / number(width.unsigned_abs()),
-        news: *end + 1 >= newest || late.range(*end - width..*end).next().is_some(),
+    let window = |(place, (letters, news)): (usize, (u64, bool))| OneWindow {
+        place,
+        value: number(letters) / number(width.unsigned_abs()),
+        news: news || ends.get(place).is_some_and(|end| *end + 1 >= newest),
     };
-    ends.iter().map(window).collect()
+    found.into_iter().map(window).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of dead letters")]
@@ -108,24 +109,15 @@ mod tests {
 
     #[test]
     fn a_window_has_its_rate_and_is_news_where_its_series_was_late() {
-        // From minute 988 on; four arrived in 990, six in 991, one in 1000.
-        let mut counts = vec![0; 13];
-        (counts[2], counts[3], counts[12]) = (4, 6, 1);
+        // Four arrived in 990, six in 991, one in 1000.
+        let arrived = [(990, 4), (991, 6), (1_000, 1)];
         let ends = [1_001, 994, 993, 992, 991];
         let brief = |late: &[i64]| {
-            let found = windows(&counts, 988, 2, &ends, &late.iter().copied().collect());
-            found.into_iter().map(|window| (window.value, window.news)).collect::<Vec<_>>()
+            let found = windows(&arrived, 2, &ends, &late.iter().copied().collect());
+            found.into_iter().map(|window| (window.place, window.value, window.news)).collect::<Vec<_>>()
         };
-        assert_eq!(brief(&[990]), [(0.5, true), (0.0, false), (3.0, false), (5.0, true), (2.0, true)]);
-        assert_eq!(brief(&[]), [(0.5, true), (0.0, false), (3.0, false), (5.0, false), (2.0, false)]);
-    }
-
-    #[test]
-    fn what_is_beyond_the_busiest_is_late_by_its_topic() {
-        let labels = |group: &str| Labels::bus(&"prod".into()).topic(&"a.DLT".into()).consumer_group(&group.into());
-        let rest = Labels::bus(&"prod".into()).topic(&"a.DLT".into());
-        let series = [(labels("busy"), vec![1]), (rest.clone(), vec![1])];
-        let late = by_series(&series, vec![(labels("busy"), 7), (labels("rare"), 8), (labels("rare"), 9)]);
-        assert_eq!(late, BTreeMap::from([(labels("busy"), [7].into()), (rest, [8, 9].into())]));
+        assert_eq!(brief(&[990]), [(0, 0.5, true), (2, 3.0, false), (3, 5.0, true), (4, 2.0, true)]);
+        assert_eq!(brief(&[]), [(0, 0.5, true), (2, 3.0, false), (3, 5.0, false), (4, 2.0, false)]);
+        assert_eq!(windows(&[], 2, &[1_001, 1_000], &BTreeSet::new()), [OneWindow { place: 0, value: 0.0, news: true }]);
     }
 }

@@ -22,6 +22,9 @@ const AHEAD: Duration = Duration::from_mins(5);
 /// What changes with dead letters is read again at least this often.
 const LETTERS: Duration = Duration::from_secs(5);
 
+/// Of more series than this it is read again no more often.
+const MANY: usize = 2_000;
+
 /// A figure that could not be read in time is left alone for so long, then for twice as long, and so on.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// At most for so long.
@@ -91,6 +94,7 @@ impl Readings {
         self.kept.retain(|need, _| needs.contains(need));
         let read: BTreeSet<Need> = needs.iter().flat_map(|need| sources_of(*need)).collect();
         self.pasts.retain(&read);
+        self.forget();
         let levels_changed = self.look(store, now).await?;
         if levels_changed {
             self.note_unknown(store).await?;
@@ -118,9 +122,20 @@ impl Readings {
         }
         match source_of(figure) {
             Source::Frames if window.is_none() => levels_changed,
-            Source::Letters if letters_changed => true,
+            Source::Letters if letters_changed && kept.values.len() <= MANY => true,
             Source::Letters => is_old(kept.read_at, LETTERS, now),
             Source::Frames => is_old(kept.read_at, refresh(window.unwrap_or(0)), now),
+        }
+    }
+
+    /// Begins figures anew of which most series are long gone: what was read of them is read again.
+    fn forget(&mut self) {
+        let Self { registries, kept, .. } = self;
+        for (figure, registry) in registries {
+            let living = || kept.iter().filter(|((of, _), _)| of == figure).map(|(_, kept)| kept.values.iter().flatten().count()).max();
+            if registry.is_long() && registry.forget(living().unwrap_or(0)) {
+                kept.retain(|(of, _), kept| of != figure || kept.failure.is_some());
+            }
         }
     }
 
@@ -362,13 +377,13 @@ async fn groups(store: &Store, event: FailureGroupEvent, window_ms: u64, now: Ti
 async fn open(store: &Store, figure: Figure, buses: &BTreeSet<BusId>, now: Timestamp) -> Result<Vec<(Labels, Reading)>, StoreError> {
     let mut read = Vec::new();
     for bus in buses {
-        for letters in store.list_open(bus).await? {
-            let value = match (figure, letters.oldest) {
-                (Figure::DeadLettersOpen, _) => number(letters.open),
-                (_, Some(oldest)) => number(oldest.age_at(now).as_secs()),
-                (_, None) => continue,
-            };
-            read.push((letters.labels, Reading::Number(value)));
+        if figure == Figure::DeadLettersOpen {
+            read.extend(store.count_all_open(bus).await?.into_iter().map(|(labels, open)| (labels, Reading::Number(number(open)))));
+            continue;
+        }
+        for letters in store.list_all_open(bus).await? {
+            let Some(oldest) = letters.oldest else { continue };
+            read.push((letters.labels, Reading::Number(number(oldest.age_at(now).as_secs()))));
         }
     }
     Ok(read)
@@ -388,6 +403,17 @@ mod tests {
 
     fn after(seconds: u64) -> Timestamp {
         NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn what_changes_all_the_time_and_has_very_many_series_is_read_now_and_then() {
+        let open = (Figure::DeadLettersOpen, None);
+        let due = |series: usize, seconds| {
+            let mut readings = Readings::default();
+            readings.keep(open, Ok(vec![Some(Reading::Number(1.0)); series]), NOW).expect("kept");
+            readings.is_due(open, true, false, after(seconds))
+        };
+        assert_eq!((due(MANY, 1), due(MANY + 1, 1), due(MANY + 1, 5)), (true, false, true));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::model::alert::{Filter, Label, Terms};
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, Timestamp};
 
-/// Beyond so many series of a figure all is forgotten and begun again: most of them are long gone then.
+/// Beyond so many series of a figure all is forgotten and begun again, when most of them are long gone.
 const MOST: usize = 200_000;
 
 /// Series of a figure by a number of our own, in the order in which they were first seen.
@@ -36,9 +36,6 @@ impl Registry {
 
     /// Takes in the store's series, by id; those that are gone have no id any more.
     pub(super) fn learn(&mut self, known: &[(i64, Labels)]) {
-        if self.labels.len() > MOST {
-            *self = Self { life: self.life + 1, ..Self::default() };
-        }
         let all = (known.len(), known.last().map(|(id, _)| *id));
         if self.known == all {
             return;
@@ -54,6 +51,20 @@ impl Registry {
             let ids: HashSet<i64> = known.iter().map(|(id, _)| *id).collect();
             self.by_id.retain(|id, _| ids.contains(id));
         }
+    }
+
+    /// Whether there are so many that most may be gone.
+    pub(super) const fn is_long(&self) -> bool {
+        self.labels.len() > MOST
+    }
+
+    /// Forgets all when fewer than half of them live; numbers that were given before mean nothing then.
+    pub(super) fn forget(&mut self, living: usize) -> bool {
+        let forgets = self.labels.len() / 2 > living;
+        if forgets {
+            *self = Self { life: self.life + 1, ..Self::default() };
+        }
+        forgets
     }
 
     /// The number of a series by the store's id.
@@ -275,6 +286,22 @@ mod tests {
         let gone = BTreeMap::from([("bus".to_owned(), "prod".to_owned()), ("consumer_group".to_owned(), "c".to_owned())]);
         assert_eq!(watch.place_of(&gone), Some(2));
         assert_eq!(watch.place_of(&BTreeMap::from([("topic".to_owned(), "x".to_owned())])), None, "alerts differ by other labels now");
+    }
+
+    #[test]
+    fn series_that_are_gone_are_forgotten_and_watched_anew() {
+        let terms = terms();
+        let mut registry = Registry::default();
+        for name in ["a", "b", "c", "d"] {
+            registry.number(&group(name, "x"));
+        }
+        let mut watch = Watch::new(&(terms.figure, Filter::new(), terms.by.clone()));
+        watch.learn(&registry);
+        assert_eq!((registry.forget(2), registry.len(), watch.instances.len()), (false, 4, 4));
+        assert_eq!((registry.forget(1), registry.len()), (true, 0));
+        registry.number(&group("d", "x"));
+        watch.learn(&registry);
+        assert_eq!((watch.instances.len(), watch.add_up(&terms, &[Some(Reading::Number(7.0))])), (1, vec![Some(Reading::Number(7.0))]));
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Pasts {
         for (labels, count) in self.buckets(store, need, Span::Before, now, count).await? {
             both.entry(labels).or_default()[1] = count;
         }
-        let windows = |counts: [f64; 2]| Reading::Windows(counts.map(|value| OneWindow { value, news: true }).to_vec());
+        let window = |(place, value): (usize, f64)| OneWindow { place, value, news: true };
+        let windows = |counts: [f64; 2]| Reading::Windows(counts.into_iter().enumerate().map(window).collect());
         Ok(both.into_iter().map(|(labels, counts)| (labels, windows(counts))).collect())
     }
 

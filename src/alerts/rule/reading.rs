@@ -28,7 +28,8 @@ pub enum Reading {
         /// Wrong and all of the short window.
         short: (f64, f64),
     },
-    /// A rate over this window and over earlier ones; several series have the same windows in the same order, this one first.
+    /// A rate over this window, which is always there, and over earlier ones in the order of their places; several series have the same
+    /// windows, and those in which nothing was and nothing is news may be left out.
     Windows(Vec<OneWindow>),
     /// Durations.
     Durations(Box<Histogram>),
@@ -37,6 +38,8 @@ pub enum Reading {
 /// A rate over one window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OneWindow {
+    /// Which window: the newest is 0, and the same place is the same window for all series.
+    pub place: usize,
     /// The rate.
     pub value: f64,
     /// Whether something of it was not known when it was this one.
@@ -159,8 +162,14 @@ impl Reading {
                 *short = (short.0 + s.0, short.1 + s.1);
             }
             (Self::Windows(sums), Self::Windows(others)) => {
-                for (sum, other) in sums.iter_mut().zip(others) {
-                    *sum = OneWindow { value: sum.value + other.value, news: sum.news || other.news };
+                for other in others {
+                    match sums.binary_search_by_key(&other.place, |window| window.place) {
+                        Ok(at) => {
+                            sums[at].value += other.value;
+                            sums[at].news |= other.news;
+                        }
+                        Err(at) => sums.insert(at, *other),
+                    }
                 }
             }
             (Self::Durations(histogram), Self::Durations(other)) => histogram.merge(other),
@@ -251,7 +260,8 @@ mod tests {
     #[test]
     fn of_several_windows_the_worst_that_is_news_counts_for_all_series_together() {
         let windows = |values: &[(f64, bool)]| {
-            Reading::Windows(values.iter().map(|(value, news)| OneWindow { value: *value, news: *news }).collect())
+            let window = |(place, (value, news)): (usize, &(f64, bool))| OneWindow { place, value: *value, news: *news };
+            Reading::Windows(values.iter().enumerate().map(window).collect())
         };
         let above = Terms { figure: Figure::DeadLettersPerMinute, comparison: Comparison::Above, ..terms() };
         let mut sum = windows(&[(1.0, true), (50.0, false), (4.0, true), (9.0, false)]);
@@ -259,6 +269,14 @@ mod tests {
         sum.add(&windows(&[(2.0, true), (0.0, false), (0.0, false), (1.0, true)]), &above);
         assert_eq!(sum, windows(&[(3.0, true), (50.0, false), (4.0, true), (10.0, true)]));
         assert_eq!(sum.value(&above), Some(10.0));
-        assert_eq!(sum.value(&Terms { comparison: Comparison::Below, ..above }), Some(3.0), "too few: only now counts");
+        let some = [OneWindow { place: 0, value: 1.0, news: true }, OneWindow { place: 4, value: 20.0, news: true }];
+        sum.add(&Reading::Windows(some.to_vec()), &above);
+        assert_eq!(
+            sum,
+            windows(&[(4.0, true), (50.0, false), (4.0, true), (10.0, true), (20.0, true)]),
+            "those that are left out are zero"
+        );
+        assert_eq!(sum.value(&above), Some(20.0));
+        assert_eq!(sum.value(&Terms { comparison: Comparison::Below, ..above }), Some(4.0), "too few: only now counts");
     }
 }

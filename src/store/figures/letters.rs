@@ -1,8 +1,9 @@
 //! Figures of dead letters: those that tables know exactly (arrivals, new and returned failure groups) as series, and those that are
 //! sampled (what is open and for how long, what became of replays).
 //!
-//! Labels come from headers, so anybody can make any number of them: a bus has [`MOST`] series of a figure, those with the most dead
-//! letters, and what is beyond them is added up per topic in a series without consumer group and fingerprint. Sums stay exact.
+//! Labels come from headers, so anybody can make any number of them: of what is recorded, scraped and drawn a bus has [`MOST`] series of
+//! a figure, those with the most dead letters, and what is beyond them is added up per topic in a series without consumer group and
+//! fingerprint. Sums stay exact. Rules are told of all series: one may be about the rarest of them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -36,7 +37,7 @@ statements! {
         where b.bus = $1 and g.gone_at is null and g.role = $2 and p.end_offset is not null";
 }
 
-/// Series of a figure that one bus may have.
+/// Series of a figure that one bus may have, wherever it is kept or drawn.
 pub const MOST: usize = 200;
 /// Facets with open dead letters that are looked at one by one; the others are only counted.
 const FACETS: i64 = 50_000;
@@ -72,6 +73,9 @@ pub struct Outcome {
     pub fingerprint: Fingerprint,
 }
 
+/// Arrivals of one series: number of the bucket and dead letters, in the order of time. Buckets without any are left out.
+pub type Arrived = (Labels, Vec<(u32, u64)>);
+
 /// A partition of a dead-letter topic: our id, the next offset to index, its end.
 pub type Unread = (i64, i64, i64);
 
@@ -88,9 +92,19 @@ struct Shared {
 }
 
 impl Store {
-    /// Arrivals by bus, topic, consumer group and fingerprint, most first, without backlog: dead letters per bucket. `filter` has names
-    /// alone. Where nothing arrived there is no series.
+    /// Arrivals by bus, topic, consumer group and fingerprint, most first, without backlog: dead letters per bucket; then what is beyond
+    /// [`MOST`]. `filter` has names alone. Where nothing arrived there is no series.
     pub async fn arrival_series(&self, filter: &DeadLetterFilter, buckets: Buckets) -> Result<Vec<(Labels, Vec<u64>)>, StoreError> {
+        Ok(bounded(self.list_arrived(filter, buckets, |_| true).await?, buckets.count as usize))
+    }
+
+    /// The same of every series that is wanted, however many there are.
+    pub async fn list_arrived(
+        &self,
+        filter: &DeadLetterFilter,
+        buckets: Buckets,
+        wanted: impl Fn(&Labels) -> bool + Send,
+    ) -> Result<Vec<Arrived>, StoreError> {
         let by_name = !(filter.topic.is_empty() && filter.consumer_group.is_empty() && filter.fingerprint.is_empty());
         let known =
             if by_name { Some(self.resolve_facets(filter).await?.into_iter().map(|facet| facet.id).collect::<Vec<_>>()) } else { None };
@@ -105,24 +119,46 @@ impl Store {
         let rows: Vec<LabelsRow> = read!(self, |pool| sqlx::query_as(LABELS).bind(&list).fetch_all(pool).await?)?;
         let mut labels: HashMap<i64, Labels> = HashMap::new();
         for (id, bus, topic, group, version, hash) in rows {
-            labels.insert(id, labels_of(bus, topic, group, fingerprint(version, hash)?));
-        }
-        let mut series: BTreeMap<&Labels, Vec<u64>> = BTreeMap::new();
-        for (facet, bucket, letters) in arrivals {
-            let Some(labels) = labels.get(&facet) else { continue };
-            let counts = series.entry(labels).or_insert_with(|| vec![0; buckets.count as usize]);
-            let last = counts.len().saturating_sub(1);
-            if let Some(count) = counts.get_mut(usize::try_from(bucket).unwrap_or(0).min(last)) {
-                *count += letters.unsigned_abs();
+            let of = labels_of(bus, topic, group, fingerprint(version, hash)?);
+            if wanted(&of) {
+                labels.insert(id, of);
             }
         }
-        Ok(bounded(series.into_iter().map(|(labels, counts)| (labels.clone(), counts)).collect()))
+        let last = buckets.count.saturating_sub(1);
+        let mut series: HashMap<&Labels, BTreeMap<u32, u64>> = HashMap::new();
+        for (facet, bucket, letters) in arrivals {
+            let Some(labels) = labels.get(&facet) else { continue };
+            let bucket = u32::try_from(bucket).unwrap_or(0).min(last);
+            *series.entry(labels).or_default().entry(bucket).or_default() += letters.unsigned_abs();
+        }
+        let mut series: Vec<(u64, &Labels, BTreeMap<u32, u64>)> =
+            series.into_iter().map(|(labels, arrived)| (arrived.values().sum(), labels, arrived)).collect();
+        series.sort_unstable_by(|(a, some, _), (b, other, _)| b.cmp(a).then_with(|| some.cmp(other)));
+        Ok(series.into_iter().map(|(_, labels, arrived)| (labels.clone(), arrived.into_iter().collect())).collect())
     }
 
-    /// What is open on a bus, most first, then what is beyond.
+    /// What is open on a bus, most first, then what is beyond [`MOST`].
     pub async fn list_open(&self, bus: &BusId) -> Result<Vec<OpenLetters>, StoreError> {
+        let series = self.open_series(bus, MOST).await?;
+        self.aged(series).await
+    }
+
+    /// What is open on a bus of every series, most first. Beyond very many facets it is counted by topic, without consumer group and
+    /// fingerprint.
+    pub async fn list_all_open(&self, bus: &BusId) -> Result<Vec<OpenLetters>, StoreError> {
+        let series = self.open_series(bus, usize::MAX).await?;
+        self.aged(series).await
+    }
+
+    /// How many [`Self::list_all_open`] would list of each series, without looking for the oldest.
+    pub async fn count_all_open(&self, bus: &BusId) -> Result<Vec<(Labels, u64)>, StoreError> {
+        Ok(self.open_series(bus, usize::MAX).await?.into_iter().map(|(labels, of)| (labels, of.open)).collect())
+    }
+
+    /// So many series, most first, then the others by topic.
+    async fn open_series(&self, bus: &BusId, most: usize) -> Result<Vec<(Labels, Shared)>, StoreError> {
         let rows: Vec<OpenRow> = read!(self, |pool| sqlx::query_as(OPEN).bind(bus.as_str()).bind(FACETS).fetch_all(pool).await?)?;
-        let totals: Vec<(String, i64)> = read!(self, |pool| sqlx::query_as(OPEN_ON).bind(bus.as_str()).fetch_all(pool).await?)?;
+        let is_all = i64::try_from(rows.len()).is_ok_and(|rows| rows < FACETS);
         let mut shared: BTreeMap<Labels, Shared> = BTreeMap::new();
         for (id, bus, topic, group, version, hash, open, first_seen) in rows {
             let of = shared.entry(labels_of(bus, topic, group, fingerprint(version, hash)?)).or_default();
@@ -131,7 +167,11 @@ impl Store {
         }
         let mut busiest: Vec<(Labels, Shared)> = shared.into_iter().collect();
         busiest.sort_by(|(a, some), (b, other)| other.open.cmp(&some.open).then_with(|| a.cmp(b)));
-        let beyond = busiest.split_off(busiest.len().min(MOST));
+        let beyond = busiest.split_off(busiest.len().min(most));
+        if beyond.is_empty() && is_all {
+            return Ok(busiest);
+        }
+        let totals: Vec<(String, i64)> = read!(self, |pool| sqlx::query_as(OPEN_ON).bind(bus.as_str()).fetch_all(pool).await?)?;
         let mut rest: BTreeMap<TopicName, Shared> = BTreeMap::new();
         for (topic, open) in totals {
             rest.entry(TopicName::new(topic)).or_default().open = open.unsigned_abs();
@@ -147,14 +187,17 @@ impl Store {
             }
         }
         let rest = rest.into_iter().filter(|(_, of)| of.open > 0).map(|(topic, of)| (Labels::bus(bus).topic(&topic), of));
-        let mut all: Vec<(Labels, Shared)> = busiest.into_iter().chain(rest).collect();
-        let oldest = self.oldest_of(&mut all).await?;
+        Ok(busiest.into_iter().chain(rest).collect())
+    }
+
+    async fn aged(&self, mut series: Vec<(Labels, Shared)>) -> Result<Vec<OpenLetters>, StoreError> {
+        let oldest = self.oldest_of(&mut series).await?;
         let open = |((labels, of), oldest): ((Labels, Shared), Option<i64>)| OpenLetters {
             labels,
             open: of.open,
             oldest: oldest.map(Timestamp::from_millis),
         };
-        Ok(all.into_iter().zip(oldest).map(open).collect())
+        Ok(series.into_iter().zip(oldest).map(open).collect())
     }
 
     /// The oldest open dead letter of each. A facet's first failure is never later than its oldest open one, so that only few facets
@@ -223,15 +266,27 @@ pub(super) fn labels_of(bus: String, topic: String, group: Option<Vec<u8>>, fing
     }
 }
 
-/// The series with most, and what is beyond added up per topic.
-fn bounded(mut series: Vec<(Labels, Vec<u64>)>) -> Vec<(Labels, Vec<u64>)> {
-    series.sort_by_cached_key(|(labels, counts)| (std::cmp::Reverse(counts.iter().sum::<u64>()), labels.clone()));
-    let mut rest: BTreeMap<Labels, Vec<u64>> = BTreeMap::new();
-    for (labels, counts) in series.split_off(series.len().min(MOST)) {
-        let labels = Labels { bus: labels.bus, topic: labels.topic, ..Labels::default() };
-        let sums = rest.entry(labels).or_insert_with(|| vec![0; counts.len()]);
-        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+/// The series with most (they come first), and what is beyond added up per topic.
+fn bounded(mut series: Vec<Arrived>, count: usize) -> Vec<(Labels, Vec<u64>)> {
+    let add = |counts: &mut Vec<u64>, arrived: Vec<(u32, u64)>| {
+        for (bucket, letters) in arrived {
+            if let Some(count) = counts.get_mut(bucket as usize) {
+                *count += letters;
+            }
+        }
+    };
+    let beyond = series.split_off(series.len().min(MOST));
+    let mut all: Vec<(Labels, Vec<u64>)> = Vec::with_capacity(series.len());
+    for (labels, arrived) in series {
+        let mut counts = vec![0; count];
+        add(&mut counts, arrived);
+        all.push((labels, counts));
     }
-    series.extend(rest);
-    series
+    let mut rest: BTreeMap<Labels, Vec<u64>> = BTreeMap::new();
+    for (labels, arrived) in beyond {
+        let labels = Labels { bus: labels.bus, topic: labels.topic, ..Labels::default() };
+        add(rest.entry(labels).or_insert_with(|| vec![0; count]), arrived);
+    }
+    all.extend(rest);
+    all
 }

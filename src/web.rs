@@ -61,6 +61,7 @@ use std::sync::Arc;
 use crate::access::Access;
 use crate::alerts::delivery::Deliveries;
 use crate::alerts::keeping::Alerts;
+use crate::alerts::trials::Trials;
 use crate::config::Config;
 use crate::config::values::PublicUrl;
 use crate::lifecycle::Lifecycle;
@@ -150,6 +151,7 @@ struct Inner {
     cookies: cookies::Cookies,
     shell: layout::ShellCache,
     streams: Arc<sse::StreamCounts>,
+    trials: Trials,
 }
 
 impl WebState {
@@ -159,7 +161,7 @@ impl WebState {
         let https = parts.config.http.public_url.as_ref().is_some_and(PublicUrl::is_https);
         let cookies = cookies::Cookies::new(https);
         let shell = layout::ShellCache::new(&parts.changes);
-        Self { inner: Arc::new(Inner { parts, https, cookies, shell, streams: Arc::default() }) }
+        Self { inner: Arc::new(Inner { parts, https, cookies, shell, streams: Arc::default(), trials: Trials::default() }) }
     }
 
     /// What Redrive remembers.
@@ -214,6 +216,12 @@ impl WebState {
     #[must_use]
     pub fn alerts(&self) -> Alerts {
         Alerts::new(self.store().clone(), self.changes().clone())
+    }
+
+    /// Rules that are tried.
+    #[must_use]
+    pub fn trials(&self) -> &Trials {
+        &self.inner.trials
     }
 
     /// The simulated shop; only in the demo.

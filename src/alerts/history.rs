@@ -1,21 +1,54 @@
 //! What was recorded, as a rule would have read it: one reading per series and look.
+//!
+//! Levels are looked at sample by sample where the time is short and samples are still kept one by one ([`can_see_samples`]); else each
+//! step is judged by its worst, and [`coarse`] says so.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::rule::{Patterns, Reading, is_windowed, needs_source, parts_of, windows};
 use super::trying::{Heard, Recorded, Trial, run};
 use crate::metrics::bucket::Bucket;
-use crate::model::alert::Terms;
-use crate::model::figure::{Figure, Labels};
+use crate::model::alert::{Label, Terms};
+use crate::model::figure::{Figure, FigureKind, Labels};
 use crate::model::quantity::duration;
 use crate::model::{DeadLetterFilter, Timestamp};
 use crate::store::arrivals::Buckets;
 use crate::store::failure_group_events::FailureGroupEvent;
-use crate::store::figures::read::SeriesQuery;
+use crate::store::figures::letters::{Arrived, MOST as MOST_RECORDED};
+use crate::store::figures::read::{SeriesBuckets, SeriesQuery};
 use crate::store::{Store, StoreError};
+
+mod samples;
 
 /// Looks of one trial at most.
 pub const MOST_LOOKS: usize = 3_000;
+/// Readings of one trial at most: of each series one per look and per step of a window before the first. Some hundred MB at the worst.
+const MOST_READINGS: usize = 3_000_000;
+/// A histogram is so much more than a number.
+const DURATIONS: usize = 20;
+
+/// Why a rule could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTried {
+    /// So many series were recorded that it watches, and so many readings of each would be needed.
+    #[error("it watches {series} series, and {looks} looks at each of them are too many")]
+    TooMuch {
+        /// Series that its filter lets through, at least.
+        series: usize,
+        /// Looks at each.
+        looks: usize,
+    },
+    /// Another trial runs, and goes on.
+    #[error("another trial is running")]
+    Busy,
+    /// It was given up.
+    #[error("it took too long")]
+    TooLong,
+    /// What was recorded cannot be read.
+    #[error(transparent)]
+    Unread(#[from] StoreError),
+}
 
 /// Which time a rule is tried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +57,7 @@ pub struct Range {
     pub from: Timestamp,
     /// Exclusive.
     pub to: Timestamp,
-    /// Time between two looks, in milliseconds: at least a minute.
+    /// Time between two looks, in milliseconds: at least a minute, or [`SAMPLE_MS`] where [`can_see_samples`].
     pub step_ms: i64,
 }
 
@@ -36,12 +69,34 @@ impl Range {
         let length = self.to.as_millis().saturating_sub(self.from.as_millis()).max(0);
         (1..=length / self.step_ms.max(1)).take(MOST_LOOKS).map(end).collect()
     }
+
+    /// The same time by the minute, where it is looked at sample by sample.
+    #[must_use]
+    pub fn by_minute(&self) -> Option<Self> {
+        let (from, to) = (self.from.as_millis().div_euclid(MINUTE_MS), (self.to.as_millis() + MINUTE_MS - 1).div_euclid(MINUTE_MS));
+        let time = |minute: i64| Timestamp::from_millis(minute * MINUTE_MS);
+        (self.step_ms < MINUTE_MS).then(|| Self { from: time(from), to: time(to), step_ms: MINUTE_MS })
+    }
 }
 
 /// Looks of a trial when nobody says how many: one a minute of a day.
 const USUAL_LOOKS: i64 = 1_440;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// Time between two samples, in milliseconds.
+pub const SAMPLE_MS: i64 = 15_000;
+/// A time of this length at most is looked at sample by sample.
+const MOST_SAMPLED_MS: i64 = 6 * HOUR_MS;
+/// Retention may come at any time: samples that are nearly as old as they may become are not counted on.
+const FORGETTING: Duration = Duration::from_mins(5);
+
+/// Whether the samples of this time can be looked at one by one, as the rule itself does: of a level, not too many of them, and not for
+/// longer ago than they are kept. Windows consist of whole minutes.
+#[must_use]
+pub fn can_see_samples(terms: &Terms, (from, to): (Timestamp, Timestamp), kept: Duration, now: Timestamp) -> bool {
+    let length = to.as_millis().saturating_sub(from.as_millis());
+    windows(terms).is_empty() && length <= MOST_SAMPLED_MS && from >= now.minus(kept.saturating_sub(FORGETTING))
+}
 
 /// Time between two looks over a time of this length, both in milliseconds: a minute for a day, and hours beyond ten days, since
 /// minutes are not kept for so long.
@@ -58,14 +113,21 @@ pub const fn usual_step(length_ms: i64) -> i64 {
 /// How far a trial with so long between two looks differs from what a rule sees that looks all the time; `None` when it does not.
 #[must_use]
 pub fn coarse(terms: &Terms, step_ms: i64) -> Option<String> {
+    let said: Vec<String> = between_looks(terms, step_ms).into_iter().chain(unrecorded(terms)).collect();
+    (!said.is_empty()).then(|| said.join(" "))
+}
+
+fn between_looks(terms: &Terms, step_ms: i64) -> Option<String> {
     let step = step_ms.unsigned_abs();
-    if step_ms <= MINUTE_MS {
+    let shortest = windows(terms).into_iter().min();
+    if step_ms < MINUTE_MS || (step_ms == MINUTE_MS && shortest.is_some()) {
         return None;
     }
     let said = duration(step);
-    let shortest = windows(terms).into_iter().min();
     let how = match shortest {
-        None => "each look has the worst value of that time, so what was short seems longer".to_owned(),
+        None => "each look has the worst value of that time, so what was short seems longer, and the rule may have fired more often, \
+                 or not at all where it waits"
+            .to_owned(),
         Some(window) if window < step => {
             format!("its window of {} is {said} here, so short peaks are flattened and may be missed", duration(window))
         }
@@ -76,21 +138,31 @@ pub fn coarse(terms: &Terms, step_ms: i64) -> Option<String> {
     Some(format!("Looked at coarsely, every {said}: {how}{wait}. The rule itself looks all the time."))
 }
 
+/// What is open is recorded of the largest series alone.
+fn unrecorded(terms: &Terms) -> Option<String> {
+    let is_open = matches!(terms.figure, Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds);
+    let is_narrow = |label: &Label| matches!(label, Label::ConsumerGroup | Label::Fingerprint);
+    (is_open && (terms.filter.keys().any(is_narrow) || terms.by.iter().any(is_narrow))).then(|| {
+        format!("Of a bus the {MOST_RECORDED} largest causes are recorded one by one: what is rarer is missing here, and the rule itself sees it.")
+    })
+}
+
 /// Says what a rule would have done. Levels show the worst of each step.
-pub async fn try_rule(store: &Store, terms: &Terms, range: Range) -> Result<Trial, StoreError> {
+pub async fn try_rule(store: &Store, terms: &Terms, range: Range) -> Result<Trial, NotTried> {
     Ok(run(terms, &range.looks(), &recorded(store, terms, range).await?, &heard(store, terms, range).await?))
 }
 
 /// When buses answered, for figures of which silence would look like calm.
-pub async fn heard(store: &Store, terms: &Terms, range: Range) -> Result<Heard, StoreError> {
+pub async fn heard(store: &Store, terms: &Terms, range: Range) -> Result<Heard, NotTried> {
     if !needs_source(terms.figure) {
         return Ok(Heard::default());
     }
     let mut heard = Heard::default();
-    for one in store.read_series(&query(Figure::BusReachable, range, 1)).await? {
+    // A look may fall between two samples: the steps before speak for it.
+    let before = samples::carried(range.step_ms).max(1);
+    for one in samples::read(store, &query(Figure::BusReachable, range, before), &|_| true).await? {
         let Some(bus) = one.labels.bus else { continue };
-        // A look may fall between two samples: the step before speaks for it.
-        let answered = one.buckets.windows(2).map(|two| two[1].as_ref().or(two[0].as_ref()).is_some_and(answers));
+        let answered = one.buckets.windows(before + 1).map(|some| some.iter().rev().find_map(Option::as_ref).is_some_and(answers));
         heard.0.insert(bus, answered.collect());
     }
     Ok(heard)
@@ -101,75 +173,142 @@ fn answers(bucket: &Bucket) -> bool {
 }
 
 /// What a rule would have read: of each series that its filter lets through one reading per look.
-pub async fn recorded(store: &Store, terms: &Terms, range: Range) -> Result<Vec<Recorded>, StoreError> {
-    let looks = range.looks().len();
+pub async fn recorded(store: &Store, terms: &Terms, range: Range) -> Result<Vec<Recorded>, NotTried> {
     let Some(patterns) = Patterns::new(&terms.filter) else { return Ok(Vec::new()) };
-    let mut series = match windows(terms)[..] {
-        [] => levels(store, terms, range, looks).await?,
-        [window] => windowed(store, terms, range, window, looks).await?,
+    let past = Past { store, patterns: &patterns, range, looks: range.looks().len() };
+    match windows(terms)[..] {
+        [] => past.levels(terms).await,
+        [window] => past.windowed(terms.figure, window).await,
         [long, short, ..] => {
-            let long = windowed(store, terms, range, long, looks).await?;
-            burning(long, windowed(store, terms, range, short, looks).await?)
-        }
-    };
-    series.retain(|(labels, _)| patterns.fit(labels));
-    Ok(series)
-}
-
-async fn levels(store: &Store, terms: &Terms, range: Range, looks: usize) -> Result<Vec<Recorded>, StoreError> {
-    let query = query(terms.figure, range, 0);
-    let worst = |bucket: &Bucket| match bucket {
-        Bucket::Level { max, .. } if terms.comparison.is_upwards() => Some(Reading::Number(*max)),
-        Bucket::Level { min, .. } => Some(Reading::Number(*min)),
-        other => Reading::of(terms.figure, other),
-    };
-    let series = store.read_series(&query).await?;
-    let read = |buckets: Vec<Option<Bucket>>| buckets.iter().take(looks).map(|bucket| worst(bucket.as_ref()?)).collect();
-    Ok(series.into_iter().map(|one| (one.labels, read(one.buckets))).collect())
-}
-
-async fn windowed(store: &Store, terms: &Terms, range: Range, window_ms: u64, looks: usize) -> Result<Vec<Recorded>, StoreError> {
-    let figure = terms.figure;
-    let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
-    // Steps that belong to one window; those before the range belong to its first looks.
-    let step = range.step_ms.max(1);
-    let steps = usize::try_from((window / step).max(1)).unwrap_or(1);
-    // What is sampled is looked at in whole steps, as when the rule is evaluated.
-    let sampled = usize::try_from((window.saturating_add(step - 1) / step).max(1)).unwrap_or(1);
-    match figure {
-        Figure::DeadLettersPerMinute | Figure::FailureGroupsNew | Figure::FailureGroupsReturned => {
-            let counts = counts(store, figure, range, steps).await?;
-            let minutes = number(steps as u64) * number(range.step_ms.max(1).unsigned_abs()) / 60_000.0;
-            let per = if figure == Figure::DeadLettersPerMinute { minutes } else { 1.0 };
-            let read = |counts: Vec<u64>| sliding(&counts, steps, looks, |sum: u64| Some(Reading::Number(number(sum) / per)));
-            Ok(counts.into_iter().map(|(labels, counts)| (labels, read(counts))).collect())
-        }
-        _ => {
-            if let Some((all, failed)) = parts_of(figure) {
-                return shares(store, all, failed, range, sampled, looks).await;
-            }
-            debug_assert!(is_windowed(figure));
-            let series = store.read_series(&query(figure, range, sampled - 1)).await?;
-            let read = |buckets: &[Option<Bucket>]| merged(buckets, sampled, looks, |bucket| Reading::of(figure, bucket));
-            Ok(series.into_iter().map(|one| (one.labels, read(&one.buckets))).collect())
+            let long = past.windowed(terms.figure, long).await?;
+            Ok(burning(long, past.windowed(terms.figure, short).await?))
         }
     }
 }
 
-async fn shares(store: &Store, all: Figure, failed: Figure, range: Range, steps: usize, looks: usize) -> Result<Vec<Recorded>, StoreError> {
-    let all = store.read_series(&query(all, range, steps - 1)).await?;
-    let failed = store.read_series(&query(failed, range, steps - 1)).await?;
-    let failed: HashMap<Labels, Vec<Option<Bucket>>> = failed.into_iter().map(|one| (one.labels, one.buckets)).collect();
-    let share = |one: crate::store::figures::read::SeriesBuckets| {
-        let count = |buckets: &[Option<Bucket>]| merged(buckets, steps, looks, |bucket| Some(bucket.count()));
-        let whole = count(&one.buckets);
-        let part = failed.get(&one.labels).map(|buckets| count(buckets));
-        let part_at = |at: usize| part.as_ref().and_then(|part| part.get(at).copied().flatten()).unwrap_or(0.0);
-        let readings = whole.iter().enumerate().map(|(at, whole)| Some(Reading::Share { part: part_at(at), whole: (*whole)? }));
-        let readings = readings.collect();
-        (one.labels, readings)
-    };
-    Ok(all.into_iter().map(share).collect())
+/// What is read of the past: the series that a filter lets through, over a range.
+struct Past<'a> {
+    store: &'a Store,
+    patterns: &'a Patterns,
+    range: Range,
+    looks: usize,
+}
+
+impl Past<'_> {
+    /// Reads series, when there are not too many.
+    async fn read(&self, query: &SeriesQuery) -> Result<Vec<SeriesBuckets>, NotTried> {
+        let fit = |labels: &Labels| self.patterns.fit(labels);
+        let weight = if query.figure.kind() == FigureKind::Durations { DURATIONS } else { 1 };
+        let most = MOST_READINGS / (query.steps() * weight).max(1);
+        let known = self.store.series_of(query.figure).await?.iter().filter(|(_, labels)| fit(labels)).count();
+        if known > most {
+            // Many of them may be long gone.
+            let whole = SeriesQuery { step_ms: query.to.as_millis() - query.from.as_millis(), ..query.clone() };
+            let series = self.store.read_series_where(&whole, fit).await?.len();
+            if series > most {
+                return Err(NotTried::TooMuch { series, looks: query.steps() });
+            }
+        }
+        Ok(samples::read(self.store, query, &fit).await?)
+    }
+
+    async fn levels(&self, terms: &Terms) -> Result<Vec<Recorded>, NotTried> {
+        let before = samples::carried(self.range.step_ms);
+        let query = query(terms.figure, self.range, before);
+        let mut series = self.read(&query).await?;
+        if before > 0 {
+            samples::carry(self.store, &query, &mut series, before).await?;
+        }
+        let worst = |bucket: &Bucket| match bucket {
+            Bucket::Level { max, .. } if terms.comparison.is_upwards() => Some(Reading::Number(*max)),
+            Bucket::Level { min, .. } => Some(Reading::Number(*min)),
+            other => Reading::of(terms.figure, other),
+        };
+        let read =
+            |buckets: Vec<Option<Bucket>>| buckets.iter().skip(before).take(self.looks).map(|bucket| worst(bucket.as_ref()?)).collect();
+        Ok(series.into_iter().map(|one| (one.labels, read(one.buckets))).collect())
+    }
+
+    async fn windowed(&self, figure: Figure, window_ms: u64) -> Result<Vec<Recorded>, NotTried> {
+        let (range, looks) = (self.range, self.looks);
+        let window = i64::try_from(window_ms).unwrap_or(i64::MAX);
+        // Steps that belong to one window; those before the range belong to its first looks.
+        let step = range.step_ms.max(1);
+        let steps = usize::try_from((window / step).max(1)).unwrap_or(1);
+        // What is sampled is looked at in whole steps, as when the rule is evaluated.
+        let sampled = usize::try_from((window.saturating_add(step - 1) / step).max(1)).unwrap_or(1);
+        match figure {
+            Figure::DeadLettersPerMinute | Figure::FailureGroupsNew | Figure::FailureGroupsReturned => {
+                let counts = self.counts(figure, steps).await?;
+                let minutes = number(steps as u64) * number(range.step_ms.max(1).unsigned_abs()) / 60_000.0;
+                let per = if figure == Figure::DeadLettersPerMinute { minutes } else { 1.0 };
+                let read = |counts: Vec<u64>| sliding(&counts, steps, looks, |sum: u64| Some(Reading::Number(number(sum) / per)));
+                Ok(counts.into_iter().map(|(labels, counts)| (labels, read(counts))).collect())
+            }
+            _ => {
+                if let Some((all, failed)) = parts_of(figure) {
+                    return self.shares(all, failed, sampled).await;
+                }
+                debug_assert!(is_windowed(figure));
+                let series = self.read(&query(figure, range, sampled - 1)).await?;
+                let read = |buckets: &[Option<Bucket>]| merged(buckets, sampled, looks, |bucket| Reading::of(figure, bucket));
+                Ok(series.into_iter().map(|one| (one.labels, read(&one.buckets))).collect())
+            }
+        }
+    }
+
+    async fn shares(&self, all: Figure, failed: Figure, steps: usize) -> Result<Vec<Recorded>, NotTried> {
+        let (range, looks) = (self.range, self.looks);
+        let all = self.read(&query(all, range, steps - 1)).await?;
+        let failed = self.read(&query(failed, range, steps - 1)).await?;
+        let failed: HashMap<Labels, Vec<Option<Bucket>>> = failed.into_iter().map(|one| (one.labels, one.buckets)).collect();
+        let share = |one: SeriesBuckets| {
+            let count = |buckets: &[Option<Bucket>]| merged(buckets, steps, looks, |bucket| Some(bucket.count()));
+            let whole = count(&one.buckets);
+            let part = failed.get(&one.labels).map(|buckets| count(buckets));
+            let part_at = |at: usize| part.as_ref().and_then(|part| part.get(at).copied().flatten()).unwrap_or(0.0);
+            let readings = whole.iter().enumerate().map(|(at, whole)| Some(Reading::Share { part: part_at(at), whole: (*whole)? }));
+            let readings = readings.collect();
+            (one.labels, readings)
+        };
+        Ok(all.into_iter().map(share).collect())
+    }
+
+    /// Counts per step, `steps - 1` of them from before the range.
+    async fn counts(&self, figure: Figure, steps: usize) -> Result<Vec<(Labels, Vec<u64>)>, NotTried> {
+        let query = query(figure, self.range, steps - 1);
+        let mut counts: HashMap<Labels, Vec<u64>> = HashMap::new();
+        let total = query.steps();
+        // The store answers up to 400 buckets at once.
+        for first in (0..total).step_by(400) {
+            let some = (total - first).min(400);
+            let buckets =
+                Buckets { from: query.time_of(first), to: query.time_of(first + some), count: u32::try_from(some).unwrap_or(400) };
+            for (labels, part) in self.counted(figure, buckets).await? {
+                let all = counts.entry(labels).or_insert_with(|| vec![0; total]);
+                for (bucket, count) in part {
+                    if let Some(sum) = all.get_mut(first + bucket as usize) {
+                        *sum += count;
+                    }
+                }
+                if counts.len().saturating_mul(total) > MOST_READINGS {
+                    return Err(NotTried::TooMuch { series: counts.len(), looks: total });
+                }
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+
+    async fn counted(&self, figure: Figure, buckets: Buckets) -> Result<Vec<Arrived>, StoreError> {
+        let event = match figure {
+            Figure::FailureGroupsNew => FailureGroupEvent::New,
+            Figure::FailureGroupsReturned => FailureGroupEvent::Returned,
+            _ => return self.store.list_arrived(&DeadLetterFilter::default(), buckets, |labels| self.patterns.fit(labels)).await,
+        };
+        let series = self.store.failure_group_series(event, None, None, buckets).await?;
+        let fitting = series.into_iter().filter(|(labels, _)| self.patterns.fit(labels));
+        Ok(fitting.map(|(labels, counts)| (labels, (0..).zip(counts).collect())).collect())
+    }
 }
 
 fn burning(long: Vec<Recorded>, short: Vec<Recorded>) -> Vec<Recorded> {
@@ -190,30 +329,6 @@ fn burning(long: Vec<Recorded>, short: Vec<Recorded>) -> Vec<Recorded> {
     long.into_iter().map(burn).collect()
 }
 
-/// Counts per step, `steps - 1` of them from before the range.
-async fn counts(store: &Store, figure: Figure, range: Range, steps: usize) -> Result<Vec<(Labels, Vec<u64>)>, StoreError> {
-    let query = query(figure, range, steps - 1);
-    let mut counts: HashMap<Labels, Vec<u64>> = HashMap::new();
-    let total = query.steps();
-    // The store answers up to 400 buckets at once.
-    for first in (0..total).step_by(400) {
-        let some = (total - first).min(400);
-        let buckets = Buckets { from: query.time_of(first), to: query.time_of(first + some), count: u32::try_from(some).unwrap_or(400) };
-        let read = match figure {
-            Figure::FailureGroupsNew => store.failure_group_series(FailureGroupEvent::New, None, None, buckets).await?,
-            Figure::FailureGroupsReturned => store.failure_group_series(FailureGroupEvent::Returned, None, None, buckets).await?,
-            _ => store.arrival_series(&DeadLetterFilter::default(), buckets).await?,
-        };
-        for (labels, part) in read {
-            let all = counts.entry(labels).or_insert_with(|| vec![0; total]);
-            for (sum, count) in all.iter_mut().skip(first).zip(part) {
-                *sum += count;
-            }
-        }
-    }
-    Ok(counts.into_iter().collect())
-}
-
 fn query(figure: Figure, range: Range, before: usize) -> SeriesQuery {
     let before = i64::try_from(before).unwrap_or(0).saturating_mul(range.step_ms);
     let from = Timestamp::from_millis(range.from.as_millis().saturating_sub(before));
@@ -222,15 +337,43 @@ fn query(figure: Figure, range: Range, before: usize) -> SeriesQuery {
 
 /// Sums of the last `steps` of each look.
 fn sliding(counts: &[u64], steps: usize, looks: usize, read: impl Fn(u64) -> Option<Reading>) -> Vec<Option<Reading>> {
-    (0..looks).map(|look| read(counts.iter().skip(look).take(steps).sum())).collect()
+    let mut sums = Vec::with_capacity(counts.len() + 1);
+    sums.push(0);
+    for count in counts {
+        sums.push(sums.last().copied().unwrap_or(0) + count);
+    }
+    let until = |step: usize| sums.get(step).or(sums.last()).copied().unwrap_or(0);
+    (0..looks).map(|look| read(until(look + steps) - until(look))).collect()
 }
 
-/// The last `steps` buckets of each look in one.
+/// The last `steps` buckets of each look in one. In blocks of so many steps: a window is the end of one block and the beginning of the
+/// next, so that each bucket is added twice, however long the window.
 fn merged<T>(buckets: &[Option<Bucket>], steps: usize, looks: usize, read: impl Fn(&Bucket) -> Option<T>) -> Vec<Option<T>> {
-    let total = |look: usize| {
-        let mut sum = None;
-        for bucket in buckets.iter().skip(look).take(steps).flatten() {
+    let (steps, count) = (steps.max(1), buckets.len());
+    let mut begins: Vec<Option<Bucket>> = Vec::with_capacity(count);
+    for (at, bucket) in buckets.iter().enumerate() {
+        let mut sum = if at % steps == 0 { None } else { begins.last().cloned().flatten() };
+        if let Some(bucket) = bucket {
             bucket.add_to(&mut sum);
+        }
+        begins.push(sum);
+    }
+    let mut ends: Vec<Option<Bucket>> = buckets.to_vec();
+    for at in (1..count).rev().filter(|at| at % steps != 0) {
+        if let Some(later) = ends[at].clone() {
+            later.add_to(&mut ends[at - 1]);
+        }
+    }
+    let total = |look: usize| {
+        let last = (look + steps).min(count).checked_sub(1).filter(|last| *last >= look)?;
+        if look % steps == 0 {
+            return read(begins[last].as_ref()?);
+        }
+        let mut sum = ends[look].clone();
+        if last / steps != look / steps
+            && let Some(beginning) = &begins[last]
+        {
+            beginning.add_to(&mut sum);
         }
         read(&sum?)
     };
@@ -260,6 +403,12 @@ mod tests {
         assert_eq!(coarse(&terms(Figure::DeadLettersPerMinute), MINUTE_MS), None, "as a rule looks");
         let said = |figure, step| coarse(&terms(figure), step).expect("it is coarse");
         assert!(said(Figure::ConsumerGroupLagMessages, HOUR_MS).contains("every 1h: each look has the worst value"));
+        let minute = said(Figure::ConsumerGroupLagMessages, MINUTE_MS);
+        assert!(minute.contains("every 1m: each look has the worst value") && minute.contains("may have fired more often"), "{minute}");
+        assert_eq!(coarse(&terms(Figure::ConsumerGroupLagMessages), SAMPLE_MS), None, "sample by sample, as a rule looks");
+        let open = Terms { by: vec![Label::Fingerprint], ..terms(Figure::DeadLettersOpen) };
+        assert!(coarse(&open, SAMPLE_MS).is_some_and(|said| said.contains("the 200 largest causes")));
+        assert_eq!(coarse(&Terms { by: vec![Label::Topic], ..open }, SAMPLE_MS), None);
         assert!(said(Figure::DeadLettersPerMinute, HOUR_MS).contains("its window of 5m is 1h here"));
         let waiting = Terms { for_ms: 120_000, ..terms(Figure::ConsumerGroupLagMessages) };
         assert!(coarse(&waiting, 7 * MINUTE_MS).expect("it is coarse").contains("its wait of 2m takes one look more"));
@@ -276,5 +425,35 @@ mod tests {
         let rate = |count: f64| Some(Bucket::of(Point::Count(count), 60_000));
         let totals = merged(&[rate(1.0), None, rate(4.0)], 2, 2, |bucket| Some(bucket.count()));
         assert_eq!(totals, [Some(1.0), Some(4.0)]);
+    }
+
+    #[test]
+    fn windows_of_any_length_come_to_what_is_in_them() {
+        let buckets: Vec<Option<Bucket>> =
+            (0..23_u32).map(|at| (at % 4 != 2).then(|| Bucket::of(Point::Count(f64::from(at * at)), 60_000))).collect();
+        for steps in 1..=24 {
+            let looks = 24;
+            let plain = (0..looks).map(|look| {
+                let some = buckets.iter().skip(look).take(steps).flatten();
+                some.map(Bucket::count).reduce(|sum, count| sum + count)
+            });
+            assert_eq!(merged(&buckets, steps, looks, |bucket| Some(bucket.count())), plain.collect::<Vec<_>>(), "{steps} steps");
+        }
+    }
+
+    #[test]
+    fn samples_are_looked_at_one_by_one_where_they_are_few_and_kept() {
+        use crate::alerts::defaults::usual;
+        use crate::model::alert::Comparison;
+        let (level, rate) = (Figure::ConsumerGroupLagMessages, Figure::DeadLettersPerMinute);
+        let now = Timestamp::from_millis(1_767_225_600_000);
+        let can = |figure, from_hours: i64, to_hours: i64| {
+            let at = |hours: i64| Timestamp::from_millis(now.as_millis() - hours * HOUR_MS);
+            can_see_samples(&usual(figure, Comparison::Above, 1.0), (at(from_hours), at(to_hours)), Duration::from_hours(48), now)
+        };
+        assert_eq!(
+            [can(level, 6, 0), can(level, 47, 41), can(level, 7, 0), can(level, 48, 47), can(rate, 6, 0)],
+            [true, true, false, false, false]
+        );
     }
 }

@@ -13,4 +13,5 @@ mod scene;
 mod senders;
 mod silence;
 mod told;
+mod tried;
 mod trouble;

@@ -40,6 +40,13 @@ impl Store {
         Ok(newest)
     }
 
+    /// When which source has looked, from `from` to `to`.
+    pub async fn list_frame_times(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let rows: Vec<(i64, String, i64)> =
+            read!(self, |pool| sqlx::query_as(SOURCES).bind(from.as_millis()).bind(to.as_millis()).fetch_all(pool).await?)?;
+        Ok(rows.into_iter().map(|(_, source, at)| (source, Timestamp::from_millis(at))).collect())
+    }
+
     /// When the newest frame before `until` was taken, by whatever source; `None` when there is none, or it is kept no more.
     pub async fn newest_frame_before(&self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let (at,): (Option<i64>,) = read!(self, |pool| sqlx::query_as(BEFORE).bind(until.as_millis()).fetch_one(pool).await?)?;

@@ -92,7 +92,7 @@ async fn show(
     fields.range = query.range.unwrap_or(fields.range);
     // Parts that fetch themselves show no trial.
     let act = if matches!(&partial, Partial::Part(id) if id != "editor") { Act::Glance } else { Act::Show };
-    let editor = Editor::new(state.store(), Some(&rule), fields, act, layout.now).await?;
+    let editor = Editor::new(&state, Some(&rule), fields, act, layout.now).await?;
     answer(&state, layout, &partial, rule, StatusCode::OK, editor).await
 }
 
@@ -175,7 +175,7 @@ async fn change(
     let number = parse_id(&id)?;
     let saved = state.alerts().find_rule(number).await?;
     let act = Act::of(&query, &fields);
-    let mut editor = Editor::new(state.store(), Some(&saved), fields, act, layout.now).await?;
+    let mut editor = Editor::new(&state, Some(&saved), fields, act, layout.now).await?;
     let Some(rule) = editor.checked(&state.alerts(), act).await? else {
         let status = if editor.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         return answer(&state, layout, &partial, saved, status, editor).await;

@@ -210,7 +210,7 @@ struct NewQuery {
 
 async fn new(_: Admin, State(state): State<WebState>, layout: Layout, Query(query): Query<NewQuery>) -> Result<Response, Error> {
     let fields = Fields::proposed(query.figure.unwrap_or(Figure::DeadLettersPerMinute));
-    let editor = Editor::new(state.store(), None, fields, Act::Show, layout.now).await?;
+    let editor = Editor::new(&state, None, fields, Act::Show, layout.now).await?;
     answer(layout, StatusCode::OK, editor, &Partial::Full)
 }
 
@@ -228,7 +228,7 @@ async fn add(
     Form(fields): Form<Fields>,
 ) -> Result<Response, Error> {
     let act = Act::of(&query, &fields);
-    let mut editor = Editor::new(state.store(), None, fields, act, layout.now).await?;
+    let mut editor = Editor::new(&state, None, fields, act, layout.now).await?;
     let Some(rule) = editor.checked(&state.alerts(), act).await? else {
         let status = if editor.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         return answer(layout, status, editor, &partial);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use redrive::alerts::history::{Range, try_rule};
 use redrive::model::alert::{AlertState, Comparison, Filter, Label, Terms};
 use redrive::model::dead_letter::NewDeadLetter;
 use redrive::model::figure::Figure;
@@ -55,6 +56,7 @@ async fn the_rarest_of_many_causes_fires_and_stays(world: World) {
         numbers.push(add_rule(&watch.store, &format!("Rare {at}"), terms.clone()).await);
     }
     // The rare one is alone first, then it is one of very many.
+    let start = watch.now;
     watch.now = watch.now.plus(MINUTE * 2);
     index(&watch.store, partition, vec![failed(0, watch.now.minus(MINUTE), 999_999, "rare")], watch.now).await;
     watch.frame("bus:prod", Vec::new()).await;
@@ -72,6 +74,9 @@ async fn the_rarest_of_many_causes_fires_and_stays(world: World) {
         }
     }
     assert_eq!(alerts_of(&watch.store, numbers[0]).await[0].standing.last_value, Some(2.0), "its own, and no other's");
+    let range = Range { from: start, to: start.plus(MINUTE * 4), step_ms: 60_000 };
+    let tried = try_rule(&watch.store, &rules[2], range).await.expect("recorded history");
+    assert_eq!(tried.episodes.len(), 1, "a trial sees it as well");
     let ids: Vec<DeadLetterId> = (1..=2 * most() + 2).map(DeadLetterId).collect();
     watch.store.change_status(&ids, Status::Open, Status::Discarded, watch.now).await.expect("moved");
     watch.now = watch.now.plus(Duration::from_secs(10));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::alerts::course::{courses, worst};
 use crate::alerts::defaults::usual;
-use crate::alerts::history::{Range as Looks, recorded};
+use crate::alerts::history::{NotTried, Range as Looks, recorded};
 use crate::model::alert::{Alert, AlertRule, Comparison, Label, Terms};
 use crate::model::{GroupName, Timestamp, TopicName};
 use crate::store::failure_groups::Buckets;
@@ -40,7 +40,12 @@ pub(super) async fn load(store: &Store, alert: &Alert, rule: Option<&AlertRule>,
     let step_ms = (buckets.to.as_millis() - buckets.from.as_millis()) / i64::from(buckets.count.max(1));
     let looks = Looks { from: buckets.from, to: buckets.to, step_ms };
     let count = looks.looks().len();
-    let courses = courses(&terms, count, &recorded(store, &terms, looks).await?);
+    let read = match recorded(store, &terms, looks).await {
+        Err(NotTried::Unread(error)) => return Err(error),
+        // A rule about very many series: the time that it fired is drawn, without its values.
+        read => read.unwrap_or_default(),
+    };
+    let courses = courses(&terms, count, &read);
     // A name with signs of a pattern may fit others as well.
     let own = courses.get(&own_labels(alert));
     let mut values = own.cloned().unwrap_or_else(|| worst(&terms, courses.values()));

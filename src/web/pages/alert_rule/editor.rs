@@ -1,17 +1,18 @@
 //! The editor of a rule: its form, a trial, and the rule in words.
 
+use crate::alerts::history::NotTried;
 use crate::alerts::keeping::Alerts;
 use crate::model::Timestamp;
 use crate::model::alert::AlertRule;
 use crate::model::receiver::Receiver;
-use crate::store::Store;
 use crate::store::alerts::rules::NewRule;
-use crate::web::Error;
 use crate::web::pages::alert_rules::form::{Fields, Problems};
 use crate::web::pages::alert_rules::names;
 use crate::web::pages::alert_rules::trial::TrialView;
 use crate::web::view::alert::sentence;
 use crate::web::view::delivery as receiver_words;
+use crate::web::view::number::{counted, grouped};
+use crate::web::{Error, WebState};
 
 /// What a form was sent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(in crate::web::pages) struct Editor {
     /// The rule in one sentence.
     pub(in crate::web::pages) words: String,
     pub(in crate::web::pages) trial: Option<TrialView>,
+    /// Why it could not be tried, when it was to be.
+    pub(in crate::web::pages) untried: Option<String>,
     /// Whether what is shown was typed and not kept.
     pub(in crate::web::pages) is_edited: bool,
     rule: NewRule,
@@ -64,7 +67,7 @@ pub(in crate::web::pages) struct Editor {
 impl Editor {
     /// The form with what was typed; tried where it can be read.
     pub(in crate::web::pages) async fn new(
-        store: &Store,
+        state: &WebState,
         saved: Option<&AlertRule>,
         fields: Fields,
         act: Act,
@@ -79,13 +82,16 @@ impl Editor {
             Act::Glance | Act::Figure | Act::Save => false,
             Act::Try => true,
         };
-        let trial = if tried && problems.is_empty() {
-            let beside = saved.map(|saved| &saved.terms);
-            Some(TrialView::load(store, &rule.terms, beside, &fields.range, now).await?)
-        } else {
-            None
-        };
+        let (mut trial, mut untried) = (None, None);
+        if tried && problems.is_empty() {
+            let kept = state.config().retention.raw;
+            match state.trials().run(TrialView::load(state.store(), &rule.terms, saved, &fields.range, kept, now)).await {
+                Ok(view) => trial = Some(view),
+                Err(error) => untried = Some(why(&error)),
+            }
+        }
         let problems = if matches!(act, Act::Show | Act::Glance | Act::Figure) { Problems::default() } else { problems };
+        let store = state.store();
         Ok(Self {
             action: saved.map_or_else(|| "/alert-rules".to_owned(), |rule| format!("/alert-rules/{}", rule.number)),
             words: sentence::rule(&rule.terms, &names(store).await?),
@@ -94,6 +100,7 @@ impl Editor {
             fields,
             problems,
             trial,
+            untried,
             rule,
         })
     }
@@ -110,5 +117,39 @@ impl Editor {
     pub(in crate::web::pages) fn receiver_note(receiver: &Receiver) -> String {
         let kind = receiver_words::kind(receiver.kind);
         if receiver.failing_since.is_some() { format!("{kind}, last delivery failed") } else { kind.to_owned() }
+    }
+}
+
+/// Why a rule could not be tried, and what to do.
+fn why(error: &NotTried) -> String {
+    match error {
+        NotTried::TooMuch { series, looks } => format!(
+            "This rule watches {}, and with {} looks at each that is too much at once. Name less of them under \u{201c}Only for\u{201d}, or try another time.",
+            counted(*series as u64, "series", "series"),
+            grouped(*looks as u64)
+        ),
+        NotTried::Busy => "Another rule is being tried. Try again in a moment.".to_owned(),
+        NotTried::TooLong => {
+            "It took too long, so it was given up. Name less under \u{201c}Only for\u{201d}, or try another time.".to_owned()
+        }
+        NotTried::Unread(error) => {
+            tracing::warn!(%error, "a rule could not be tried: what was recorded cannot be read");
+            "What was recorded could not be read. The log of this instance says why.".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn why_a_rule_could_not_be_tried_says_what_to_do() {
+        let much = why(&NotTried::TooMuch { series: 12_000, looks: 1_440 });
+        assert!(much.starts_with("This rule watches 12,000 series, and with 1,440 looks at each that is too much at once."), "{much}");
+        assert!(why(&NotTried::Busy).contains("in a moment") && why(&NotTried::TooLong).contains("given up"));
+        let unread = why(&NotTried::Unread(StoreError::Broken("figure_hours is damaged".to_owned())));
+        assert!(!unread.contains("damaged") && unread.contains("The log"), "{unread}");
     }
 }

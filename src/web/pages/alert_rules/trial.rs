@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::alerts::course::{coarser, courses, worst};
-use crate::alerts::history::{Range as Looks, coarse, heard, recorded, try_rule, usual_step};
+use crate::alerts::history::{NotTried, Range as Looks, SAMPLE_MS, can_see_samples, coarse, heard, recorded, try_rule, usual_step};
 use crate::alerts::trying::{Episode, Trial, run};
 use crate::model::Timestamp;
-use crate::model::alert::Terms;
+use crate::model::alert::{AlertRule, Terms};
+use crate::store::Store;
 use crate::store::failure_groups::Buckets;
-use crate::store::{Store, StoreError};
 use crate::web::view::alert as words;
 use crate::web::view::lines::{LineChart, Named, Watch};
 use crate::web::view::number::counted;
@@ -23,7 +23,8 @@ const LISTED: usize = 50;
 const BANDS: usize = 400;
 
 /// Times that can be tried: word, label, length.
-pub(in crate::web::pages) const TIMES: [(&str, &str, Duration); 3] = [
+pub(in crate::web::pages) const TIMES: [(&str, &str, Duration); 4] = [
+    ("6h", "6 h", Duration::from_hours(6)),
     ("24h", "24 h", Duration::from_hours(24)),
     ("7d", "7 d", Duration::from_hours(7 * 24)),
     ("30d", "30 d", Duration::from_hours(30 * 24)),
@@ -57,32 +58,70 @@ pub(in crate::web::pages) struct EpisodeRow {
     pub(in crate::web::pages) about: String,
 }
 
+/// What the rule as saved would have done, where it says something else.
+#[derive(Debug)]
+enum Beside {
+    Nothing,
+    TooMuch,
+    Tried(Trial),
+}
+
+impl Beside {
+    const fn trial(&self) -> Option<&Trial> {
+        match self {
+            Self::Tried(trial) => Some(trial),
+            Self::Nothing | Self::TooMuch => None,
+        }
+    }
+}
+
 impl TrialView {
-    /// Tries a rule, and the saved one where it says something else.
+    /// Tries a rule, and the saved one where it says something else; sample by sample where that can be (they are kept for this long) and
+    /// is not too much.
     pub(in crate::web::pages) async fn load(
         store: &Store,
         terms: &Terms,
-        saved: Option<&Terms>,
+        saved: Option<&AlertRule>,
         range: &str,
+        kept: Duration,
         now: Timestamp,
-    ) -> Result<Self, StoreError> {
-        let (_, length, time) = TIMES.iter().find(|(word, ..)| *word == range).copied().unwrap_or(TIMES[0]);
-        let looks = looks(time, now);
+    ) -> Result<Self, NotTried> {
+        let (_, length, time) = TIMES.iter().find(|(word, ..)| *word == range).copied().unwrap_or(TIMES[1]);
+        let fine = looks(time, SAMPLE_MS, now);
+        let can = |terms: &Terms| can_see_samples(terms, (now.minus(time), now), kept, now);
+        let looked = if can(terms) && saved.is_none_or(|saved| can(&saved.terms)) { fine } else { usual(time, now) };
+        match Self::over(store, terms, saved, (length, looked), now).await {
+            Err(NotTried::TooMuch { .. }) if looked == fine => Self::over(store, terms, saved, (length, usual(time, now)), now).await,
+            tried => tried,
+        }
+    }
+
+    async fn over(
+        store: &Store,
+        terms: &Terms,
+        saved: Option<&AlertRule>,
+        (length, looks): (&'static str, Looks),
+        now: Timestamp,
+    ) -> Result<Self, NotTried> {
         let times = looks.looks();
         let series = recorded(store, terms, looks).await?;
         let trial = run(terms, &times, &series, &heard(store, terms, looks).await?);
-        let other = match saved {
-            Some(saved) if saved != terms => Some(try_rule(store, saved, looks).await?),
-            _ => None,
-        };
         let values = worst(terms, courses(terms, times.len(), &series).values());
+        drop(series);
+        let saved_one = match saved {
+            Some(saved) if saved.terms != *terms => match try_rule(store, &saved.terms, looks).await {
+                Err(NotTried::TooMuch { .. }) => Beside::TooMuch,
+                tried => Beside::Tried(tried?),
+            },
+            _ => Beside::Nothing,
+        };
         Ok(Self {
             length,
             strong: strong(&trial),
-            rest: rest(&trial, other.as_ref()),
+            rest: rest(&trial, &saved_one),
             coarse: coarse(terms, looks.step_ms),
-            is_beside: other.is_some(),
-            chart: chart(terms, looks, (&trial, other.as_ref()), &values),
+            is_beside: saved_one.trial().is_some(),
+            chart: chart(terms, looks, (&trial, saved_one.trial()), &values),
             rows: trial.episodes.iter().rev().take(LISTED).map(|episode| EpisodeRow::new(terms, episode, now)).collect(),
             left_out: trial.episodes.len().saturating_sub(LISTED),
         })
@@ -101,11 +140,16 @@ impl EpisodeRow {
     }
 }
 
-/// Whole minutes up to now.
-fn looks(time: Duration, now: Timestamp) -> Looks {
+/// The time up to now as it is looked at when nothing better can be.
+fn usual(time: Duration, now: Timestamp) -> Looks {
+    looks(time, usual_step(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)), now)
+}
+
+/// Whole minutes up to now, or samples.
+fn looks(time: Duration, step_ms: i64, now: Timestamp) -> Looks {
     let length = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    let step_ms = usual_step(length);
-    let to = now.as_millis().div_euclid(MINUTE_MS) * MINUTE_MS + MINUTE_MS;
+    let unit = step_ms.min(MINUTE_MS);
+    let to = now.as_millis().div_euclid(unit) * unit + unit;
     let from = (to - length).div_euclid(step_ms) * step_ms;
     let to = from + (to - from + step_ms - 1) / step_ms * step_ms;
     Looks { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to), step_ms }
@@ -121,18 +165,23 @@ fn strong(trial: &Trial) -> String {
     }
 }
 
-fn rest(trial: &Trial, saved: Option<&Trial>) -> String {
+fn rest(trial: &Trial, saved: &Beside) -> String {
     let own = match trial.episodes.len() {
         0 if trial.watched == 0 => String::new(),
         0 => format!("{} watched.", counted(trial.watched as u64, "alert was", "alerts were")),
         1 => format!(", for {}.", duration_words(trial.firing)),
         _ => format!(", {} in all, {} at the longest.", duration_words(trial.firing), duration_words(trial.longest)),
     };
-    let saved = saved.map(|saved| match saved.episodes.len() as u64 {
-        0 => " The rule as saved would not have fired.".to_owned(),
-        many => format!(" The rule as saved would have fired {}, {} in all.", counted(many, "time", "times"), duration_words(saved.firing)),
-    });
-    own + &saved.unwrap_or_default()
+    let saved = match saved {
+        Beside::Nothing => String::new(),
+        Beside::TooMuch => " The rule as saved watches too much to be tried beside it.".to_owned(),
+        Beside::Tried(saved) if saved.episodes.is_empty() => " The rule as saved would not have fired.".to_owned(),
+        Beside::Tried(saved) => {
+            let times = counted(saved.episodes.len() as u64, "time", "times");
+            format!(" The rule as saved would have fired {times}, {} in all.", duration_words(saved.firing))
+        }
+    };
+    own + &saved
 }
 
 fn chart(terms: &Terms, looks: Looks, (trial, saved): (&Trial, Option<&Trial>), values: &[Option<f64>]) -> LineChart {
@@ -151,15 +200,8 @@ fn chart(terms: &Terms, looks: Looks, (trial, saved): (&Trial, Option<&Trial>), 
         beside: saved.map(|saved| bands(&saved.episodes, looks.to)).unwrap_or_default(),
     };
     let name = if terms.by.is_empty() { "value" } else { "the worst of all" };
-    LineChart::watched(
-        "trial-chart",
-        words::figure(terms.figure),
-        words::drawn_unit(unit),
-        buckets,
-        vec![Named::new(name, coarse)],
-        &[],
-        &watch,
-    )
+    let (title, unit, lines) = (words::figure(terms.figure), words::drawn_unit(unit), vec![Named::new(name, coarse)]);
+    LineChart::watched("trial-chart", title, unit, buckets, lines, &[], &watch)
 }
 
 /// When anything would have fired; times that meet are one.
@@ -196,10 +238,12 @@ mod tests {
     fn a_day_is_looked_at_every_minute_and_a_month_every_hour() {
         let now = Timestamp::from_millis(1_700_000_012_345);
         for (time, step_minutes, count) in [(24, 1, 1_440), (7 * 24, 7, 1_440), (30 * 24, 60, 720)] {
-            let looks = looks(Duration::from_hours(time), now);
+            let looks = usual(Duration::from_hours(time), now);
             assert_eq!(looks.step_ms, step_minutes * MINUTE_MS);
             assert!(looks.to >= now && (count..=count + 2).contains(&looks.looks().len()), "{}", looks.looks().len());
         }
+        let fine = looks(Duration::from_hours(6), SAMPLE_MS, now);
+        assert_eq!((fine.looks().len(), fine.looks().last().map(|last| now.age_at(*last) <= Duration::from_secs(15))), (1_440, Some(true)));
     }
 
     #[test]
@@ -232,12 +276,12 @@ mod tests {
         let two = trial(vec![episode(1, Some(2)), episode(3, Some(4))], 30);
         assert_eq!(strong(&two), "It would have fired twice");
         assert_eq!(
-            rest(&two, Some(&trial(Vec::new(), 0))),
+            rest(&two, &Beside::Tried(trial(Vec::new(), 0))),
             ", 30 min in all, 20 min at the longest. The rule as saved would not have fired."
         );
         assert_eq!(strong(&trial(Vec::new(), 0)), "It would not have fired.");
         assert_eq!(
-            rest(&trial(Vec::new(), 0), Some(&two)),
+            rest(&trial(Vec::new(), 0), &Beside::Tried(two)),
             "3 alerts were watched. The rule as saved would have fired 2 times, 30 min in all."
         );
     }

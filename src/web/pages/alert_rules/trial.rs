@@ -5,12 +5,15 @@ use std::time::Duration;
 use crate::alerts::course::{coarser, courses, worst};
 use crate::alerts::history::{NotTried, Range as Looks, SAMPLE_MS, can_see_samples, coarse, heard, recorded, try_rule, usual_step};
 use crate::alerts::trying::{Episode, Trial, run};
-use crate::model::Timestamp;
-use crate::model::alert::{AlertRule, Terms};
-use crate::store::Store;
+use crate::model::alert::{Alert, AlertRule, AlertState, Terms};
+use crate::model::happening::{Happened, Happening};
+use crate::model::{BusId, PageRequest, Timestamp};
+use crate::store::alerts::AlertFilter;
 use crate::store::failure_groups::Buckets;
+use crate::store::{Store, StoreError};
 use crate::web::view::alert as words;
 use crate::web::view::lines::{LineChart, Named, Watch};
+use crate::web::view::marks::Marks;
 use crate::web::view::number::counted;
 use crate::web::view::time::duration_words;
 
@@ -21,6 +24,9 @@ const STEPS: usize = 360;
 const LISTED: usize = 50;
 /// Bands of the drawing at most: more would be one.
 const BANDS: usize = 400;
+
+/// Alerts that fired and are marked: more are bundled anyway.
+const MARKED: u32 = 500;
 
 /// Times that can be tried: word, label, length.
 pub(in crate::web::pages) const TIMES: [(&str, &str, Duration); 4] = [
@@ -44,6 +50,8 @@ pub(in crate::web::pages) struct TrialView {
     /// Whether the drawing shows the saved rule as well.
     pub(in crate::web::pages) is_beside: bool,
     pub(in crate::web::pages) chart: LineChart,
+    /// When the rule really fired.
+    pub(in crate::web::pages) marks: Marks,
     pub(in crate::web::pages) rows: Vec<EpisodeRow>,
     /// Alerts that are not listed.
     pub(in crate::web::pages) left_out: usize,
@@ -115,17 +123,38 @@ impl TrialView {
             },
             _ => Beside::Nothing,
         };
+        let fired = match saved {
+            Some(saved) => fired(store, saved.number, looks).await?,
+            None => Vec::new(),
+        };
+        let (chart, marks) = chart(terms, looks, (&trial, saved_one.trial()), &values, &fired);
         Ok(Self {
             length,
             strong: strong(&trial),
             rest: rest(&trial, &saved_one),
             coarse: coarse(terms, looks.step_ms),
             is_beside: saved_one.trial().is_some(),
-            chart: chart(terms, looks, (&trial, saved_one.trial()), &values),
+            chart,
+            marks,
             rows: trial.episodes.iter().rev().take(LISTED).map(|episode| EpisodeRow::new(terms, episode, now)).collect(),
             left_out: trial.episodes.len().saturating_sub(LISTED),
         })
     }
+}
+
+/// What the rule has really fired in this time, in its order.
+async fn fired(store: &Store, rule: i64, looks: Looks) -> Result<Vec<Happening>, StoreError> {
+    let states = vec![AlertState::Firing, AlertState::Recovering, AlertState::Resolved];
+    let filter = AlertFilter { rule: Some(rule), states, from: Some(looks.from), to: Some(looks.to), ..AlertFilter::default() };
+    let happening = |alert: Alert| {
+        let bus = alert.bus().unwrap_or_else(|| BusId::new(""));
+        let what = Happened::AlertFired { number: alert.number, rule: alert.details.rule, labels: alert.labels };
+        Some(Happening { at: alert.standing.started_at?, bus, what })
+    };
+    let alerts = store.list_alerts(&filter, &PageRequest::first(MARKED)).await?.items;
+    let mut fired: Vec<Happening> = alerts.into_iter().filter_map(happening).collect();
+    fired.sort_by_key(|one| one.at);
+    Ok(fired)
 }
 
 impl EpisodeRow {
@@ -184,7 +213,13 @@ fn rest(trial: &Trial, saved: &Beside) -> String {
     own + &saved
 }
 
-fn chart(terms: &Terms, looks: Looks, (trial, saved): (&Trial, Option<&Trial>), values: &[Option<f64>]) -> LineChart {
+fn chart(
+    terms: &Terms,
+    looks: Looks,
+    (trial, saved): (&Trial, Option<&Trial>),
+    values: &[Option<f64>],
+    fired: &[Happening],
+) -> (LineChart, Marks) {
     let together = values.len().div_ceil(STEPS).max(1);
     let mut coarse = coarser(terms, values, together);
     let count = looks.looks().len().div_ceil(together).max(1);
@@ -200,8 +235,9 @@ fn chart(terms: &Terms, looks: Looks, (trial, saved): (&Trial, Option<&Trial>), 
         beside: saved.map(|saved| bands(&saved.episodes, looks.to)).unwrap_or_default(),
     };
     let name = if terms.by.is_empty() { "value" } else { "the worst of all" };
+    let marks = Marks::of(fired, buckets);
     let (title, unit, lines) = (words::figure(terms.figure), words::drawn_unit(unit), vec![Named::new(name, coarse)]);
-    LineChart::watched("trial-chart", title, unit, buckets, lines, &[], &watch)
+    (LineChart::watched("trial-chart", title, unit, buckets, lines, &marks.shown, &watch), marks)
 }
 
 /// When anything would have fired; times that meet are one.
@@ -251,10 +287,10 @@ mod tests {
         let terms = crate::alerts::defaults::usual(Figure::ConsumerGroupLagMessages, Comparison::Above, 10.0);
         let range = Looks { from: at(0), to: at(100), step_ms: MINUTE_MS };
         let (trial, saved) = (Trial { episodes: vec![episode(10, Some(20))], ..Trial::default() }, Trial::default());
-        let alone = chart(&terms, range, (&trial, None), &[Some(1.0); 100]);
+        let alone = chart(&terms, range, (&trial, None), &[Some(1.0); 100], &[]).0;
         assert_eq!((alone.fires, alone.beside), (vec![(10.0, 10.0)], Vec::new()));
         let saved = Trial { episodes: vec![episode(50, None)], ..saved };
-        let both = chart(&terms, range, (&trial, Some(&saved)), &[Some(1.0); 100]);
+        let both = chart(&terms, range, (&trial, Some(&saved)), &[Some(1.0); 100], &[]).0;
         assert_eq!((both.fires, both.beside), (vec![(10.0, 10.0)], vec![(50.0, 50.0)]));
         assert!(both.data.contains("\"beside\":[[3000,6000]]"), "{}", both.data);
     }

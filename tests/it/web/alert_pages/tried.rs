@@ -30,13 +30,18 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_short_time_is_tried_sample_by_sample() {
+async fn a_short_time_is_tried_sample_by_sample_beside_what_really_fired() {
     let mut scene = Scene::new().await;
-    scene.fire().await;
+    let alert = scene.fire().await;
     let tried = scene.tried(&[("range", "6h"), ("threshold", "50")]).await;
     let said = text(&tried);
     assert!(said.contains("Tried over the last 6 h") && said.contains("It would have fired once"), "{said}");
     assert!(!said.contains("Looked at coarsely"), "{said}");
+    assert!(said.contains("What happened meanwhile") && said.contains("Alert: Group lags ("), "{said}");
+    assert!(tried.contains(&format!("href=\"/alerts/{}\"", alert.number)), "the mark leads to the alert");
+    assert!(tried.contains("<line class=\"mark\""), "the mark is drawn");
+    let shown = text(&scene.page(&format!("/alert-rules/{}", scene.rule)).await);
+    assert!(shown.contains("Alert: Group lags ("), "{shown}");
 }
 
 #[tokio::test]

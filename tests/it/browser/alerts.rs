@@ -11,8 +11,10 @@ use redrive::store::{Store, StoreSettings};
 use serde_json::{Value, json};
 
 use super::acts::look;
-use crate::harness::browser::{Browser, Script};
+use crate::harness::browser::{Browser, Script, keys};
 use crate::harness::redrive::{PATIENCE, Redrive, Setup, http};
+
+const PASSWORD: &str = "correct horse battery";
 
 /// A Redrive that remembers an hour of one consumer group that was behind for a while.
 struct Desk {
@@ -213,6 +215,56 @@ async fn journey(way: Way) {
     act(&desk, &browser, way).await;
     mend(&desk, &browser, way).await;
     assert!(browser.complaints().await.is_empty());
+}
+
+/// Puts the page behind another tab, or in front of it, as a browser tells it.
+async fn hide(browser: &Browser, hidden: bool) {
+    let state = if hidden { "hidden" } else { "visible" };
+    let script = format!(
+        "const says = (name, value) => Object.defineProperty(document, name, {{ value, configurable: true }});
+        says('hidden', {hidden}); says('visibilityState', '{state}'); document.dispatchEvent(new Event('visibilitychange'))"
+    );
+    browser.evaluate(&script).await;
+}
+
+/// How often the page has asked for what stands around it.
+async fn asked(browser: &Browser) -> u64 {
+    let script = "return performance.getEntriesByType('resource').filter((entry) => entry.name.includes('/shell?')).length";
+    browser.evaluate(script).await.as_u64().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_that_nobody_sees_says_what_fires_and_stays_as_it_is_when_the_session_ends() {
+    let mut redrive = Setup::new().prepare();
+    redrive.add_user("mara", "admin", PASSWORD);
+    redrive.start().await;
+    let client = redrive.client("admin");
+    let browser = Browser::open(Script::On).await;
+    browser.goto(&redrive.url("/login?next=%2Falerts")).await;
+    browser.fill("#username", "mara").await;
+    browser.fill("#password", &format!("{PASSWORD}{}", keys::ENTER)).await;
+    browser.wait_for_text("Nothing fires").await;
+    hide(&browser, true).await;
+    let added = client.post(redrive.url("/api/v1/alert-rules")).json(&always()).send().await.expect("redrive answers");
+    assert!(added.status().is_success(), "{added:?}");
+    let rings = async || browser.title().await == "(1) Alerts - Redrive";
+    redrive.wait_until("the title says that one fires", PATIENCE, rings).await;
+    assert_eq!(browser.evaluate("return document.querySelector('#nav .side-count[data-tone=bad]').textContent").await, "1");
+    let icon = browser.evaluate("return document.querySelector('link[rel=icon]').getAttribute('href')").await;
+    assert!(icon.as_str().is_some_and(|href| href.contains("favicon-firing")), "{icon}");
+    assert!(browser.text_of("#alerts").await.contains("Nothing fires"), "only what is seen of a tab is fetched");
+    hide(&browser, false).await;
+    browser.wait_for_text("1 alert fires.").await;
+
+    let left = browser.evaluate("return fetch('/logout', { method: 'POST' }).then((answer) => answer.ok)").await;
+    assert_eq!(left, true);
+    let address = browser.address().await;
+    hide(&browser, true).await;
+    let before = asked(&browser).await;
+    redrive.wait_until("it has asked once more", PATIENCE, async || asked(&browser).await > before).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((browser.address().await, browser.title().await.as_str()), (address, "(1) Alerts - Redrive"), "nothing is lost");
+    assert_eq!(browser.count("#toasts .toast").await, 0, "and nobody is disturbed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 //! Limits and names of fields: the kinds' own documentation, of 2026.
 
 use crate::model::notification::{Installation, Notification, NotifiedAlert, NotifiedStatus, Reason};
-use crate::model::quantity::number_in_words;
+use crate::model::quantity::{duration_words, number_in_words};
 use crate::model::receiver::{Endpoint, ReceiverKind};
 use crate::model::{Timestamp, alert::Severity};
 
@@ -132,6 +132,36 @@ fn heading(notification: &Notification) -> String {
 fn measured(alert: &NotifiedAlert) -> String {
     let value = alert.value.map_or_else(|| "no data".to_owned(), |value| number_in_words(value, &alert.unit));
     format!("{value}, threshold {}", number_in_words(alert.threshold, &alert.unit))
+}
+
+/// Since when, by a clock that is the same for everybody, and of what is over how long it lasted: whoever is told again sees that it is
+/// not new. `since 2026-11-30 02:43 UTC`; `since 2026-11-30 02:43 UTC, lasted 31 min`.
+fn since(alert: &NotifiedAlert) -> String {
+    let since = format!("since {}", clock(alert.started_at));
+    match alert.ended_at {
+        Some(at) => format!("{since}, lasted {}", duration_words(alert.started_at.age_at(at))),
+        None => since,
+    }
+}
+
+/// `2026-11-30 02:43 UTC`.
+fn clock(at: Timestamp) -> String {
+    let text = at.to_rfc3339();
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{date} {} UTC", time.get(..5).unwrap_or(time))
+}
+
+/// One alert in a word: how bad it is while it fires and nobody has it.
+const fn word(alert: &NotifiedAlert) -> &'static str {
+    match alert.status {
+        NotifiedStatus::Firing => alert.severity.as_str(),
+        status => status.as_str(),
+    }
+}
+
+/// What to do about an alert, where its address is no longer than this.
+fn runbook(alert: &NotifiedAlert, longest: usize) -> Option<&str> {
+    alert.runbook_url.as_deref().and_then(link).filter(|url| url.len() <= longest)
 }
 
 /// A link that a chat can show; relative and other addresses are none.

@@ -1,5 +1,11 @@
 //! Values with their unit as people write them in a sentence: in notifications and in the text of rules.
 
+use std::time::Duration;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
 /// A value with its unit as people write it: `12.5 %`, `5m 30s`, `1,200 messages`.
 #[must_use]
 pub fn number_in_words(value: f64, unit: &str) -> String {
@@ -66,6 +72,24 @@ pub fn duration(millis: u64) -> String {
     match UNITS.get(first + 1) {
         Some((next, _)) if rest > 0 => format!("{}{unit} {rest}{next}", millis / length),
         _ => format!("{}{unit}", millis / length),
+    }
+}
+
+/// A duration: `40 ms`, `1.5 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `2 d 4 h`.
+#[must_use]
+pub fn duration_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{big} {big_unit}"),
+        small => format!("{big} {big_unit} {small} {small_unit}"),
+    };
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 if duration.subsec_millis() >= 100 => format!("{seconds}.{} s", duration.subsec_millis() / 100),
+        _ if seconds < MINUTE => format!("{seconds} s"),
+        _ if seconds < HOUR => two(seconds / MINUTE, "min", seconds % MINUTE, "s"),
+        _ if seconds < DAY => two(seconds / HOUR, "h", seconds % HOUR / MINUTE, "min"),
+        _ => two(seconds / DAY, "d", seconds % DAY / HOUR, "h"),
     }
 }
 

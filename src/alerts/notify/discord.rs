@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::text::{cut, escaped, line};
-use super::{REPEAT, Shipment, heading, link, measured};
+use super::{REPEAT, Shipment, heading, link, measured, runbook, since, word};
 use crate::model::alert::Severity;
 use crate::model::notification::{NotifiedAlert, NotifiedStatus};
 
@@ -45,19 +45,18 @@ pub(super) fn body(shipment: &Shipment<'_>) -> String {
 
 /// One embed, and how much of the total it takes.
 fn embed(alert: &NotifiedAlert, chars: usize) -> (Value, usize) {
-    let word = match alert.status {
-        NotifiedStatus::Firing => alert.severity.as_str(),
-        status => status.as_str(),
-    };
     let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    let title = safe(&format!("{word}: {}", alert.rule), MAX_TITLE);
+    let title = safe(&format!("{}: {}", word(alert), alert.rule), MAX_TITLE);
     let description = safe(&alert.summary, chars);
-    let mut fields = vec![("Value", safe(&measured(alert), 200)), ("Labels", safe(&labels.join(", "), chars.min(MAX_FIELD)))];
+    let mut fields = vec![
+        ("Value", format!("{}, {}", safe(&measured(alert), 200), since(alert))),
+        ("Labels", safe(&labels.join(", "), chars.min(MAX_FIELD))),
+    ];
     if let Some(owner) = &alert.owner {
         fields.push(("Owner", safe(owner, 100)));
     }
-    if let Some(runbook) = alert.runbook_url.as_deref().and_then(link).filter(|url| url.len() <= chars.min(MAX_FIELD)) {
-        fields.push(("Runbook", runbook.to_owned()));
+    if let Some(url) = runbook(alert, chars.min(MAX_FIELD)) {
+        fields.push(("Runbook", url.to_owned()));
     }
     fields.retain(|(_, value)| !value.is_empty());
     let units = |text: &str| text.encode_utf16().count();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{cut, line};
-use super::{REPEAT, Shipment, heading, link, measured};
+use super::{REPEAT, Shipment, clock, heading, link, measured, since, word};
 use crate::model::receiver::Smtp;
 
 /// Longest subject.
@@ -33,14 +33,14 @@ pub(super) fn build(smtp: Smtp, shipment: &Shipment<'_>) -> Mail {
     let mut shown = 0;
     for alert in alerts {
         let before = text.len();
-        let word = if alert.ended_at.is_some() { "resolved" } else { alert.severity.as_str() };
-        let _ = writeln!(text, "{word}: {}\n{}\n{}", line(&alert.rule, 200), cut(&alert.summary, 4_000), line(&measured(alert), 200));
+        let _ =
+            writeln!(text, "{}: {}\n{}\n{}", word(alert), line(&alert.rule, 200), cut(&alert.summary, 4_000), line(&measured(alert), 200));
         for (name, value) in alert.labels.iter().take(50) {
             let _ = writeln!(text, "{}: {}", line(name, 100), line(value, 300));
         }
-        let _ = writeln!(text, "since: {}", alert.started_at);
+        let _ = writeln!(text, "{}", since(alert));
         if let Some(at) = alert.ended_at {
-            let _ = writeln!(text, "ended: {at}");
+            let _ = writeln!(text, "ended: {}", clock(at));
         }
         let links = [("page", Some(alert.url.as_str())), ("runbook", alert.runbook_url.as_deref())];
         for (name, url) in links.into_iter().filter_map(|(name, url)| Some((name, link(url?)?))) {

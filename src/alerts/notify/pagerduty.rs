@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::text::{cut, line};
-use super::{Shipment, link};
+use super::{Shipment, clock, link};
 use crate::model::notification::{NotifiedAlert, NotifiedStatus};
 use crate::model::receiver::Secret;
 
@@ -73,6 +73,7 @@ fn details(alert: &NotifiedAlert, shipment: &Shipment<'_>) -> Value {
         "value": alert.value,
         "threshold": alert.threshold,
         "unit": alert.unit,
+        "since": clock(alert.started_at),
         "owner": alert.owner,
         "url": alert.url,
         "runbook_url": alert.runbook_url,

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::text::{cut, line};
-use super::{REPEAT, Shipment, heading, link, measured};
-use crate::model::notification::{NotifiedAlert, NotifiedStatus};
+use super::{REPEAT, Shipment, heading, link, measured, runbook, since, word};
+use crate::model::notification::NotifiedAlert;
 
 /// Longest header.
 pub(super) const MAX_HEADER: usize = 150;
@@ -49,11 +49,7 @@ pub(super) fn body(shipment: &Shipment<'_>) -> String {
 }
 
 fn section(alert: &NotifiedAlert, limit: usize) -> String {
-    let word = match alert.status {
-        NotifiedStatus::Firing => alert.severity.as_str(),
-        NotifiedStatus::Resolved => "resolved",
-        NotifiedStatus::Acknowledged => "acknowledged",
-    };
+    let word = word(alert);
     let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let owner = alert.owner.as_ref().map_or_else(String::new, |owner| format!("\nOwner: {}", escaped_line(owner, 100)));
     // Escaping makes text up to five times longer, so each part is cut after it.
@@ -62,9 +58,12 @@ fn section(alert: &NotifiedAlert, limit: usize) -> String {
         Some(url) => format!("*{word}* <{url}|{name}>\n"),
         None => format!("*{word}* {name}\n"),
     };
-    let facts = format!("\n{}{owner}", escaped_line(&measured(alert), 200));
+    // Of a single alert the button leads there.
+    let runbook = runbook(alert, MAX_LINK).filter(|_| limit < MAX_SECTION);
+    let runbook = runbook.map_or_else(String::new, |url| format!("\n<{}|Runbook>", url.replace('&', "&amp;")));
+    let facts = format!("\n{}, {}{owner}{runbook}", escaped_line(&measured(alert), 200), since(alert));
     let summary = escaped(&cut(&alert.summary, limit), limit / 3);
-    let labels = escaped_line(&labels.join(", "), limit / 4);
+    let labels = escaped_line(&labels.join(", "), limit / 5);
     format!("{head}{summary}{facts}\n{labels}")
 }
 

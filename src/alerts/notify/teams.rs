@@ -3,17 +3,21 @@
 use serde_json::{Value, json};
 
 use super::text::{cut, line};
-use super::{REPEAT, Shipment, heading, link, measured, standing, worst};
+use super::{REPEAT, Shipment, heading, link, measured, runbook, since, standing, word, worst};
 use crate::model::alert::Severity;
 use crate::model::notification::{NotifiedAlert, NotifiedStatus};
 
 /// 28 KB are documented; messages above about 21 KB were seen to fail.
 pub(super) const MAX_BYTES: usize = 20_000;
+/// Characters of the texts of a single alert.
+const ALONE: usize = 2_000;
+/// Longest address of a runbook beside an alert of several.
+const MAX_RUNBOOK: usize = 400;
 
 /// The message.
 pub(super) fn body(shipment: &Shipment<'_>) -> String {
     let alerts = &shipment.notification.alerts;
-    let chars = if alerts.len() == 1 { 2_000 } else { 400 };
+    let chars = if alerts.len() == 1 { ALONE } else { 400 };
     let mut shown: Vec<Value> = Vec::new();
     for alert in alerts {
         shown.push(container(alert, chars));
@@ -65,23 +69,25 @@ fn message(shipment: &Shipment<'_>, shown: &[Value], left_out: usize) -> String 
 }
 
 fn container(alert: &NotifiedAlert, chars: usize) -> Value {
-    let word = match alert.status {
-        NotifiedStatus::Firing => alert.severity.as_str(),
-        status => status.as_str(),
-    };
     let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    let mut title = runs(&[(format!("{word} "), "Bolder", "Default"), (line(&alert.rule, chars / 2), "Default", "Default")]);
+    let mut title = runs(&[(format!("{} ", word(alert)), "Bolder", "Default"), (line(&alert.rule, chars / 2), "Default", "Default")]);
     if let Some(url) = link(&alert.url) {
         title["inlines"][1]["selectAction"] = json!({ "type": "Action.OpenUrl", "url": url });
     }
     let mut items = vec![
         title,
         runs(&[(cut(&alert.summary, chars), "Default", "Default")]),
-        runs(&[(line(&measured(alert), 200), "Default", "Default")]),
+        runs(&[(format!("{}, {}", line(&measured(alert), 200), since(alert)), "Default", "Default")]),
         runs(&[(line(&labels.join(", "), chars), "Lighter", "Default")]),
     ];
     if let Some(owner) = &alert.owner {
         items.push(runs(&[(format!("Owner: {}", line(owner, 100)), "Lighter", "Default")]));
+    }
+    // Of a single alert the button leads there.
+    if let Some(url) = runbook(alert, MAX_RUNBOOK).filter(|_| chars < ALONE) {
+        let mut there = runs(&[("Runbook".to_owned(), "Default", "Default")]);
+        there["inlines"][0]["selectAction"] = json!({ "type": "Action.OpenUrl", "url": url });
+        items.push(there);
     }
     json!({ "type": "Container", "separator": true, "items": items })
 }

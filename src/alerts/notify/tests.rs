@@ -81,8 +81,9 @@ fn slack_messages_stay_within_their_limits() {
         let left_out = notification.alerts.len() - sections.len();
         assert_eq!(text.contains(&format!("{left_out} more alerts")), left_out > 0);
         let foreign = sections.iter().map(|block| &block["text"]["text"]).chain([&message["text"]]);
-        let ours = "<https://redrive.example.com/buses/prod/consumer-groups/billing|";
-        let foreign = foreign.into_iter().map(|text| text.as_str().unwrap().replace(ours, ""));
+        let ours = ["<https://redrive.example.com/buses/prod/consumer-groups/billing|", "<https://runbooks.example.com/lag|"];
+        let foreign =
+            foreign.into_iter().map(|text| ours.iter().fold(text.as_str().unwrap().to_owned(), |text, ours| text.replace(ours, "")));
         assert!(foreign.into_iter().all(|text| !text.contains('<')), "no mention gets through");
     }
 }
@@ -126,6 +127,57 @@ fn a_group_is_headed_by_what_still_fires_and_leads_to_each_of_its_alerts() {
     assert_eq!(heading(&told), "Acknowledged: Dead letters arrive and 2 more");
     told.alerts[2].status = NotifiedStatus::Resolved;
     assert_eq!(heading(&told), "Resolved: Bus unreachable and 2 more");
+}
+
+/// Everything that a receiver reads: of a mail its text, of a post its body.
+fn read(kind: ReceiverKind, notification: &Notification) -> String {
+    match packed(kind, notification, false) {
+        Parcel::Post(post) => post.body,
+        Parcel::Mail(mail) => mail.text,
+    }
+}
+
+#[test]
+fn every_receiver_is_told_since_when_and_how_long_it_lasted() {
+    let began = NOW.minus(std::time::Duration::from_secs(31 * 60 + 5));
+    let mut told = notification(1, "");
+    told.reason = Reason::Repeat;
+    told.alerts[0].started_at = began;
+    for kind in ReceiverKind::ALL {
+        let (since, lasted) = match kind {
+            ReceiverKind::Slack | ReceiverKind::Teams | ReceiverKind::Discord | ReceiverKind::Email => {
+                ("since 2025-12-31 23:28 UTC", Some("since 2025-12-31 23:28 UTC, lasted 31 min 5 s"))
+            }
+            // It keeps the time of the trigger itself.
+            ReceiverKind::Pagerduty => (r#""since":"2025-12-31 23:28 UTC""#, None),
+            ReceiverKind::Webhook => (r#""started_at":"2025-12-31T23:28:55.000Z""#, Some(r#""ended_at":"2026-01-01T00:00:00.000Z""#)),
+            ReceiverKind::Alertmanager => (r#""startsAt":"2025-12-31T23:28:55.000Z""#, Some(r#""endsAt":"2026-01-01T00:00:00.000Z""#)),
+        };
+        let said = read(*kind, &told);
+        assert!(said.contains(since) && !said.contains("lasted"), "{kind}: {said}");
+        let mut over = told.clone();
+        (over.alerts[0].status, over.alerts[0].ended_at) = (NotifiedStatus::Resolved, Some(NOW));
+        let said = read(*kind, &over);
+        assert!(lasted.is_none_or(|lasted| said.contains(lasted)), "{kind}: {said}");
+    }
+}
+
+#[test]
+fn people_are_told_of_each_alert_who_has_it_and_what_to_do() {
+    let mut told = notification(3, "");
+    told.alerts[1].status = NotifiedStatus::Acknowledged;
+    for (number, alert) in told.alerts.iter_mut().enumerate() {
+        alert.severity = Severity::Critical;
+        alert.runbook_url = Some(format!("https://runbooks.example.com/{number}"));
+    }
+    for kind in [ReceiverKind::Slack, ReceiverKind::Teams, ReceiverKind::Discord, ReceiverKind::Email] {
+        let said = read(kind, &told);
+        assert_eq!((said.matches("critical").count(), said.matches("acknowledged").count()), (2, 1), "{kind}: {said}");
+        for number in 0..3 {
+            assert!(said.contains(&format!("https://runbooks.example.com/{number}")), "{kind}: {said}");
+        }
+        assert_eq!(said.matches("since 2026-01-01 00:00 UTC").count(), 3, "{kind}: {said}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::model::Timestamp;
+pub use crate::model::quantity::duration_words;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -30,24 +31,6 @@ pub fn age_words(age: Duration) -> String {
         seconds if seconds < HOUR => format!("{} min", seconds / MINUTE),
         seconds if seconds < DAY => format!("{} h", seconds / HOUR),
         seconds => format!("{} d", seconds / DAY),
-    }
-}
-
-/// A duration: `40 ms`, `1.5 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `2 d 4 h`.
-#[must_use]
-pub fn duration_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
-        0 => format!("{big} {big_unit}"),
-        small => format!("{big} {big_unit} {small} {small_unit}"),
-    };
-    match seconds {
-        0 => format!("{} ms", duration.as_millis()),
-        1..10 if duration.subsec_millis() >= 100 => format!("{seconds}.{} s", duration.subsec_millis() / 100),
-        _ if seconds < MINUTE => format!("{seconds} s"),
-        _ if seconds < HOUR => two(seconds / MINUTE, "min", seconds % MINUTE, "s"),
-        _ if seconds < DAY => two(seconds / HOUR, "h", seconds % HOUR / MINUTE, "min"),
-        _ => two(seconds / DAY, "d", seconds % DAY / HOUR, "h"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use crate::dead_letters::discovery::glob::Glob;
+use crate::model::BusId;
 use crate::model::alert::{Details, Filter, Label, Terms};
 use crate::model::figure::{Figure, FigureKind, Labels};
 
@@ -90,6 +91,13 @@ impl Patterns {
     pub fn fit(&self, labels: &Labels) -> bool {
         self.0.iter().all(|(label, glob)| label_of(labels, *label).is_some_and(|value| glob.matches(value)))
     }
+}
+
+/// The bus that a filter names, where it names one and no pattern.
+#[must_use]
+pub fn only_bus(filter: &Filter) -> Option<BusId> {
+    let name = filter.get(&Label::Bus)?;
+    (!name.is_empty() && !name.contains(['*', '?', '{', '}'])).then(|| BusId::new(name.as_str()))
 }
 
 /// The labels of the alert that a series belongs to.

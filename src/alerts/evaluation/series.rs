@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::recalling::SETTLED;
-use crate::alerts::rule::{Patterns, Reading, alert_labels};
+use crate::alerts::rule::{Patterns, Reading, alert_labels, only_bus};
 use crate::model::alert::{Filter, Label, Terms};
 use crate::model::figure::{Figure, Labels};
 use crate::model::{BusId, Timestamp};
@@ -227,12 +227,6 @@ impl Watch {
         }
         sums
     }
-}
-
-/// The bus that a filter names, where it names one and no pattern.
-fn only_bus(filter: &Filter) -> Option<BusId> {
-    let name = filter.get(&Label::Bus)?;
-    (!name.is_empty() && !name.contains(['*', '?', '{', '}'])).then(|| BusId::new(name.as_str()))
 }
 
 #[cfg(test)]

@@ -8,15 +8,16 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::super::WebState;
+use super::super::causes::{self, Scope};
 use super::super::error::{Error, Problem};
 use super::super::extract::{CursorParam, Json as Body, LimitParam, Operator, Path, Query, TimeParam, Viewer};
-use super::super::{WebState, causes};
 use super::happenings::HappeningShape;
 use crate::alerts::inhibition::explains;
 use crate::model::Timestamp;
 use crate::model::alert::{Alert, AlertState, Severity};
-use crate::store::Store;
 use crate::store::alerts::AlertFilter;
+use crate::store::{Store, StoreError};
 
 mod shape;
 
@@ -147,10 +148,16 @@ async fn mutes(store: &Store, alert: &Alert) -> Result<Vec<String>, Error> {
 
 /// What may have caused it.
 async fn before(state: &WebState, alert: &Alert, now: Timestamp) -> Result<Vec<HappeningShape>, Error> {
-    let Some(bus) = alert.bus() else { return Ok(Vec::new()) };
+    let store = state.store();
+    let rule = match store.find_alert_rule(alert.rule).await {
+        Err(StoreError::Broken(_)) => None,
+        rule => rule?,
+    };
+    let scope = Scope::of(store, alert, rule.as_ref()).await?;
+    let Some(bus) = scope.one() else { return Ok(Vec::new()) };
     let base = state.base_url();
-    let found = causes::load(state.store(), alert, now).await?;
-    Ok(found.iter().map(|listed| HappeningShape::new(listed, &bus, &base)).collect())
+    let found = causes::load(store, alert, bus, now).await?;
+    Ok(found.iter().map(|listed| HappeningShape::new(listed, bus, &base)).collect())
 }
 
 /// Somebody takes note.

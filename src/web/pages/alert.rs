@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::super::api::alerts::parse_id;
+use super::super::causes::Scope;
 use super::super::extract::{Form, Operator, Partial, Path, Viewer};
 use super::super::render::{Page, part, render_with};
 use super::super::router::Routes;
@@ -75,7 +76,7 @@ struct AlertPage {
     marks: Marks,
     before: Vec<Before>,
     before_title: String,
-    nothing_before: &'static str,
+    nothing_before: String,
     deliveries: Vec<DeliveryRow>,
     tells_nobody: bool,
     earlier: Vec<OverRow>,
@@ -189,13 +190,11 @@ async fn answer(
     (form, problem): (AcknowledgeForm, Problem),
 ) -> Result<Response, Error> {
     let (store, now) = (state.store(), layout.now);
-    let (rule, without_rule) = match store.find_alert_rule(alert.rule).await {
-        Err(StoreError::Broken(_)) => (None, "cannot be read"),
-        rule => (rule?, "deleted since"),
-    };
+    let (rule, without_rule) = rule_of(store, &alert).await?;
     let told = Told::of_one(store, &alert, DELIVERIES).await?;
-    let (chart, marks) = chart::load(store, &alert, rule.as_ref(), now).await?;
-    let before = before::load(store, &alert, now).await?;
+    let scope = Scope::of(store, &alert, rule.as_ref()).await?;
+    let (chart, marks) = chart::load(store, &alert, rule.as_ref(), scope.one(), now).await?;
+    let before = before::load(store, &alert, &scope, now).await?;
     let show_bus = layout.buses.len() > 1;
     let earlier = store.list_earlier_alerts(&alert, EARLIER).await?;
     let (mutes, more_mutes) = if explains(alert.details.figure) { muted_by(store, alert.number).await? } else { (Vec::new(), 0) };
@@ -223,7 +222,7 @@ async fn answer(
         chart,
         marks,
         before_title: before::title(&alert, now),
-        nothing_before: if alert.bus().is_some() { NOTHING_ON_BUS } else { NOTHING_KNOWN },
+        nothing_before: before::nothing(&scope, &alert, rule.as_ref()),
         before,
         deliveries: told.of(&alert).map(|delivery| DeliveryRow::new(delivery, now)).collect(),
         tells_nobody: alert.details.receivers.is_empty(),
@@ -242,16 +241,20 @@ async fn answer(
     render_with(status, &page, partial)
 }
 
+/// The alert's rule, and what is said where there is none.
+async fn rule_of(store: &Store, alert: &Alert) -> Result<(Option<AlertRule>, &'static str), StoreError> {
+    match store.find_alert_rule(alert.rule).await {
+        Err(StoreError::Broken(_)) => Ok((None, "cannot be read")),
+        rule => Ok((rule?, "deleted since")),
+    }
+}
+
 /// Alerts that another one explains, so that nobody is told of them: the first, and how many more.
 async fn muted_by(store: &Store, number: i64) -> Result<(Vec<Other>, usize), StoreError> {
     let living = store.list_living_alerts().await?;
     let muted: Vec<&Alert> = living.iter().filter(|alert| alert.inhibited_by == Some(number)).collect();
     Ok((muted.iter().take(MUTED).map(|alert| Other::new(alert)).collect(), muted.len().saturating_sub(MUTED)))
 }
-
-const NOTHING_ON_BUS: &str =
-    "No rebalance, no offsets set by hand, no replay, no purge, no other alert and no new failure group on this bus.";
-const NOTHING_KNOWN: &str = "The alert is about no bus, so nothing on one can have caused it.";
 
 /// The rule's text with an end.
 fn sentence(summary: &str) -> String {

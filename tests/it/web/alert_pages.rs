@@ -15,6 +15,7 @@ use redrive::store::figures::NewFrame;
 
 use super::site::{Answer, Site};
 
+mod buses;
 mod explained;
 mod told;
 mod tried;

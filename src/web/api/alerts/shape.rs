@@ -92,7 +92,8 @@ pub(super) struct AlertDetail {
     pub(super) mutes: Vec<String>,
     /// What happened on its bus from 30 minutes before it began to two minutes after, as far as causes are noticed late; the newest first,
     /// at most 100 each of rebalances, of failure groups (of its topic, where it has one) and of all else. `/buses/{bus}/happenings` has all
-    /// of it. Empty where the alert is about no bus.
+    /// of it. Its bus is that of its labels, or the only one that its rule's filter lets through; empty where it is about none, or over
+    /// several.
     pub(super) before: Vec<HappeningShape>,
 }
 

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use crate::model::Timestamp;
-use crate::model::alert::Alert;
+use crate::model::alert::{Alert, AlertRule, Label};
 use crate::model::group_event::GroupEventKind;
 use crate::model::happening::{Happened, Happening};
 use crate::store::failure_group_events::{FailureGroupEvent, FailureGroupNews};
 use crate::store::failure_groups::Buckets;
 use crate::store::happenings::listed::Listed;
 use crate::store::{Store, StoreError};
-use crate::web::causes;
+use crate::web::causes::{self, Scope};
 use crate::web::view::address::segment;
 use crate::web::view::marks::Marks;
 use crate::web::view::text::short;
@@ -21,6 +21,9 @@ use crate::web::view::time;
 const MOST: usize = 12;
 /// Failure groups among them.
 const MOST_GROUPS: usize = 8;
+
+/// Buses named where an alert is over several.
+const MOST_BUSES: usize = 8;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +40,11 @@ pub(super) fn title(alert: &Alert, now: Timestamp) -> String {
     format!("{} before {}", time::duration_words(causes::BEFORE), time::clock(causes::began(alert, now), now))
 }
 
-pub(super) async fn load(store: &Store, alert: &Alert, now: Timestamp) -> Result<Vec<Before>, StoreError> {
-    let Some(bus) = alert.bus() else { return Ok(Vec::new()) };
+pub(super) async fn load(store: &Store, alert: &Alert, scope: &Scope, now: Timestamp) -> Result<Vec<Before>, StoreError> {
+    let Some(bus) = scope.one() else { return Ok(Vec::new()) };
     let began = causes::began(alert, now);
     let (mut happened, mut lines) = (Vec::new(), Vec::new());
-    for listed in causes::load(store, alert, now).await? {
+    for listed in causes::load(store, alert, bus, now).await? {
         match listed {
             Listed::Happening(one) => happened.push(one),
             Listed::FailureGroup(news) if lines.len() < MOST_GROUPS => lines.push(failure_group(&news, bus.as_str())),
@@ -57,6 +60,31 @@ pub(super) async fn load(store: &Store, alert: &Alert, now: Timestamp) -> Result
     lines.truncate(MOST);
     Ok(lines)
 }
+
+/// What is said where nothing is listed.
+pub(super) fn nothing(scope: &Scope, alert: &Alert, rule: Option<&AlertRule>) -> String {
+    let Scope::Several(buses) = scope else {
+        return if scope.one().is_some() { NOTHING_ON_BUS } else { NOTHING_KNOWN }.to_owned();
+    };
+    let rule = causes::watching_the_same(alert, rule);
+    let pattern = rule.and_then(|rule| rule.terms.filter.get(&Label::Bus));
+    let of = match (rule, pattern) {
+        (None, _) => "its rule, which is gone or says something else now, made one alert for all of them".to_owned(),
+        (_, Some(pattern)) => format!("its rule is for every bus that fits {}, and makes one alert for all of them", short(pattern, 80)),
+        (_, None) => "its rule is for every bus, and makes one alert for all of them".to_owned(),
+    };
+    if buses.is_empty() {
+        return format!("No bus is configured now that the alert could be about: {of}.");
+    }
+    let named = buses.iter().take(MOST_BUSES).map(|bus| short(bus.as_str(), 60)).collect::<Vec<_>>().join(", ");
+    let more = if buses.len() > MOST_BUSES { format!(" and {} more", buses.len() - MOST_BUSES) } else { String::new() };
+    let then = if rule.is_some() { " Tick Bus below \"One alert per\" in the rule, and an alert says which bus it is about." } else { "" };
+    format!("The alert is over several buses ({named}{more}), so what happened on one of them is not listed: {of}.{then}")
+}
+
+const NOTHING_ON_BUS: &str =
+    "No rebalance, no offsets set by hand, no replay, no purge, no other alert and no new failure group on this bus.";
+const NOTHING_KNOWN: &str = "The alert is about no bus, so nothing on one can have caused it.";
 
 /// Those that are told together on drawings are told together here.
 fn marked(happened: &[Happening], buckets: Buckets) -> Vec<Before> {

@@ -7,7 +7,7 @@ use crate::alerts::course::{courses, worst};
 use crate::alerts::defaults::usual;
 use crate::alerts::history::{NotTried, Range as Looks, recorded};
 use crate::model::alert::{Alert, AlertRule, Comparison, Label, Terms};
-use crate::model::{GroupName, Timestamp, TopicName};
+use crate::model::{BusId, GroupName, Timestamp, TopicName};
 use crate::store::failure_groups::Buckets;
 use crate::store::happenings::About;
 use crate::store::{Store, StoreError};
@@ -33,7 +33,13 @@ pub(super) fn around(alert: &Alert, now: Timestamp) -> (Timestamp, Timestamp) {
     (began.minus(before), end)
 }
 
-pub(super) async fn load(store: &Store, alert: &Alert, rule: Option<&AlertRule>, now: Timestamp) -> Result<(LineChart, Marks), StoreError> {
+pub(super) async fn load(
+    store: &Store,
+    alert: &Alert,
+    rule: Option<&AlertRule>,
+    bus: Option<&BusId>,
+    now: Timestamp,
+) -> Result<(LineChart, Marks), StoreError> {
     let (from, to) = around(alert, now);
     let buckets = Range::Between(Some(from), Some(to)).buckets(now, STEPS);
     let terms = terms(alert, rule);
@@ -51,7 +57,7 @@ pub(super) async fn load(store: &Store, alert: &Alert, rule: Option<&AlertRule>,
     let mut values = own.cloned().unwrap_or_else(|| worst(&terms, courses.values()));
     values.resize(buckets.count as usize, None);
     hide_future(&mut values, buckets, now);
-    let marks = marks(store, alert, buckets).await?;
+    let marks = marks(store, alert, bus, buckets).await?;
     let unit = words::drawn_unit(&alert.details.unit);
     let standing = &alert.standing;
     let fires = standing.started_at.map(|at| (at, standing.resolved_at.unwrap_or(now)));
@@ -99,8 +105,8 @@ fn hide_future(values: &mut [Option<f64>], buckets: Buckets, now: Timestamp) {
     }
 }
 
-async fn marks(store: &Store, alert: &Alert, buckets: Buckets) -> Result<Marks, StoreError> {
-    let Some(bus) = alert.bus() else { return Ok(Marks::default()) };
+async fn marks(store: &Store, alert: &Alert, bus: Option<&BusId>, buckets: Buckets) -> Result<Marks, StoreError> {
+    let Some(bus) = bus else { return Ok(Marks::default()) };
     let topic = alert.labels.get("topic").map(|topic| TopicName::from(topic.as_str()));
     let group = alert.labels.get("consumer_group").map(|group| GroupName::from(group.as_str()));
     let topics: Vec<&str> = topic.iter().map(TopicName::as_str).collect();
@@ -109,7 +115,7 @@ async fn marks(store: &Store, alert: &Alert, buckets: Buckets) -> Result<Marks, 
         (None, Some(topic)) => About::Topic(topic),
         (None, None) => About::Bus,
     };
-    let mut happened = store.list_happenings(&bus, about, buckets.from, buckets.to).await?;
+    let mut happened = store.list_happenings(bus, about, buckets.from, buckets.to).await?;
     // The alert itself is the shaded time.
     happened.retain(|one| !matches!(one.what, crate::model::happening::Happened::AlertFired { number, .. } if number == alert.number));
     Ok(Marks::of(&happened, buckets))

@@ -58,7 +58,7 @@ impl Unknown {
 }
 
 /// Whether an alert's series may come from a bus: the one of its label; without one, of those that its rule's filter names.
-fn is_about(alert: &Alert, rule: Option<&AlertRule>, bus: &BusId) -> bool {
+pub(in crate::web) fn is_about(alert: &Alert, rule: Option<&AlertRule>, bus: &BusId) -> bool {
     if let Some(named) = alert.bus() {
         return named == *bus;
     }

@@ -12,11 +12,12 @@ use serde::Deserialize;
 use super::super::extract::{Admin, Form, Partial, Query, Viewer};
 use super::super::render::{Page, part, render, render_with};
 use super::super::router::Routes;
+use super::super::view::address::Address;
 use super::super::view::alert as words;
 use super::super::view::alert::sentence;
-use super::super::view::listing::ShownOrder;
+use super::super::view::listing::{Column, ShownOrder};
 use super::super::view::look::Look;
-use super::super::view::number::{counted, grouped};
+use super::super::view::number::counted;
 use super::super::view::text::short;
 use super::super::{Error, Layout, Section, WebState, cookies, filters};
 use super::alert_rule::editor::{Act, ActQuery, Editor};
@@ -45,6 +46,11 @@ struct RulesPage {
     /// Where the list fetches itself: its rows stay where they are.
     live: String,
     lede: (String, String),
+    columns: Vec<Column>,
+    /// What the rows are ordered by, in words.
+    order: &'static str,
+    /// Where the list is in that order anew, when rows have stayed where they were.
+    again: Option<String>,
     rows: Vec<Row>,
     /// Rules that cannot be read, by number and name.
     unreadable: Vec<(i64, String)>,
@@ -52,13 +58,16 @@ struct RulesPage {
 }
 
 struct Row {
+    number: i64,
+    /// What a person should see first.
+    urgency: u8,
     href: String,
     name: String,
     look: Look,
     severity: Look,
     about: String,
     condition: String,
-    fired: String,
+    fired: u64,
     last_fired: Option<Timestamp>,
     receivers: String,
 }
@@ -93,7 +102,68 @@ impl Page for NewPage {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct RulesQuery {
+    sort: Sort,
     order: ShownOrder,
+}
+
+/// What the list is ordered by: those that fire first, names from A, numbers from the largest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sort {
+    #[default]
+    State,
+    Rule,
+    Fired,
+    LastFired,
+}
+
+impl Sort {
+    const ALL: [Self; 4] = [Self::State, Self::Rule, Self::Fired, Self::LastFired];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Rule => "rule",
+            Self::Fired => "fired",
+            Self::LastFired => "last_fired",
+        }
+    }
+
+    /// What stands above the column and in what classes of cell, and what is said of the order.
+    const fn column(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::State => ("State", "fit", "those that fire first"),
+            Self::Rule => ("Rule", "grow", "by name"),
+            Self::Fired => ("Fired, 7 d", "num", "those that fired most often first"),
+            Self::LastFired => ("Last fired", "num", "the last to fire first"),
+        }
+    }
+
+    /// The list in this order.
+    fn address(self) -> Address {
+        let here = Address::new("/alert-rules");
+        if self == Self::default() { here } else { here.set("sort", self.word()) }
+    }
+
+    /// Rules with the same number stay in the order of their names.
+    fn apply(self, rows: &mut [Row]) {
+        rows.sort_by(|a, b| (&a.name, a.number).cmp(&(&b.name, b.number)));
+        match self {
+            Self::State => rows.sort_by_key(|row| row.urgency),
+            Self::Rule => {}
+            Self::Fired => rows.sort_by_key(|row| std::cmp::Reverse(row.fired)),
+            Self::LastFired => rows.sort_by_key(|row| std::cmp::Reverse(row.last_fired)),
+        }
+    }
+}
+
+fn columns(sort: Sort) -> Vec<Column> {
+    let here = sort.address();
+    let column = |by: Sort| {
+        let (label, class, _) = by.column();
+        Column::new(label, class, &here, by.word(), by == sort, by == Sort::default())
+    };
+    Sort::ALL.map(column).into()
 }
 
 async fn rules(
@@ -113,17 +183,21 @@ async fn rules(
     let row = |rule: &AlertRule| {
         let own: Vec<&Alert> = living.iter().filter(|alert| alert.rule == rule.number).collect();
         Row {
-            fired: grouped(fired.get(&rule.number).copied().unwrap_or(0)),
+            fired: fired.get(&rule.number).copied().unwrap_or(0),
             last_fired: last.get(&rule.number).copied(),
+            urgency: urgency(rule, &living),
             ..Row::new(rule, &own, &receivers)
         }
     };
-    let mut sorted: Vec<(u8, &AlertRule)> = all.iter().map(|rule| (urgency(rule, &living), rule)).collect();
-    sorted.sort_by(|(a, one), (b, other)| (a, &one.name, one.number).cmp(&(b, &other.name, other.number)));
-    let mut rows: Vec<Row> = sorted.iter().map(|(_, rule)| row(rule)).collect();
-    query.order.keep(&mut rows, |row| &row.href);
+    let mut rows: Vec<Row> = all.iter().map(row).collect();
+    query.sort.apply(&mut rows);
+    let moved = query.order.keep(&mut rows, |row| &row.href);
+    let here = query.sort.address();
     let page = RulesPage {
-        live: format!("/alert-rules?order={}", ShownOrder::of(rows.iter().map(|row| row.href.as_str()))),
+        live: here.set("order", &ShownOrder::of(rows.iter().map(|row| row.href.as_str())).to_string()).to_string(),
+        columns: columns(query.sort),
+        order: query.sort.column().2,
+        again: moved.then(|| here.to_string()),
         lede: lede(&all, &living, &receivers),
         rows,
         unreadable: unreadable.into_iter().map(|rule| (rule.number, short(&rule.name, 100))).collect(),
@@ -185,6 +259,8 @@ impl Row {
         let look = state(rule, own);
         let told: Vec<String> = terms.receivers.iter().filter_map(|id| receivers.get(id)).map(|name| short(name, 40)).collect();
         Self {
+            number: rule.number,
+            urgency: 0,
             href: format!("/alert-rules/{}", rule.number),
             name: short(&rule.name, 100),
             severity: words::severity(terms.severity, look.tone != "idle" && look.tone != "ok"),
@@ -195,7 +271,7 @@ impl Row {
                 format!("{}, {restricted}", words::figure(terms.figure))
             },
             condition: words::condition(terms),
-            fired: String::new(),
+            fired: 0,
             last_fired: None,
             receivers: told.join(", "),
         }

@@ -49,7 +49,7 @@ struct AlertsPage {
     newer: usize,
     lede: (String, String),
     severities: Vec<(&'static str, &'static str, bool)>,
-    rule: Option<(String, String)>,
+    rule: Option<RuleChip>,
     sections: Vec<(String, Vec<Row>)>,
     left_out: usize,
     over: Vec<OverRow>,
@@ -78,6 +78,15 @@ impl AlertsPage {
     fn is_filtered(&self) -> bool {
         self.rule.is_some() || self.severities.iter().any(|(.., chosen)| *chosen)
     }
+}
+
+/// The rule that the list is of.
+struct RuleChip {
+    name: String,
+    /// Its editor; none of a rule that is gone.
+    href: Option<String>,
+    /// The list of all rules' alerts.
+    without: String,
 }
 
 /// Rules do not know everything.
@@ -198,9 +207,13 @@ async fn alerts(store: &Store, query: &AlertsQuery, layout: &Layout) -> Result<(
     Ok((living, shown))
 }
 
-fn rule_chip(number: i64, rules: &HashMap<i64, AlertRule>, here: &Address) -> (String, String) {
-    let name = rules.get(&number).map_or_else(|| format!("rule {number}"), |rule| short(&rule.name, 80));
-    (name, here.without(&["rule"]).to_string())
+fn rule_chip(number: i64, rules: &HashMap<i64, AlertRule>, here: &Address) -> RuleChip {
+    let rule = rules.get(&number);
+    RuleChip {
+        name: rule.map_or_else(|| format!("rule {number}"), |rule| short(&rule.name, 80)),
+        href: rule.map(|rule| format!("/alert-rules/{}", rule.number)),
+        without: here.without(&["rule"]).to_string(),
+    }
 }
 
 /// "2 alerts fire, one of them is acknowledged." and who waits for somebody.

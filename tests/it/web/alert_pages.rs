@@ -17,6 +17,7 @@ use super::site::{Answer, Site};
 
 mod buses;
 mod explained;
+mod noise;
 mod told;
 mod tried;
 mod watched;

@@ -29,6 +29,7 @@ mod series;
 mod telling;
 mod windowed;
 
+pub use readings::is_sampled;
 use readings::{Need, Readings};
 use series::{Watch, WatchKey};
 

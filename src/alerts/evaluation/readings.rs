@@ -312,7 +312,8 @@ const fn source_of(figure: Figure) -> Source {
 }
 
 /// Whether a figure falls silent when nobody samples it; the others stand in our own tables.
-pub(super) const fn is_sampled(figure: Figure) -> bool {
+#[must_use]
+pub const fn is_sampled(figure: Figure) -> bool {
     matches!(source_of(figure), Source::Frames)
 }
 
@@ -323,7 +324,7 @@ pub(super) async fn labels_since(store: &Store, figure: Figure, from: Timestamp,
     Ok(store.read_series(&windowed::newest(figure, window, now)).await?.into_iter().map(|one| one.labels).collect())
 }
 
-/// Long windows change slowly: an hour is read every five seconds, three days once a minute.
+/// Long windows change slowly: an hour is read every five seconds, three days once a minute. The editor of a rule and the API say so.
 fn refresh(window_ms: u64) -> Duration {
     Duration::from_millis((window_ms / 720).clamp(900, 60_000))
 }
@@ -414,6 +415,13 @@ mod tests {
             readings.is_due(open, true, false, after(seconds))
         };
         assert_eq!((due(MANY, 1), due(MANY + 1, 1), due(MANY + 1, 5)), (true, false, true));
+    }
+
+    #[test]
+    fn a_long_window_is_read_as_often_as_the_editor_says() {
+        let hours = |hours: u64| refresh(Duration::from_hours(hours).as_millis().try_into().unwrap()).as_secs();
+        assert_eq!([1, 6, 12, 72].map(hours), [5, 30, 60, 60]);
+        assert!(refresh(300_000) < Duration::from_secs(1), "with every look");
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub(in crate::web) struct RuleBody {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub(in crate::web) by: Vec<Label>,
-    /// Over how long rates, shares, durations and events are taken; `5m` unless told.
+    /// Over how long rates, shares, durations and events are taken; `5m` unless told. Of figures that are sampled, a long window is read
+    /// again after a 720th of its length, at most a minute: `1h` every 5 s, `6h` every 30 s, `12h` and more every minute. The rule may fire
+    /// and clear that much later.
     pub(in crate::web) window: Option<String>,
     /// Use of an error budget instead of a plain share.
     pub(in crate::web) burn_rate: Option<BurnRateBody>,
@@ -87,7 +89,7 @@ pub(in crate::web) struct RuleBody {
 pub(in crate::web) struct BurnRateBody {
     /// The share that is to go well, such as 0.999.
     pub(in crate::web) objective: f64,
-    /// The long window, such as `1h`.
+    /// The long window, such as `1h`; it is read as seldom as any `window` of its length.
     pub(in crate::web) long: String,
     /// The short window, such as `5m`; a twelfth of the long one unless told.
     pub(in crate::web) short: Option<String>,

@@ -1,4 +1,4 @@
-//! A night's noise: the rule that fired most is found, tried otherwise, and saved.
+//! A night's noise: the rule that fired most is found, tried otherwise, and saved; and where a rule may be late, its editor says so.
 
 use axum::http::StatusCode;
 use redrive::store::alerts::rules::NewRule;
@@ -63,4 +63,16 @@ async fn the_rule_that_made_a_nights_noise_is_found_tried_with_a_longer_wait_and
     assert_eq!((saved.status, saved.header("location")), (StatusCode::SEE_OTHER, editor.as_str()));
     let rule = scene.site.store.find_alert_rule(scene.rule).await.expect("readable").expect("is there");
     assert_eq!(rule.terms.for_ms, 300_000);
+}
+
+#[tokio::test]
+async fn where_a_long_window_makes_a_rule_late_its_editor_says_so() {
+    let scene = Scene::new().await;
+    let note = "Long windows are read less often: 1h every 5 s, 6h every 30 s, 12h and more every minute.";
+    for (figure, is_late) in
+        [("records_lost", true), ("spans_error_ratio", true), ("dead_letters_per_minute", false), ("dead_letters_open", false)]
+    {
+        let page = text(&scene.page(&format!("/alert-rules/new?figure={figure}")).await);
+        assert_eq!(page.contains(note), is_late, "{figure}: {page}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What the form of a rule offers to choose from, and what it says beside its fields.
 
 use super::Fields;
+use crate::alerts::evaluation::is_sampled;
 use crate::alerts::rule::{is_windowed, labels_of, parts_of};
 use crate::model::alert::{Comparison, GroupBy, Label, NoData, Severity};
 use crate::model::figure::{Figure, FigureKind};
@@ -104,6 +105,11 @@ impl Fields {
     /// Whether the figure is taken over a window.
     pub(in crate::web::pages) fn has_window(&self) -> bool {
         is_windowed(self.chosen_figure())
+    }
+
+    /// Whether long windows are not read with every look, so that the rule may be late.
+    pub(in crate::web::pages) fn may_be_late(&self) -> bool {
+        self.has_window() && is_sampled(self.chosen_figure())
     }
 
     pub(in crate::web::pages) fn has_quantile(&self) -> bool {

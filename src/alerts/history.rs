@@ -366,7 +366,7 @@ fn merged<T>(buckets: &[Option<Bucket>], steps: usize, looks: usize, read: impl 
     }
     let total = |look: usize| {
         let last = (look + steps).min(count).checked_sub(1).filter(|last| *last >= look)?;
-        if look % steps == 0 {
+        if look.is_multiple_of(steps) {
             return read(begins[last].as_ref()?);
         }
         let mut sum = ends[look].clone();

@@ -79,11 +79,10 @@ fn fill(steps: &mut [Option<Bucket>], looked: &[bool], most: usize) {
     for (at, step) in steps.iter_mut().enumerate() {
         match (step.as_ref(), newest) {
             (Some(Bucket::Level { last, .. }), _) => newest = Some((at, *last)),
-            (Some(_), _) => {}
             // Its source has looked, and it was not there any more.
             (None, _) if looked.get(at).copied().unwrap_or(false) => newest = None,
             (None, Some((since, last))) if at - since <= most => *step = Some(Bucket::of(Point::Level(last), 0)),
-            (None, _) => {}
+            _ => {}
         }
     }
 }

@@ -353,6 +353,7 @@ mod tests {
             links_from: (2..2 + from).chain(2..3).map(|other| TraceLink { from: span(1), to: span(other) }).collect(),
             links_to: (100..100 + to).map(|other| TraceLink { from: span(other), to: span(1) }).collect(),
             kept: None,
+            truncated: false,
         };
         for (from, to, named, more) in [(2, 3, 5, 0), (12, 8, 20, 0), (12, 11, 20, 3), (25, 0, 20, 5)] {
             let (others, left) = others(span(1).0, &stored(from, to));

@@ -31,7 +31,7 @@ fn most() -> i64 {
 
 /// As many causes as are recorded, twice each, and one of `rare` that failed before all others: offsets from 1 on.
 async fn many_and_one(store: &Store, partition: i64, now: Timestamp) {
-    let busy = (1..=2 * most()).map(|offset| failed(offset, now, (offset.unsigned_abs() + 1) / 2, "busy"));
+    let busy = (1..=2 * most()).map(|offset| failed(offset, now, offset.unsigned_abs().div_ceil(2), "busy"));
     let rare = failed(2 * most() + 1, now.minus(MINUTE), 999_999, "rare");
     index(store, partition, busy.chain([rare]).collect(), now).await;
 }

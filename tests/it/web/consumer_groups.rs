@@ -209,6 +209,10 @@ async fn where_groups_cannot_be_listed_the_page_says_what_to_do() {
     let (site, mara) = site(Duration::from_secs(5), &[(Capability::ListGroups, "ListGroups is denied")]).await;
     let shown = text(&site.get("/buses/prod/consumer-groups").by(&mara).send().await);
     assert!(shown.contains("Groups of this bus cannot be listed") && shown.contains("ListGroups is denied"), "{shown}");
+    // Some may be known by name and do something else.
+    let none = text(&site.get("/buses/prod/consumer-groups?status=stalled").by(&mara).send().await);
+    assert!(none.contains("No consumer groups match No group is called stalled now."), "{none}");
+    assert!(none.contains("so only those known by name are here: ListGroups is denied"), "{none}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::web::view::text::short;
 /// The worst first, and of those alike the ones of dead-letter topics; those that are too many in one row of each bus.
 pub(super) fn partitions(problems: &[TopicProblem]) -> Vec<Attention> {
     let mut all: Vec<&TopicProblem> = problems.iter().collect();
-    all.sort_by_key(|problem| (tone(problem), problem.role != TopicRole::DeadLetter));
+    all.sort_by_key(|problem| (is_merely_old(problem), problem.role != TopicRole::DeadLetter));
     let rest = all.split_off(all.len().min(MAX_OF_A_KIND));
     let mut rows: Vec<Attention> = all.into_iter().map(one).collect();
     let mut by_bus: BTreeMap<&BusId, Vec<&TopicProblem>> = BTreeMap::new();
@@ -26,14 +26,17 @@ pub(super) fn partitions(problems: &[TopicProblem]) -> Vec<Attention> {
 }
 
 /// Figures that are merely old do no harm yet.
-fn tone(problem: &TopicProblem) -> &'static str {
-    // In the order of the alphabet, the worst is the first.
-    if problem.kind == PartitionProblemKind::OffsetsUnread { "warn" } else { "bad" }
+fn is_merely_old(problem: &TopicProblem) -> bool {
+    problem.kind == PartitionProblemKind::OffsetsUnread
+}
+
+const fn tone(is_merely_old: bool) -> &'static str {
+    if is_merely_old { "warn" } else { "bad" }
 }
 
 fn one(problem: &TopicProblem) -> Attention {
     Attention {
-        tone: tone(problem),
+        tone: tone(is_merely_old(problem)),
         what: format!("{} on {}", problem.headline(), short(problem.topic.as_str(), 120)),
         evidence: match problem.reason.as_str() {
             "" => format!("{}: {}", problem.numbers(), problem.meaning()),
@@ -50,16 +53,16 @@ fn one(problem: &TopicProblem) -> Attention {
 fn more(bus: &BusId, problems: &[&TopicProblem]) -> Attention {
     let mut seen = BTreeSet::new();
     let topics: Vec<&TopicName> = problems.iter().map(|problem| &problem.topic).filter(|topic| seen.insert(*topic)).collect();
-    let worst = problems.iter().map(|problem| tone(problem)).min().unwrap_or("warn");
+    let are_merely_old = problems.iter().all(|problem| is_merely_old(problem));
     let count = topics.len() as u64;
     let topics_of = if problems.iter().all(|problem| problem.role == TopicRole::DeadLetter) {
         counted(count, "more dead-letter topic", "more dead-letter topics")
     } else {
         counted(count, "more topic", "more topics")
     };
-    let what = if worst == "bad" { "cannot be used" } else { "do not tell their offsets" };
+    let what = if are_merely_old { "do not tell their offsets" } else { "cannot be used" };
     Attention {
-        tone: worst,
+        tone: tone(are_merely_old),
         what: format!("Partitions of {topics_of} {what}"),
         evidence: few(topics.iter().map(|topic| short(topic.as_str(), 120)).collect(), ", "),
         place: short(bus.as_str(), 80),

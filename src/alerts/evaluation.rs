@@ -251,7 +251,7 @@ impl Evaluator {
         // Of two windows the short one tells whether anything is heard.
         let newest = of(needs.last());
         let failed = needs.iter().any(|need| self.readings.has_failed(*need));
-        let mut room = if is_named_by_headers(terms.figure) { MOST_ALERTS.saturating_sub(standing.len()) } else { usize::MAX };
+        let mut room = most_alerts(terms.figure).saturating_sub(standing.len());
         let mut is_crowded = false;
         for (place, instance) in watch.instances.iter().enumerate() {
             let reading = sums.get(place).and_then(Option::as_ref);
@@ -301,9 +301,13 @@ impl Evaluator {
     }
 }
 
-/// Whether the labels of a figure come from headers of messages.
-const fn is_named_by_headers(figure: Figure) -> bool {
-    matches!(figure, Figure::DeadLettersPerMinute | Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds)
+/// How many alerts a rule over this figure has at most: labels of some come from headers of messages.
+#[must_use]
+pub const fn most_alerts(figure: Figure) -> usize {
+    match figure {
+        Figure::DeadLettersPerMinute | Figure::DeadLettersOpen | Figure::DeadLettersOldestOpenSeconds => MOST_ALERTS,
+        _ => usize::MAX,
+    }
 }
 
 /// Says once that a rule has more to say than anybody reads.

@@ -17,7 +17,9 @@ use super::super::{Error, Layout, Section, WebState, cookies, filters};
 use super::alert_rules::form::Fields;
 use super::alert_rules::state as state_of;
 use super::alerts::rows::{OverRow, who};
+use crate::alerts::evaluation::most_alerts;
 use crate::model::alert::{Alert, AlertRule, AlertState};
+use crate::model::figure::Figure;
 use crate::model::{AuditEntry, Role, Timestamp};
 use crate::store::alerts::AlertFilter;
 
@@ -137,8 +139,18 @@ fn lede(rule: &AlertRule, own: &[&Alert], editor: &Editor) -> String {
         }
         (false, _) if !rule.enabled => "Switched off: nothing is watched.".to_owned(),
         (false, 0) => editor.words.clone(),
-        (false, firing) => format!("{}. {}", counted(firing, "alert fires now", "alerts fire now"), editor.words),
+        (false, firing) => {
+            format!("{}. {}{}", counted(firing, "alert fires now", "alerts fire now"), fullness(rule.terms.figure, own.len()), editor.words)
+        }
     }
+}
+
+/// What is said of a rule that has as many alerts as it may.
+fn fullness(figure: Figure, alerts: usize) -> &'static str {
+    if alerts < most_alerts(figure) {
+        return "";
+    }
+    "One rule has no more than these: what else it would tell is missing. Make one alert for more together. "
 }
 
 impl RulePage {
@@ -210,4 +222,16 @@ fn back(state: &WebState, to: &str, message: &str) -> Response {
     let mut response = Redirect::to(to).into_response();
     cookies::set(&mut response, state.cookies().set_flash(message));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_that_has_as_many_alerts_as_it_may_says_so() {
+        assert_eq!(fullness(Figure::DeadLettersOpen, 999), "");
+        assert!(fullness(Figure::DeadLettersOpen, 1_000).starts_with("One rule has no more than these"));
+        assert_eq!(fullness(Figure::ConsumerGroupLagMessages, 5_000), "", "names of groups are the bus's own");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::MINUTE_MS;
+use super::looks::MINUTE_MS;
 use crate::metrics::bucket::{Bucket, Point};
 use crate::model::figure::{Figure, Labels};
 use crate::store::figures::read::{SeriesBuckets, SeriesQuery};

@@ -41,6 +41,8 @@ pub fn pass(name: &str) {
         let Act::Signal(signal) = plan.act else { panic!("failpoint {name}") };
         let killed = std::process::Command::new("kill").args([signal, &std::process::id().to_string()]).status();
         assert!(killed.is_ok(), "failpoints need the kill command");
+        // The signal may reach another thread first, which is not always scheduled before this one goes on.
+        std::thread::sleep(std::time::Duration::from_millis(250));
     }
 }
 

@@ -25,12 +25,14 @@ mod coordinators;
 mod errors;
 mod ffi;
 mod groups;
+mod leaders;
 mod membership;
 mod names;
 mod purging;
 mod random;
 mod reader;
 mod sender;
+mod silent;
 mod topics;
 mod watch;
 
@@ -53,6 +55,7 @@ struct Shared {
     capabilities: Mutex<Capabilities>,
     readers: random::Pool,
     coordinators: coordinators::Coordinators,
+    silent: silent::Silent,
     /// Whether the brokers are known to know how to delete groups.
     deletes_groups: AtomicBool,
 }
@@ -69,6 +72,7 @@ impl KafkaBus {
             capabilities: Mutex::default(),
             readers: random::Pool::new(),
             coordinators: coordinators::Coordinators::default(),
+            silent: silent::Silent::default(),
             deletes_groups: AtomicBool::new(false),
         };
         Ok(Self { shared: Aside::new(shared) })

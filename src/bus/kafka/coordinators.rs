@@ -20,53 +20,22 @@ use super::{PROBE, Shared};
 use crate::bus::BusError;
 use crate::model::names::TopicPartition;
 
-/// A broker that has let a question about groups run out of time is not asked another one for so long.
-const SILENT: Duration = Duration::from_secs(10);
-
-/// The brokers that have answered lately, by group, and those that have not.
+/// The brokers that have answered lately, by group.
 #[derive(Default)]
-pub(super) struct Coordinators {
-    known: Mutex<HashMap<CString, i32>>,
-    silent: Mutex<HashMap<i32, Instant>>,
-}
+pub(super) struct Coordinators(Mutex<HashMap<CString, i32>>);
 
 impl Coordinators {
     fn of(&self, group: &CString) -> Option<i32> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(group).copied()
     }
 
     fn note(&self, group: &CString, broker: i32) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(group.clone(), broker);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group.clone(), broker);
     }
 
     fn forget(&self, group: &CString) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
     }
-
-    /// Makes a call to a broker unless it let one run out of time a moment ago: of many groups that it coordinates not each waits for
-    /// it.
-    fn unless_silent<T>(&self, broker: i32, time: Duration, call: impl FnOnce(Duration) -> Result<T, Failure>) -> Result<T, Failure> {
-        let silent = |at: Option<&Instant>| at.is_some_and(|at| at.elapsed() < SILENT);
-        if silent(self.silent.lock().unwrap_or_else(PoisonError::into_inner).get(&broker)) {
-            return Err(Failure { code: Code::OperationTimedOut, words: format!("broker {broker} did not answer a moment ago") });
-        }
-        let answer = call(time);
-        let mut all = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        match &answer {
-            // Whoever was given no time has not shown that he is silent.
-            Err(failure) if ran_out(failure.code) && time >= ENOUGH => drop(all.insert(broker, Instant::now())),
-            Err(failure) if ran_out(failure.code) => {}
-            _ => drop(all.remove(&broker)),
-        }
-        answer
-    }
-}
-
-/// Time enough for any broker that is well.
-const ENOUGH: Duration = Duration::from_millis(500);
-
-const fn ran_out(code: Code) -> bool {
-    matches!(code, Code::OperationTimedOut | Code::TimedOutQueue | Code::RequestTimedOut)
 }
 
 /// Whether an answer settles who the coordinator is. One that is still loading is the right one.
@@ -139,7 +108,7 @@ impl Shared {
         deadline: Instant,
     ) -> Result<Vec<(TopicPartition, i64)>, Failure> {
         self.at_coordinator(group, deadline, |broker, time| {
-            self.coordinators.unless_silent(broker, time, |time| self.client.group_offsets(group, broker, partitions, time))
+            self.silent.unless_silent(broker, time, |time| self.client.group_offsets(group, broker, partitions, time))
         })
     }
 
@@ -185,7 +154,7 @@ impl Shared {
         timeout: Duration,
         found: &mut HashMap<String, Group>,
     ) -> Result<Vec<CString>, Failure> {
-        let described = self.coordinators.unless_silent(broker, timeout, |time| self.client.describe_groups(&groups, broker, time));
+        let described = self.silent.unless_silent(broker, timeout, |time| self.client.describe_groups(&groups, broker, time));
         let described = match described {
             Err(failure) if is_unreachable(failure.code) => groups.iter().map(|group| undescribed(group, &failure)).collect(),
             described => described?,
@@ -222,32 +191,4 @@ fn undescribed(group: &CString, failure: &Failure) -> Group {
 fn share(deadline: Instant, brokers: usize) -> Duration {
     let most = left(deadline);
     (most / u32::try_from(brokers.max(1)).unwrap_or(u32::MAX)).max(PROBE.min(most))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broker_that_has_let_a_question_run_out_of_time_is_not_waited_for_again_at_once() {
-        let coordinators = Coordinators::default();
-        let ask = |broker: i32, time: Duration, answer: Result<(), Failure>| {
-            let mut asked = false;
-            let answer = coordinators.unless_silent(broker, time, |_| {
-                asked = true;
-                answer
-            });
-            (asked, answer.is_ok())
-        };
-        let long = Duration::from_secs(4);
-        assert_eq!(ask(1, Duration::ZERO, Err(Failure::timed_out())), (true, false));
-        assert_eq!(ask(1, long, Err(nobody())), (true, false), "it had no time to answer");
-        assert_eq!(ask(1, long, Err(Failure::timed_out())), (true, false), "whoever says no is not silent");
-        assert_eq!(ask(1, long, Ok(())), (false, false));
-        assert_eq!(ask(2, long, Ok(())), (true, true), "others are asked");
-        let later = Instant::now().checked_sub(SILENT).expect("the machine runs for longer");
-        coordinators.silent.lock().expect("not poisoned").insert(1, later);
-        assert_eq!(ask(1, long, Ok(())), (true, true));
-        assert_eq!(ask(1, long, Ok(())), (true, true));
-    }
 }

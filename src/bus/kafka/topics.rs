@@ -8,8 +8,8 @@ use rdkafka::Offset;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::client::left;
-use super::errors::is_unreachable;
 use super::ffi::{ByName, ConfigValue, Failure, TopicDescription};
+use super::leaders::Wanted;
 use super::{Shared, names};
 use crate::bus::{BusError, Metadata, PartitionOffsets, TopicMetadata, TopicRights};
 use crate::model::names::TopicPartition;
@@ -20,7 +20,7 @@ const PARTITIONS_PER_CALL: usize = 500;
 const TOPICS_PER_CALL: usize = 500;
 
 const DESCRIBE_TOPICS: &str = "describing topics";
-const NEEDS_DESCRIBE: &str = "DESCRIBE on the topics";
+pub(super) const NEEDS_DESCRIBE: &str = "DESCRIBE on the topics";
 
 impl Shared {
     pub(super) fn metadata(&self) -> Result<Metadata, BusError> {
@@ -134,9 +134,9 @@ impl Shared {
     ) -> Result<HashMap<TopicPartition, Option<i64>>, BusError> {
         let mut all = HashMap::with_capacity(partitions.len());
         // Negative numbers of a specification have a meaning of their own.
-        let wanted = Offset::Offset(time.as_millis().max(0));
+        let wanted = Wanted { offset: Offset::Offset(time.as_millis().max(0)), committed: false };
         for some in partitions.chunks(PARTITIONS_PER_CALL) {
-            let found = self.ask_offsets(some, wanted, false)?;
+            let found = self.ask_offsets(some, wanted)?;
             all.extend(found.into_iter().map(|(partition, offset)| (partition, (offset >= 0).then_some(offset))));
         }
         Ok(all)
@@ -149,56 +149,9 @@ impl Shared {
         wanted: Offset,
         committed: bool,
     ) -> Result<HashMap<TopicPartition, i64>, BusError> {
-        let mut told = self.ask_offsets(partitions, wanted, committed)?;
+        let mut told = self.ask_offsets(partitions, Wanted { offset: wanted, committed })?;
         told.retain(|_, offset| *offset >= 0);
         Ok(told)
-    }
-
-    /// The same with what has none of a time, as a negative number.
-    fn ask_offsets(
-        &self,
-        partitions: &[TopicPartition],
-        wanted: Offset,
-        committed: bool,
-    ) -> Result<HashMap<TopicPartition, i64>, BusError> {
-        let list = names::list(partitions.iter().map(|p| (p, wanted)));
-        if list.count() == 0 {
-            return Ok(HashMap::new());
-        }
-        match self.client.list_offsets(&list, committed, left(self.deadline())) {
-            Ok(offsets) => Ok(offsets.into_iter().filter_map(|(partition, offset)| Some((partition, offset.ok()?))).collect()),
-            // None of these partitions has a leader.
-            Err(failure) if failure.code == Code::NoEnt => Ok(HashMap::new()),
-            Err(failure) => self.ask_offsets_of_some(partitions, wanted, committed, &failure),
-        }
-    }
-
-    /// librdkafka waits for the leader of every partition until the deadline, so that one without a leader fails all. The rest are
-    /// asked again without those that have none.
-    fn ask_offsets_of_some(
-        &self,
-        partitions: &[TopicPartition],
-        wanted: Offset,
-        committed: bool,
-        failure: &Failure,
-    ) -> Result<HashMap<TopicPartition, i64>, BusError> {
-        let explained = || Err(self.explain("reading offsets", NEEDS_DESCRIBE, failure));
-        if is_unreachable(failure.code) {
-            let topics: BTreeSet<&TopicName> = partitions.iter().map(|p| &p.topic).collect();
-            let Ok(described) = self.describe(&names::topics(topics)) else { return explained() };
-            let topics: HashMap<String, TopicDescription> = described.into_iter().filter_map(|(n, t)| Some((n, t.ok()?))).collect();
-            let led =
-                |p: &&TopicPartition| topics.get(p.topic.as_str()).is_some_and(|t| matches!(t.partitions.get(&p.partition), Some(Some(_))));
-            let led: Vec<TopicPartition> = partitions.iter().filter(led).cloned().collect();
-            return if led.len() == partitions.len() { explained() } else { self.ask_offsets(&led, wanted, committed) };
-        }
-        if partitions.len() == 1 {
-            return if failure.code == Code::UnsupportedVersion { explained() } else { Ok(HashMap::new()) };
-        }
-        let (one, other) = partitions.split_at(partitions.len() / 2);
-        let mut all = self.ask_offsets(one, wanted, committed)?;
-        all.extend(self.ask_offsets(other, wanted, committed)?);
-        Ok(all)
     }
 
     pub(super) fn topic_configs(&self, topics: &[TopicName]) -> Result<HashMap<TopicName, BTreeMap<String, String>>, BusError> {

@@ -1,6 +1,7 @@
 //! Clusters that can do less than Apache Kafka, or only a part of whose partitions can be reached: librdkafka's own mock cluster.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::mocking::MockCluster;
@@ -8,13 +9,16 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use redrive::bus::kafka::KafkaBus;
 use redrive::bus::{Bus, BusError, BusSettings, ReadFrom, SenderSettings, TopicRights};
+use redrive::model::Timestamp;
 use redrive::model::bus::Capability;
 
 use super::{place, read_until, settings};
-use crate::harness::kafka::Outgoing;
+use crate::harness::kafka::{Outgoing, PATIENCE};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 fn bus(bootstrap_servers: &str) -> KafkaBus {
-    KafkaBus::connect(BusSettings { request_timeout: Duration::from_secs(4), ..settings(bootstrap_servers, &[]) }).expect("a bus")
+    KafkaBus::connect(BusSettings { request_timeout: REQUEST_TIMEOUT, ..settings(bootstrap_servers, &[]) }).expect("a bus")
 }
 
 #[tokio::test]
@@ -37,6 +41,37 @@ async fn one_partition_without_a_leader_hides_no_other() {
     assert!(!offsets.contains_key(&place("orders", 1)));
     let error = bus.read(&place("orders", 1), ReadFrom::Newest, 1).await.unwrap_err();
     assert!(matches!(&error, BusError::Unreachable(reason) if reason.contains("no leader")), "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_answer_hides_the_ends_of_no_other() {
+    let cluster = MockCluster::new(3).unwrap();
+    cluster.create_topic("orders", 6, 1).unwrap();
+    for partition in 0..6 {
+        cluster.partition_leader("orders", partition, Some(partition % 3 + 1)).unwrap();
+    }
+    let bus = bus(&cluster.bootstrap_servers());
+    let all: Vec<_> = (0..6).map(|p| place("orders", p)).collect();
+    assert_eq!(bus.offsets(&all).await.unwrap().len(), 6);
+
+    // It leads on, and its connections stand.
+    cluster.broker_round_trip_time(2, Duration::from_mins(2)).unwrap();
+    let read = async || bus.offsets(&all).await.map(|offsets| offsets.into_keys().map(|p| p.partition).collect::<BTreeSet<_>>());
+    assert_eq!(read().await.unwrap(), BTreeSet::from([0, 2, 3, 5]));
+    let begun = Instant::now();
+    assert_eq!(read().await.unwrap(), BTreeSet::from([0, 2, 3, 5]));
+    assert!(begun.elapsed() < REQUEST_TIMEOUT, "it is not waited for again: {:?}", begun.elapsed());
+    let error = bus.read(&place("orders", 1), ReadFrom::Newest, 1).await.unwrap_err();
+    assert!(matches!(&error, BusError::Unreachable(_)), "{error}");
+    let newer: BTreeSet<_> = bus.offsets_at(&all, Timestamp::now()).await.unwrap().into_keys().map(|p| p.partition).collect();
+    assert!(!newer.contains(&1) && !newer.contains(&4), "nobody has said that nothing is newer");
+
+    cluster.broker_round_trip_time(2, Duration::ZERO).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while read().await.unwrap().len() < 6 {
+        assert!(Instant::now() < deadline, "it answers again, and nobody asks it");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 #[tokio::test]

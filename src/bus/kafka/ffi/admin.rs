@@ -145,7 +145,10 @@ impl Client {
                     let infos = array(|n| rd::rd_kafka_ListOffsets_result_infos(result, n));
                     let each = infos.iter().map(|info| {
                         let element = &*rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
-                        (named(element), outcome(element.err).map(|()| element.offset))
+                        // What a leader that has not answered leads stays as the request was made, without an error (2.12).
+                        let unanswered = element.offset == i64::from(rd::RD_KAFKA_OFFSET_INVALID);
+                        let offset = outcome(element.err).map(|()| element.offset);
+                        (named(element), if unanswered { offset.and(Err(Failure::timed_out())) } else { offset })
                     });
                     each.collect()
                 },

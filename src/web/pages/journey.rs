@@ -1,5 +1,7 @@
 //! One message's whole way on one page, with long waiting folded.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -13,7 +15,7 @@ use super::super::view::address::Address;
 use super::super::view::lines::seconds;
 use super::super::view::number::{counted, grouped};
 use super::super::view::text::short;
-use super::super::view::time::exact;
+use super::super::view::time::{duration_words, exact};
 use super::super::view::timeline::{Bar, Timeline};
 use super::super::{Error, Layout, Section, WebState, filters};
 use crate::model::{DeadLetterId, Timestamp};
@@ -120,7 +122,7 @@ async fn page(
         _ => layout.titled(Section::Traces, title).crumb("Traces", "/traces"),
     };
     let page = JourneyPage {
-        lede: lede(&steps, &material),
+        lede: lede(&steps, &material, state.config().retention.spans),
         several: several(&material),
         left_out: truncated.map(left_out),
         more: steps.len().saturating_sub(MOST),
@@ -162,7 +164,7 @@ fn bounds(step: &Step) -> (i64, i64) {
 }
 
 /// What became of it, and what else to know.
-fn lede(steps: &[Step], material: &Material) -> (String, String) {
+fn lede(steps: &[Step], material: &Material, kept: Duration) -> (String, String) {
     let last = steps.iter().rev().find(|step| step.kind == StepKind::Outcome);
     let end = last.and_then(|step| step.end);
     let failures = steps.iter().filter(|step| step.kind == StepKind::Processed && step.failed).count() as u64;
@@ -193,7 +195,26 @@ fn lede(steps: &[Step], material: &Material) -> (String, String) {
     if steps.iter().all(|step| step.span.is_none()) {
         rest.push("No span of it was received: this is what the bus itself tells.".to_owned());
     }
+    rest.extend(too_old(steps, material, kept));
     (first, rest.join(" "))
+}
+
+/// That its sender's spans may have gone before it was a dead letter, which would have kept them.
+fn too_old(steps: &[Step], material: &Material, kept: Duration) -> Option<String> {
+    let is_sender = |step: &Step| step.kind == StepKind::Sent && step.span.is_some();
+    if steps.iter().any(is_sender) {
+        return None;
+    }
+    let first = material.letters.iter().min_by_key(|letter| letter.failed_at)?;
+    let waited = first.origin_at?.age_at(first.failed_at);
+    (waited > kept).then(|| {
+        format!(
+            "It failed {} after it was written, and spans are kept for {} unless their trace was remarkable: those of its sender may have \
+             gone before (retention.spans).",
+            duration_words(waited),
+            duration_words(kept)
+        )
+    })
 }
 
 /// Where no step tells what became of it: it is open, or the act that ended it is not kept any more.
@@ -335,4 +356,31 @@ fn href(step: &Step) -> Option<String> {
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a step")]
 fn in_seconds(micros: i64) -> f64 {
     micros as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traces::journey::{Letter, Place};
+
+    #[test]
+    fn a_message_that_failed_long_after_it_was_written_may_have_lost_its_senders_spans() {
+        let letter = |hours: u64| Letter {
+            id: 1,
+            place: Place { topic: "orders.DLT".to_owned(), partition: 0, offset: 1, home: None },
+            failed_at: Timestamp::from_millis(0).plus(Duration::from_hours(hours)),
+            consumer_group: None,
+            failure: String::new(),
+            origin: None,
+            origin_at: Some(Timestamp::from_millis(0)),
+            named: Vec::new(),
+            outcome: None,
+        };
+        let words = |letters: Vec<Letter>| too_old(&[], &Material { letters, ..Material::default() }, Duration::from_hours(2));
+        assert_eq!(words(vec![letter(2)]), None, "its letter came in time to keep them");
+        assert_eq!(words(vec![letter(9), letter(1)]), None, "the first one counts");
+        let told = words(vec![letter(5)]).expect("they are not kept for so long");
+        assert!(told.starts_with("It failed 5 h after it was written, and spans are kept for 2 h"), "{told}");
+        assert_eq!(words(Vec::new()), None);
+    }
 }

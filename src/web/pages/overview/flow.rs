@@ -26,7 +26,7 @@ use letters::Letters;
 use rows::needs;
 use rows::{GroupFacts, ROWS};
 pub(in crate::web) use rows::{GroupRow, TopicRow};
-use series::{Lag, Values, added, growth, just_before, largest, leading, mean, mean_of_sum, most, named, peak};
+use series::{Lag, Values, added, growth, just_before, largest, largest_buses, leading, mean, mean_of_sum, most, named, peak};
 pub(in crate::web) use spans::Share;
 use spans::Shares;
 
@@ -307,7 +307,7 @@ fn drawn(read: &[OfBus<'_>]) -> Vec<Drawn> {
         behind.map(named).collect::<Vec<_>>()
     };
     vec![
-        Drawn { id: "throughput", title: "Messages written", unit: Unit::PerSecond, lines: largest(written) },
+        Drawn { id: "throughput", title: "Messages written", unit: Unit::PerSecond, lines: largest_buses(written) },
         Drawn {
             id: "most-lag",
             title: "Consumer groups with the most lag",

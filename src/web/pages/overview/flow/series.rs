@@ -159,6 +159,20 @@ pub(super) fn largest(mut named: Vec<Named>) -> Vec<Named> {
     named
 }
 
+/// The same of buses, with what the others come to together, so that the drawing tells all.
+pub(super) fn largest_buses(mut named: Vec<Named>) -> Vec<Named> {
+    if named.len() <= MOST {
+        return largest(named);
+    }
+    named.sort_by(|a, b| peak(&b.values).total_cmp(&peak(&a.values)).then_with(|| a.label.cmp(&b.label)));
+    let others: Vec<Values> = named.split_off(MOST - 1).into_iter().map(|named| named.values).collect();
+    let steps = others.iter().map(Vec::len).max().unwrap_or_default();
+    let together = Named::new(format!("{} other buses", others.len()), added_up(&others, steps)).dashed();
+    let mut named = largest(named);
+    named.push(together);
+    named
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +195,21 @@ mod tests {
             Lag::of(&[series(vec![level(900.0, 0.0), None, level(50.0, 40.0)]), series(vec![level(5.0, 5.0), None, level(5.0, 5.0)])]);
         assert_eq!(lag.highest, [Some(905.0), None, Some(55.0)]);
         assert_eq!(lag.grew(), Some(40.0), "not 850 less");
+    }
+
+    #[test]
+    fn buses_that_have_no_line_of_their_own_have_one_together() {
+        let bus = |(at, rate): (usize, &f64)| {
+            let name = char::from(b'a' + u8::try_from(at).expect("few")).to_string();
+            Named::new(name, vec![Some(*rate), (*rate > 20.0).then_some(1.0)])
+        };
+        let buses = |rates: &[f64]| largest_buses(rates.iter().enumerate().map(bus).collect());
+        let labels = |named: &[Named]| named.iter().map(|named| named.label.clone()).collect::<Vec<_>>();
+        let seven = buses(&[10.0, 70.0, 20.0, 60.0, 30.0, 50.0, 40.0]);
+        assert_eq!(labels(&seven), ["b", "d", "f", "g", "3 other buses"]);
+        assert_eq!(seven[4].values, [Some(60.0), Some(1.0)]);
+        assert!(seven[4].dashed && !seven[3].dashed);
+        assert_eq!(labels(&buses(&[1.0, 2.0, 3.0, 4.0, 5.0])), ["a", "b", "c", "d", "e"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use redrive::model::notification::{Notification, NotifiedAlert, NotifiedStatus, 
 use redrive::model::receiver::{Endpoint, ReceiverId, ReceiverKind, Secret};
 use redrive::model::{Actor, PageRequest, Timestamp};
 
-use super::harness::notify::{deliveries, vault};
+use super::harness::notify::{DEADLINE, deliveries_within, vault};
 use super::store::World;
 
 mod alertmanager;
@@ -37,6 +37,7 @@ struct Scene {
     world: World,
     deliveries: Deliveries,
     life: Lifecycle,
+    deadline: Duration,
 }
 
 impl Scene {
@@ -44,16 +45,22 @@ impl Scene {
         Self::on(World::sqlite().await).await
     }
 
+    /// What does not answer is waited for 2 s.
+    async fn hurried() -> Self {
+        let scene = Self { deadline: Duration::from_secs(2), ..Self::new().await };
+        Self { deliveries: posting(&scene.world, &scene.life, scene.deadline), ..scene }
+    }
+
     async fn on(world: World) -> Self {
         world.store.claim_sealing_key(vault().key_id()).await.expect("the key is known");
-        let life = Lifecycle::new();
-        let deliveries = posting(&world, &life);
-        Self { world, deliveries, life }
+        let (life, deadline) = (Lifecycle::new(), DEADLINE);
+        let deliveries = posting(&world, &life, deadline);
+        Self { world, deliveries, life, deadline }
     }
 
     /// Another instance goes on from here, which knows only what the store knows.
     fn restart(&mut self) {
-        self.deliveries = posting(&self.world, &self.life);
+        self.deliveries = posting(&self.world, &self.life, self.deadline);
     }
 
     async fn add(&self, name: &str, kind: ReceiverKind, url: &str) -> ReceiverId {
@@ -98,10 +105,10 @@ impl Scene {
     }
 }
 
-fn posting(world: &World, life: &Lifecycle) -> Deliveries {
+fn posting(world: &World, life: &Lifecycle, deadline: Duration) -> Deliveries {
     let text = "[notifications]\nallow_addresses = [\"127.0.0.0/8\"]";
     let config = Config::parse(None, text, [], &redrive::app::CHECKS).expect("the configuration is right");
-    deliveries(&world.store, &config, &Changes::new(), life)
+    deliveries_within(deadline, &world.store, &config, &Changes::new(), life)
 }
 
 fn actor() -> Actor {

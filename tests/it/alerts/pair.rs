@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use redrive::model::Timestamp;
 use redrive::model::alert::{Comparison, Label};
 use redrive::model::figure::Figure;
 use redrive::model::receiver::ReceiverId;
@@ -62,9 +63,11 @@ impl Pair {
         pair.until("they are over", async |pair| pair.store.list_living_alerts().await.is_ok_and(|alerts| alerts.is_empty())).await;
         assert!(pair.instances[0].stop().await.success());
         pair.instances[0].set_environment("REDRIVE_FAILPOINT", Some(failpoint));
+        let started = Timestamp::now();
         pair.instances[0].start().await;
-        // The first one looks from its start on; only then there is a second one.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // The first one looks; only then there is a second one.
+        let looks = async |pair: &Self| pair.store.alert_watching().await.is_ok_and(|watching| watching.looked_at > Some(started));
+        pair.until("the first one looks", looks).await;
         pair.instances[1].start().await;
         pair
     }

@@ -159,7 +159,8 @@ async fn a_group_is_found_wherever_it_is_coordinated_and_when_it_moves() {
 async fn a_coordinator_that_is_loading_is_asked_again() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("orders", 1, 1).unwrap();
-    let bus = bus(&cluster.bootstrap_servers());
+    let patient = BusSettings { request_timeout: Duration::from_secs(15), ..settings(&cluster.bootstrap_servers(), &[]) };
+    let bus = KafkaBus::connect(patient).expect("a bus");
     let loading = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
     cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[loading; 3]);
     let answered = bus.committed_offsets(&"billing".into()).await;
@@ -169,7 +170,7 @@ async fn a_coordinator_that_is_loading_is_asked_again() {
     let begun = std::time::Instant::now();
     let error = bus.committed_offsets(&"billing".into()).await.unwrap_err();
     assert!(matches!(error, BusError::Unreachable(_)), "{error}");
-    assert!(begun.elapsed() < Duration::from_millis(3_900), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
     assert!(bus.is_there().await.is_ok(), "the bus is there all the same");
 }
 

@@ -128,8 +128,22 @@ impl Browser {
 
     /// Text of the first element that matches, as a person sees it.
     pub(crate) async fn text_of(&self, css: &str) -> String {
-        let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("no {css}: {error}"));
-        element.text().await.unwrap_or_else(|error| panic!("text of {css}: {error}"))
+        self.again(&format!("text of {css}"), async || self.client.find(Locator::Css(css)).await?.text().await).await
+    }
+
+    /// Does something with an element. A page that fetches a part of itself may replace it meanwhile; then it is looked for again.
+    async fn again<T>(&self, what: &str, act: impl AsyncFn() -> Result<T, CmdError>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match act().await {
+                Ok(done) => return done,
+                Err(error) => {
+                    let gone = error.is_no_such_element() || error.is_stale_element_reference();
+                    assert!(gone && Instant::now() < deadline, "{what}: {error}");
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// How many elements match.
@@ -156,28 +170,35 @@ impl Browser {
 
     /// Clicks the first element that matches.
     pub(crate) async fn click(&self, css: &str) {
-        let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("no {css}: {error}"));
-        if element.click().await.is_ok() {
-            return;
-        }
-        // It lies behind the bar at the top: a person scrolls a little further.
-        let place = serde_json::to_value(&element).expect("an element has an id");
-        let scrolled = self.client.execute("arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })", vec![place]).await;
-        scrolled.unwrap_or_else(|error| panic!("{css} cannot be scrolled to: {error}"));
-        element.click().await.unwrap_or_else(|error| panic!("{css} cannot be clicked: {error}"));
+        let click = async || {
+            let element = self.client.find(Locator::Css(css)).await?;
+            match element.click().await {
+                Err(error) if !error.is_stale_element_reference() => {
+                    // It lies behind the bar at the top: a person scrolls a little further.
+                    let place = serde_json::to_value(&element).expect("an element has an id");
+                    self.client.execute("arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })", vec![place]).await?;
+                    element.click().await
+                }
+                clicked => clicked,
+            }
+        };
+        self.again(&format!("{css} cannot be clicked"), click).await;
     }
 
     /// Clicks the link of this text.
     pub(crate) async fn click_link(&self, text: &str) {
-        let link = self.client.find(Locator::LinkText(text)).await.unwrap_or_else(|error| panic!("no link {text:?}: {error}"));
-        link.click().await.unwrap_or_else(|error| panic!("link {text:?} cannot be clicked: {error}"));
+        let click = async || self.client.find(Locator::LinkText(text)).await?.click().await;
+        self.again(&format!("link {text:?} cannot be clicked"), click).await;
     }
 
     /// Empties a field and types into it; [`keys::ENTER`] may be part of the text.
     pub(crate) async fn fill(&self, css: &str, text: &str) {
-        let field = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("no {css}: {error}"));
-        field.clear().await.unwrap_or_else(|error| panic!("{css} cannot be emptied: {error}"));
-        field.send_keys(text).await.unwrap_or_else(|error| panic!("{css} takes no text: {error}"));
+        let fill = async || {
+            let field = self.client.find(Locator::Css(css)).await?;
+            field.clear().await?;
+            field.send_keys(text).await
+        };
+        self.again(&format!("{css} takes no text"), fill).await;
     }
 
     /// Presses keys one after the other on whatever holds the focus; a leading [`keys::CONTROL`] is held down.

@@ -117,6 +117,13 @@ impl Kafka {
     /// Freezes it (SIGSTOP): connections stay open, nothing is answered.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
+        let id = self.child.lock().expect("not poisoned").as_ref().expect("the broker runs").id();
+        let begun = std::time::Instant::now();
+        // The signal is sent before the last thread has come to a stop.
+        while !std::fs::read_to_string(format!("/proc/{id}/status")).expect("it lives").contains("State:\tT") {
+            assert!(begun.elapsed() < PATIENCE, "it does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends [`Self::freeze`].

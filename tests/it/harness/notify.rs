@@ -24,10 +24,18 @@ pub(crate) fn vault() -> Vault {
     Vault::of(&[7; 32])
 }
 
-/// What posts, with a short deadline.
+/// Longer than a busy machine takes to answer.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
+
+/// What posts.
 pub(crate) fn deliveries(store: &Store, config: &Config, changes: &Changes, life: &Lifecycle) -> Deliveries {
+    deliveries_within(DEADLINE, store, config, changes, life)
+}
+
+/// What posts, each attempt with this deadline.
+pub(crate) fn deliveries_within(deadline: Duration, store: &Store, config: &Config, changes: &Changes, life: &Lifecycle) -> Deliveries {
     let guard = Guard::new(config.notifications.allow_addresses.clone(), Arc::new(SystemLookup));
-    let courier = Courier::new(guard.clone(), Duration::from_secs(2)).expect("a client can be made");
+    let courier = Courier::new(guard.clone(), deadline).expect("a client can be made");
     Deliveries::new(DeliveryParts {
         store: store.clone(),
         receivers: Receivers::new(store.clone(), vault(), guard, changes.clone()),

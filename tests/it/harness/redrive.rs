@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 /// How long a slow machine may take for anything that should take moments.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-/// How long a start waits for the store. Longer than it takes on a busy machine; some tests start without a store that can be opened.
+/// How long a start waits for a store of which more is known than that it is being opened: some tests start without one that can be.
 const OPENING: Duration = Duration::from_secs(5);
 
 /// The HTTP client of the whole test process: a new one reads all authorities of the system first, which takes longer than most
@@ -187,8 +188,12 @@ impl Redrive {
     pub(crate) async fn start(&mut self) {
         self.spawn();
         self.wait_until_listening().await;
-        let begun = Instant::now();
-        while begun.elapsed() < OPENING {
+        let (begun, mut opening) = (Instant::now(), Duration::ZERO);
+        while begun.elapsed() < opening + OPENING && begun.elapsed() < PATIENCE {
+            let ready = async { http().get(self.url("/health/ready")).send().await.ok()?.text().await.ok() };
+            if ready.await.is_some_and(|reasons| reasons.contains("store_starting")) {
+                opening = begun.elapsed();
+            }
             let answer = http().get(self.url("/api/v1/openapi.json")).send().await;
             if answer.is_ok_and(|answer| answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE) || self.ended_by_itself().is_some() {
                 // Whoever waits for its end hears of it there.
@@ -364,8 +369,17 @@ pub(crate) fn ended_by_signal(status: ExitStatus, signal: i32) -> bool {
     status.signal() == Some(signal)
 }
 
-/// An address on loopback that nobody listens on.
+/// An address on loopback that nobody listens on, nor will by chance: it lies outside the range from which the system gives ports, and
+/// no other test has it.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test processes that run at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let port = 16_000 + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 16_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("below 32,000")));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }

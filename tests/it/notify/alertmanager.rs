@@ -80,7 +80,7 @@ async fn an_alertmanager_ends_what_it_hears_no_more_of_and_has_it_again_with_the
     let begun = today(1, NotifiedStatus::Firing, Timestamp::now());
     scene.tell(&notification(Reason::First, vec![begun.clone()]), &[id]).await;
     // As if that was pushed nearly five minutes ago.
-    scene.deliveries.push_again(Timestamp::now().minus(HELD_FOR).plus(Duration::from_secs(3))).await.unwrap();
+    scene.deliveries.push_again(Timestamp::now().minus(HELD_FOR).plus(Duration::from_secs(10))).await.unwrap();
     manager.until_alerts("it is active", |alerts| are_active(alerts, 1)).await;
     manager.until_alerts("nothing was heard of it", <[Value]>::is_empty).await;
     let now = Timestamp::now();

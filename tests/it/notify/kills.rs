@@ -243,6 +243,11 @@ async fn a_frozen_sender_repeats_at_most_under_the_same_id() {
     assert_eq!(admin.post(redrive.url("/api/v1/receivers")).json(&new).send().await.unwrap().status(), 201);
     let telling = admin.post(redrive.url("/api/v1/receivers/1/test")).timeout(Duration::from_secs(90)).send();
     let waking = async {
+        let is_frozen = || std::fs::read_to_string(format!("/proc/{}/status", redrive.pid())).is_ok_and(|text| text.contains("State:\tT"));
+        let begun = std::time::Instant::now();
+        while !is_frozen() && begun.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         tokio::time::sleep(Duration::from_secs(3)).await;
         redrive.signal("CONT");
     };

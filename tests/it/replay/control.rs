@@ -13,14 +13,15 @@ async fn a_replay_is_paused_slowed_and_resumed() {
     scene.fail(kafka, 30, 20).await;
     let redrive = scene.setup(kafka, Setup::new()).start().await;
     scene.until_indexed(&redrive, 600).await;
-    let plan = scene.plan(&redrive, &json!({ "rate": 100 })).await;
+    let plan = scene.plan(&redrive, &json!({ "rate": 20 })).await;
     let started = start(&redrive, &plan).await;
     assert_eq!(started["state"], "running");
     until(&redrive, &plan, "something was sent", |replay| replay["sent_total"].as_u64() > Some(0)).await;
-    let asked = std::time::Instant::now();
-    let (status, paused) = act(&redrive, &plan, "pause", &json!({})).await;
-    assert_eq!((status, paused["state"].as_str(), paused["state_reason"].as_str()), (200, Some("paused"), Some("by_person")), "{paused}");
-    assert!(asked.elapsed().as_secs_f64() < 2.5, "{:?}", asked.elapsed());
+    let (status, asked) = act(&redrive, &plan, "pause", &json!({})).await;
+    assert_eq!(status, 200, "{asked}");
+    // The batch in flight ends first.
+    let paused = until(&redrive, &plan, "it is paused", |replay| replay["state"] == "paused").await;
+    assert_eq!(paused["state_reason"], "by_person", "{paused}");
     let sent = paused["sent_total"].as_u64().expect("a number");
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let still = find(&redrive, &plan).await.expect("an answer");

@@ -71,7 +71,7 @@ async fn ten_thousand_go_through_kills_at_random_moments() {
     scene.fail(kafka, 500, 20).await;
     let mut redrive = scene.setup(kafka, Setup::new()).start().await;
     scene.until_indexed(&redrive, 10_000).await;
-    let plan = scene.plan(&redrive, &json!({ "rate": 3000 })).await;
+    let plan = scene.plan(&redrive, &json!({ "rate": 1500 })).await;
     start(&redrive, &plan).await;
     let mut killed = 0;
     for (number, below) in [500_u64, 2_500, 5_500, 8_000].into_iter().enumerate() {
@@ -128,7 +128,7 @@ async fn a_cancel_asked_for_while_nobody_sends_ends_the_job_and_what_waits_is_op
     scene.fail(kafka, 40, 50).await;
     let mut redrive = scene.setup(kafka, Setup::new()).environment("REDRIVE_FAILPOINT", "replay.after_commit=1").start().await;
     scene.until_indexed(&redrive, 2_000).await;
-    let plan = scene.plan(&redrive, &json!({ "rate": 2000 })).await;
+    let plan = scene.plan(&redrive, &json!({ "rate": 100 })).await;
     start(&redrive, &plan).await;
     assert!(ended_by_signal(redrive.wait_for_exit(PATIENCE).await, 9));
     redrive.set_environment("REDRIVE_FAILPOINT", None);
@@ -172,7 +172,7 @@ async fn a_broker_that_goes_away_in_the_middle_costs_time_and_nothing_else() {
     scene.fail(&kafka, 30, 50).await;
     let redrive = scene.setup(&kafka, Setup::new()).start().await;
     scene.until_indexed(&redrive, 1_500).await;
-    let plan = scene.plan(&redrive, &json!({ "rate": 400 })).await;
+    let plan = scene.plan(&redrive, &json!({ "rate": 100 })).await;
     start(&redrive, &plan).await;
     until(&redrive, &plan, "something was sent", |replay| replay["sent_total"].as_u64() > Some(100)).await;
     kafka.kill();

@@ -44,7 +44,7 @@ async fn a_replay_goes_through_kills_in_a_row_and_loses_and_doubles_nothing() {
     let count = scene.ledger.len();
     let mut redrive = scene.setup(kafka, Setup::new()).start().await;
     scene.until_indexed(&redrive, count).await;
-    let plan = scene.plan(&redrive, &json!({ "rate": 600, "canary": null, "lag_limit": null })).await;
+    let plan = scene.plan(&redrive, &json!({ "rate": 300, "canary": null, "lag_limit": null })).await;
     redrive.stop().await;
     let mut started = false;
     let mut sent = 0;

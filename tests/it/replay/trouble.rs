@@ -58,7 +58,7 @@ async fn a_right_that_is_taken_away_in_the_middle_pauses_the_replay_until_it_is_
     scene.fail(kafka, 20, 20).await;
     let redrive = logged_in(kafka, &scene).await;
     scene.until_indexed(&redrive, 400).await;
-    let plan = scene.plan(&redrive, &json!({ "rate": 100 })).await;
+    let plan = scene.plan(&redrive, &json!({ "rate": 30 })).await;
     start(&redrive, &plan).await;
     some_sent(&redrive, &plan).await;
     kafka.forbid("redrive", Operation::Write, Resource::Topic(&scene.origin));

@@ -48,6 +48,11 @@ impl Answer {
         }
         answer
     }
+
+    /// Whether nobody at all has answered.
+    fn is_silence(&self) -> bool {
+        self.offsets.is_empty() && !self.silent.is_empty()
+    }
 }
 
 /// Which offsets are asked for.
@@ -71,9 +76,10 @@ impl Shared {
             return self.ask_leaders(led, wanted, &Failure::timed_out());
         }
         match self.offsets_at_once(partitions, wanted, left(self.deadline())) {
+            Ok(answer) if answer.is_silence() => self.ask_offsets_of_some(partitions, wanted, &Failure::timed_out()),
             Ok(answer) => {
                 // What has answered shows that it is not the bus.
-                if !answer.offsets.is_empty() && !answer.silent.is_empty() {
+                if !answer.silent.is_empty() {
                     for leader in self.led(&answer.silent).into_iter().flatten().filter_map(|(leader, _)| leader) {
                         self.silent.note(leader);
                     }
@@ -136,7 +142,7 @@ impl Shared {
     fn ask_leaders(&self, led: Led, wanted: Wanted, failure: &Failure) -> Result<Offsets, BusError> {
         let time = self.settings.request_timeout / SHARE;
         let ask = |(leader, theirs): &(i32, Vec<TopicPartition>)| match self.offsets_at_once(theirs, wanted, time) {
-            Ok(answer) if answer.offsets.is_empty() && !answer.silent.is_empty() => (*leader, None),
+            Ok(answer) if answer.is_silence() => (*leader, None),
             Ok(answer) => (*leader, Some(Ok(answer.offsets))),
             Err(failure) if is_unreachable(failure.code) => (*leader, None),
             Err(failure) => (*leader, Some(self.ask_offsets_of_some(theirs, wanted, &failure))),

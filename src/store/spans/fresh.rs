@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::model::span::Spans;
 
 /// What waits here at most, in bytes as they are packed. What is too much is read from the store.
-const MOST: usize = 16 * 1024 * 1024;
+const MOST: usize = 48 * 1024 * 1024;
 /// Where nobody has asked for so long, another instance counts, and nothing is kept for it here.
 const PATIENCE: Duration = Duration::from_secs(15);
 

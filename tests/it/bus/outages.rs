@@ -129,6 +129,9 @@ async fn a_broker_that_is_frozen_keeps_nobody_waiting_beyond_the_deadline() {
     let begun = Instant::now();
     assert!(matches!(bus.metadata().await.unwrap_err(), BusError::Unreachable(_)));
     assert!(matches!(bus.list_groups().await.unwrap_err(), BusError::Unreachable(_)));
+    let places = [place("frozen", 0)];
+    assert!(matches!(bus.offsets(&places).await.unwrap_err(), BusError::Unreachable(_)), "silence is no answer");
+    assert!(matches!(bus.offsets_at(&places, redrive::model::Timestamp::now()).await.unwrap_err(), BusError::Unreachable(_)));
     assert!(matches!(bus.committed_offsets(&"any".into()).await.unwrap_err(), BusError::Unreachable(_)));
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     kafka.thaw();

@@ -55,6 +55,9 @@ struct Shared {
     capabilities: Mutex<Capabilities>,
     readers: random::Pool,
     coordinators: coordinators::Coordinators,
+    /// Brokers that have not answered about groups: that may take long where offsets are told at once.
+    silent_coordinators: silent::Silent,
+    /// Brokers that have not answered about partitions.
     silent: silent::Silent,
     /// Whether the brokers are known to know how to delete groups.
     deletes_groups: AtomicBool,
@@ -72,6 +75,7 @@ impl KafkaBus {
             capabilities: Mutex::default(),
             readers: random::Pool::new(),
             coordinators: coordinators::Coordinators::default(),
+            silent_coordinators: silent::Silent::default(),
             silent: silent::Silent::default(),
             deletes_groups: AtomicBool::new(false),
         };

@@ -108,7 +108,7 @@ impl Shared {
         deadline: Instant,
     ) -> Result<Vec<(TopicPartition, i64)>, Failure> {
         self.at_coordinator(group, deadline, |broker, time| {
-            self.silent.unless_silent(broker, time, |time| self.client.group_offsets(group, broker, partitions, time))
+            self.silent_coordinators.unless_silent(broker, time, |time| self.client.group_offsets(group, broker, partitions, time))
         })
     }
 
@@ -154,7 +154,7 @@ impl Shared {
         timeout: Duration,
         found: &mut HashMap<String, Group>,
     ) -> Result<Vec<CString>, Failure> {
-        let described = self.silent.unless_silent(broker, timeout, |time| self.client.describe_groups(&groups, broker, time));
+        let described = self.silent_coordinators.unless_silent(broker, timeout, |time| self.client.describe_groups(&groups, broker, time));
         let described = match described {
             Err(failure) if is_unreachable(failure.code) => groups.iter().map(|group| undescribed(group, &failure)).collect(),
             described => described?,

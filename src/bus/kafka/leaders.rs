@@ -2,7 +2,7 @@
 //! fails the whole question, and one that is silent takes all of its time: then the rest are asked without it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -22,8 +22,14 @@ const AT_ONCE: usize = 16;
 /// A leader that is asked apart has this part of a request's time: the first question had all of it.
 const SHARE: u32 = 4;
 
+/// Any broker knows the leaders; which one is asked is up to chance, and may be the silent one.
+const TRIES: usize = 5;
+
 /// Offsets by partition.
 type Offsets = HashMap<TopicPartition, i64>;
+
+/// What one leader has told.
+type Told = Result<Offsets, BusError>;
 
 /// Partitions by leader.
 type Led = BTreeMap<Option<i32>, Vec<TopicPartition>>;
@@ -48,11 +54,6 @@ impl Answer {
         }
         answer
     }
-
-    /// Whether nobody at all has answered.
-    fn is_silence(&self) -> bool {
-        self.offsets.is_empty() && !self.silent.is_empty()
-    }
 }
 
 /// Which offsets are asked for.
@@ -76,16 +77,17 @@ impl Shared {
             return self.ask_leaders(led, wanted, &Failure::timed_out());
         }
         match self.offsets_at_once(partitions, wanted, left(self.deadline())) {
-            Ok(answer) if answer.is_silence() => self.ask_offsets_of_some(partitions, wanted, &Failure::timed_out()),
-            Ok(answer) => {
-                // What has answered shows that it is not the bus.
-                if !answer.silent.is_empty() {
-                    for leader in self.led(&answer.silent).into_iter().flatten().filter_map(|(leader, _)| leader) {
-                        self.silent.note(leader);
-                    }
+            Ok(answer) if answer.silent.is_empty() => Ok(answer.offsets),
+            // A leader may have been replaced since, or a connection lost: whoever leads now is asked once more.
+            Ok(Answer { mut offsets, silent }) => match self.led(&silent).map(|led| self.ask_leaders(led, wanted, &Failure::timed_out())) {
+                Some(Ok(more)) => {
+                    offsets.extend(more);
+                    Ok(offsets)
                 }
-                Ok(answer.offsets)
-            }
+                Some(Err(error)) if offsets.is_empty() => Err(error),
+                None if offsets.is_empty() => Err(self.explain("reading offsets", NEEDS_DESCRIBE, &Failure::timed_out())),
+                Some(Err(_)) | None => Ok(offsets),
+            },
             Err(failure) => self.ask_offsets_of_some(partitions, wanted, &failure),
         }
     }
@@ -105,18 +107,17 @@ impl Shared {
 
     /// Asks again, without those that have no leader, each leader apart, or in halves.
     fn ask_offsets_of_some(&self, partitions: &[TopicPartition], wanted: Wanted, failure: &Failure) -> Result<Offsets, BusError> {
-        let explained = || Err(self.explain("reading offsets", NEEDS_DESCRIBE, failure));
         if is_unreachable(failure.code) {
-            let Some(mut led) = self.led(partitions) else { return explained() };
-            let leaderless = led.remove(&None).is_some();
-            return match led.len() {
-                0 => Ok(Offsets::new()),
-                1 if !leaderless => explained(),
-                _ => self.ask_leaders(led, wanted, failure),
+            return match self.led(partitions) {
+                Some(led) => self.ask_leaders(led, wanted, failure),
+                None => Err(self.explain("reading offsets", NEEDS_DESCRIBE, failure)),
             };
         }
         if partitions.len() == 1 {
-            return if failure.code == Code::UnsupportedVersion { explained() } else { Ok(Offsets::new()) };
+            return match failure.code {
+                Code::UnsupportedVersion => Err(self.explain("reading offsets", NEEDS_DESCRIBE, failure)),
+                _ => Ok(Offsets::new()),
+            };
         }
         let (one, other) = partitions.split_at(partitions.len() / 2);
         let mut all = self.ask_offsets(one, wanted)?;
@@ -127,7 +128,8 @@ impl Shared {
     /// Partitions by leader; `None` when nobody tells.
     fn led(&self, partitions: &[TopicPartition]) -> Option<Led> {
         let topics: BTreeSet<&TopicName> = partitions.iter().map(|p| &p.topic).collect();
-        let described = self.describe(&names::topics(topics)).ok()?;
+        let (topics, time) = (names::topics(topics), self.settings.request_timeout / SHARE);
+        let described = (0..TRIES).find_map(|_| self.describe_within(time, &topics).ok())?;
         let topics: HashMap<String, TopicDescription> = described.into_iter().filter_map(|(n, t)| Some((n, t.ok()?))).collect();
         let mut led = Led::new();
         for partition in partitions {
@@ -138,34 +140,42 @@ impl Shared {
     }
 
     /// Asks each leader for what it leads, all at the same time. What a leader that does not answer leads is left out, and it is not
-    /// asked again at once; where nobody who is asked answers, that is the answer.
+    /// asked again at once, unless there is no other to spare; where nobody at all is there, that is the answer.
     fn ask_leaders(&self, led: Led, wanted: Wanted, failure: &Failure) -> Result<Offsets, BusError> {
         let time = self.settings.request_timeout / SHARE;
-        let ask = |(leader, theirs): &(i32, Vec<TopicPartition>)| match self.offsets_at_once(theirs, wanted, time) {
-            Ok(answer) if answer.is_silence() => (*leader, None),
-            Ok(answer) => (*leader, Some(Ok(answer.offsets))),
-            Err(failure) if is_unreachable(failure.code) => (*leader, None),
-            Err(failure) => (*leader, Some(self.ask_offsets_of_some(theirs, wanted, &failure))),
+        let ask = |(leader, theirs): &(i32, Vec<TopicPartition>)| {
+            let begun = Instant::now();
+            let answered = match self.offsets_at_once(theirs, wanted, time) {
+                Ok(answer) if answer.offsets.is_empty() && !answer.silent.is_empty() => None,
+                Ok(answer) => Some(Ok(answer.offsets)),
+                Err(failure) if is_unreachable(failure.code) => None,
+                Err(failure) => Some(self.ask_offsets_of_some(theirs, wanted, &failure)),
+            };
+            // Whoever has closed a connection is asked again with the next question.
+            (*leader, answered, begun.elapsed() * 2 > time)
         };
-        let led = led.into_iter().filter_map(|(leader, theirs)| Some((leader?, theirs)));
-        let led: Vec<(i32, Vec<TopicPartition>)> = led.filter(|(leader, _)| !self.silent.was_a_moment_ago(*leader)).collect();
-        let (mut all, mut silent) = (Offsets::new(), Vec::new());
-        for some in led.chunks(AT_ONCE) {
-            let answers: Vec<(i32, Option<Result<Offsets, BusError>>)> = std::thread::scope(|scope| {
+        let led: Vec<(i32, Vec<TopicPartition>)> = led.into_iter().filter_map(|(leader, theirs)| Some((leader?, theirs))).collect();
+        let (silent, others): (Vec<_>, Vec<_>) = led.into_iter().partition(|(leader, _)| self.silent.was_a_moment_ago(*leader));
+        let asked = if others.is_empty() { silent } else { others };
+        let (mut all, mut silent, mut anybody) = (Offsets::new(), Vec::new(), asked.is_empty());
+        for some in asked.chunks(AT_ONCE) {
+            let answers: Vec<(i32, Option<Told>, bool)> = std::thread::scope(|scope| {
                 let asking: Vec<_> = some.iter().map(|leader| scope.spawn(move || ask(leader))).collect();
                 asking.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
             });
-            for (leader, answer) in answers {
+            for (leader, answer, waited) in answers {
                 match answer {
                     Some(offsets) => {
+                        anybody = true;
                         self.silent.forget(leader);
                         all.extend(offsets?);
                     }
-                    None => silent.push(leader),
+                    None if waited => silent.push(leader),
+                    None => {}
                 }
             }
         }
-        if !led.is_empty() && silent.len() == led.len() {
+        if !anybody && self.answers().is_err() {
             return Err(self.explain("reading offsets", NEEDS_DESCRIBE, failure));
         }
         for leader in silent {

@@ -72,9 +72,10 @@ impl Shared {
         let start = match from {
             ReadFrom::Offset(offset) => offset,
             ReadFrom::Time(time) => {
-                let found = self.list_offsets(one, Offset::Offset(time.as_millis()), false);
+                let found = self.offsets_at(one, time);
                 self.note(Capability::OffsetsForTimes, &found);
-                found?.get(partition).copied().unwrap_or(offsets.end)
+                // Nothing is as new; which is not the same as that nobody has told.
+                found?.remove(partition).ok_or_else(|| self.absence(partition))?.unwrap_or(offsets.end)
             }
             ReadFrom::Newest => stable.saturating_sub(size(limit)),
         };

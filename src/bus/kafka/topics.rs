@@ -102,9 +102,14 @@ impl Shared {
     }
 
     pub(super) fn describe(&self, topics: &[CString]) -> Result<ByName<TopicDescription>, Failure> {
+        self.describe_within(self.settings.request_timeout, topics)
+    }
+
+    /// The same, each request with this deadline.
+    pub(super) fn describe_within(&self, time: Duration, topics: &[CString]) -> Result<ByName<TopicDescription>, Failure> {
         let mut described = Vec::with_capacity(topics.len());
         for some in topics.chunks(TOPICS_PER_CALL) {
-            described.extend(self.client.describe_topics(some, left(self.deadline()))?);
+            described.extend(self.client.describe_topics(some, time)?);
         }
         Ok(described)
     }
@@ -114,6 +119,9 @@ impl Shared {
         let mut all = HashMap::with_capacity(partitions.len());
         for some in partitions.chunks(PARTITIONS_PER_CALL) {
             let log_starts = self.list_offsets(some, Offset::Beginning, false)?;
+            if log_starts.is_empty() {
+                continue;
+            }
             let ends = self.list_offsets(some, Offset::End, false)?;
             let stable = self.list_offsets(some, Offset::End, true)?;
             for (partition, end) in ends {
@@ -122,7 +130,9 @@ impl Shared {
                 all.insert(partition, PartitionOffsets { log_start, end, last_stable });
             }
         }
-        self.watch.answered();
+        if !all.is_empty() {
+            self.watch.answered();
+        }
         Ok(all)
     }
 

@@ -79,7 +79,7 @@ pub(super) async fn list_ours(context: &TopicContext, source: &TopicSource, shar
 /// Makes a plan. A topic that the sampler has not seen yet, or that began again since, waits for the sampler.
 pub(super) async fn make(context: &TopicContext, source: &TopicSource, share: &Share) -> Result<Plan, Setback> {
     let candidates = list_candidates(context, source, share).await?;
-    let ours = candidates.iter().map(|candidate| candidate.state.id).collect();
+    let mut ours: BTreeSet<i64> = candidates.iter().map(|candidate| candidate.state.id).collect();
     if candidates.is_empty() {
         return Ok(Plan { ours, ..Plan::default() });
     }
@@ -94,7 +94,11 @@ pub(super) async fn make(context: &TopicContext, source: &TopicSource, share: &S
         .collect();
     let positions = context.store.start_otlp_positions(&starts).await?;
     for candidate in known {
-        let (Some(next), Some(offsets)) = (positions.get(&candidate.state.id), offsets.get(&candidate.partition)) else { continue };
+        let (Some(next), Some(offsets)) = (positions.get(&candidate.state.id), offsets.get(&candidate.partition)) else {
+            // Whose leader has not answered is not counted as planned, so that there is another plan soon.
+            ours.remove(&candidate.state.id);
+            continue;
+        };
         let mut track = Track { partition_id: candidate.state.id, next: *next };
         align(context, source, &candidate.partition, &mut track, *offsets).await?;
         tracks.insert(candidate.partition, track);

@@ -248,6 +248,7 @@ async fn a_frozen_sender_repeats_at_most_under_the_same_id() {
         while !is_frozen() && begun.elapsed() < Duration::from_secs(60) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        assert!(is_frozen(), "it has met its failpoint");
         tokio::time::sleep(Duration::from_secs(3)).await;
         redrive.signal("CONT");
     };

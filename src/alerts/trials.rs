@@ -10,8 +10,8 @@ use super::history::NotTried;
 
 /// Whoever comes while another trial runs waits for so long.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// After so long a trial is given up; a build for tests computes many times slower.
-const LONGEST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 12 });
+/// After so long a trial is given up.
+const LONGEST: Duration = Duration::from_secs(12);
 
 /// The trials of a process.
 #[derive(Debug)]

@@ -58,7 +58,7 @@ struct Shared {
     /// Brokers that have not answered about groups: that may take long where offsets are told at once.
     silent_coordinators: silent::Silent,
     /// Brokers that have not answered about partitions.
-    silent: silent::Silent,
+    silent_leaders: silent::Silent,
     /// Whether the brokers are known to know how to delete groups.
     deletes_groups: AtomicBool,
 }
@@ -76,7 +76,7 @@ impl KafkaBus {
             readers: random::Pool::new(),
             coordinators: coordinators::Coordinators::default(),
             silent_coordinators: silent::Silent::default(),
-            silent: silent::Silent::default(),
+            silent_leaders: silent::Silent::default(),
             deletes_groups: AtomicBool::new(false),
         };
         Ok(Self { shared: Aside::new(shared) })

@@ -11,7 +11,7 @@ use crate::replay::scene::{section, spring};
 mod sdk;
 mod two_buses;
 
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(60);
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const LETTER_TRACE: &str = "1bf7651916cd43dd8448eb211c80319d";
 const SENT: &str = "00000000000000a1";

@@ -136,8 +136,7 @@ impl Answering {
                 {
                     sqlx::query(said).bind(now).execute(&mut connection).await.expect("updated");
                 }
-                // Three times as often as a sampler.
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }))
     }

@@ -70,9 +70,9 @@ impl Shared {
     pub(super) fn ask_offsets(&self, partitions: &[TopicPartition], wanted: Wanted) -> Result<Offsets, BusError> {
         // A person who asks for one partition waits for its leader.
         if partitions.len() > 1
-            && self.silent.is_somebody()
+            && self.silent_leaders.is_somebody()
             && let Some(led) = self.led(partitions)
-            && led.keys().any(|leader| leader.is_some_and(|leader| self.silent.is(leader)))
+            && led.keys().any(|leader| leader.is_some_and(|leader| self.silent_leaders.is(leader)))
         {
             return self.ask_leaders(led, wanted, &Failure::timed_out());
         }
@@ -155,7 +155,7 @@ impl Shared {
             (*leader, answered, begun.elapsed() * 2 > time)
         };
         let led: Vec<(i32, Vec<TopicPartition>)> = led.into_iter().filter_map(|(leader, theirs)| Some((leader?, theirs))).collect();
-        let (silent, others): (Vec<_>, Vec<_>) = led.into_iter().partition(|(leader, _)| self.silent.was_a_moment_ago(*leader));
+        let (silent, others): (Vec<_>, Vec<_>) = led.into_iter().partition(|(leader, _)| self.silent_leaders.was_a_moment_ago(*leader));
         let asked = if others.is_empty() { silent } else { others };
         let (mut all, mut silent, mut anybody) = (Offsets::new(), Vec::new(), asked.is_empty());
         for some in asked.chunks(AT_ONCE) {
@@ -167,7 +167,7 @@ impl Shared {
                 match answer {
                     Some(offsets) => {
                         anybody = true;
-                        self.silent.forget(leader);
+                        self.silent_leaders.forget(leader);
                         all.extend(offsets?);
                     }
                     None if waited => silent.push(leader),
@@ -179,7 +179,7 @@ impl Shared {
             return Err(self.explain("reading offsets", NEEDS_DESCRIBE, failure));
         }
         for leader in silent {
-            self.silent.note(leader);
+            self.silent_leaders.note(leader);
         }
         Ok(all)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::lag::Lags;
-use crate::bus::ReadFrom;
+use crate::bus::{ReadFrom, ReadRecords};
 use crate::dead_letters::indexer::BusWork;
 use crate::metrics::status::COUNTABLE;
 use crate::model::GroupName;
@@ -54,22 +54,26 @@ impl Turns {
 /// Reads some of the ranges, as a consumer that reads committed would. What cannot be read stays unknown.
 pub(super) async fn count(work: &BusWork, lags: &mut Lags, turns: &mut Turns, wishes: Vec<Wish>) {
     let reads = futures::stream::iter(turns.next(wishes)).map(|wish| async move {
-        let limit = usize::try_from(COUNTABLE).unwrap_or(usize::MAX);
-        let read = tokio::time::timeout(PATIENCE, work.bus.read(&wish.place, ReadFrom::Offset(wish.from), limit)).await;
-        let places = std::slice::from_ref(&wish.place);
-        // What was removed before it was read is missing for another reason.
-        let whole = work.bus.offsets(places).await.is_ok_and(|offsets| offsets.get(&wish.place).is_some_and(|o| o.log_start <= wish.from));
-        (wish, if whole { Some(read) } else { None })
+        let read = tokio::time::timeout(PATIENCE, read(work, &wish)).await.ok().flatten();
+        (wish, read)
     });
     for (wish, read) in reads.buffer_unordered(READS).collect::<Vec<_>>().await {
         // An open transaction ends a read early: then nobody knows yet.
-        if let Some(Ok(Ok(read))) = read
+        if let Some(read) = read
             && (read.next >= wish.to || read.records.last().is_some_and(|last| last.offset + 1 >= wish.to))
         {
             let records = read.records.iter().filter(|record| record.offset < wish.to).count();
             lags.counted(&wish.group, &wish.place, wish.from, wish.to, i64::try_from(records).unwrap_or(i64::MAX));
         }
     }
+}
+
+/// What lies in a range, unless some of it was removed before it was read: that is missing for another reason.
+async fn read(work: &BusWork, wish: &Wish) -> Option<ReadRecords> {
+    let limit = usize::try_from(COUNTABLE).unwrap_or(usize::MAX);
+    let read = work.bus.read(&wish.place, ReadFrom::Offset(wish.from), limit).await.ok()?;
+    let offsets = work.bus.offsets(std::slice::from_ref(&wish.place)).await.ok()?;
+    offsets.get(&wish.place).is_some_and(|offsets| offsets.log_start <= wish.from).then_some(read)
 }
 
 /// A number for a gauge.

@@ -201,7 +201,12 @@ impl Figures {
                 let before = before.get(&partition).copied().or(new.then_some(0))?;
                 Some((end - before).max(0))
             };
-            let written: i64 = topic.partitions.iter().filter_map(|partition| written(partition.id)).sum();
+            let told: Vec<i64> = topic.partitions.iter().filter_map(|partition| written(partition.id)).collect();
+            if told.is_empty() && !topic.partitions.is_empty() {
+                // Nobody knows, which is not nothing.
+                continue;
+            }
+            let written: i64 = told.iter().sum();
             if !topic.generation.internal {
                 all += written;
             }
@@ -367,6 +372,20 @@ mod tests {
         let level = |value| Some(Point::Level(value));
         assert_eq!(lost(false), (vec![Point::Count(42.0)], [level(7_200.0), level(30.0)]), "since the last frame, added up");
         assert_eq!(lost(true), (Vec::new(), [None, level(30.0)]), "what it has to read is told all the same");
+    }
+
+    #[test]
+    fn of_a_topic_that_nobody_tells_of_no_throughput_is_sampled() {
+        let topics = [super::super::tests::topic(&[1, 2])];
+        let mut figures = Figures::new(&"prod".into());
+        figures.last = Some((NOW, HashMap::from([(1, 10), (2, 20)])));
+        let written = |ends: &[(i64, i64)]| {
+            let points = figures.topic_points(&topics, &ends.iter().copied().collect());
+            points.into_iter().find(|(key, _)| key.figure == Figure::TopicMessagesPerSecond).map(|(_, point)| point)
+        };
+        assert_eq!(written(&[(1, 10), (2, 25)]), Some(Point::Count(5.0)));
+        assert_eq!(written(&[(2, 20)]), Some(Point::Count(0.0)), "what is told of some");
+        assert_eq!(written(&[]), None, "which is not nothing");
     }
 
     #[test]

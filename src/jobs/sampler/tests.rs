@@ -309,6 +309,37 @@ async fn a_group_that_cannot_be_read_is_unknown_with_the_reason_and_was_last_rea
     assert_eq!(untracked(&scene).await, Some(1), "what was read once is watched");
 }
 
+/// A topic whose partitions have these ids.
+pub(super) fn topic(partitions: &[i64]) -> StoredTopic {
+    let state = |(id, partition): (&i64, i32)| PartitionState {
+        id: *id,
+        generation_id: 1,
+        partition,
+        log_start: None,
+        end: None,
+        last_stable: None,
+        next: None,
+        had_records: true,
+        purged_below: None,
+        leader: Some(1),
+    };
+    let generation = TopicGeneration {
+        id: 1,
+        bus: "prod".into(),
+        topic: "orders".into(),
+        topic_id: None,
+        role: TopicRole::Ordinary,
+        internal: false,
+        first_seen_at: Timestamp::from_millis(1_000),
+        gone_at: None,
+        compacted: false,
+        transactional: false,
+        config: BTreeMap::new(),
+        replication_factor: 1,
+    };
+    StoredTopic { generation, partitions: partitions.iter().zip(0..).map(state).collect() }
+}
+
 /// A sampler's watches, looked at every fifteen seconds.
 struct Watched {
     lags: lag::Lags,
@@ -318,33 +349,7 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        let state = |partition: i32| PartitionState {
-            id: i64::from(partition) + 1,
-            generation_id: 1,
-            partition,
-            log_start: None,
-            end: None,
-            last_stable: None,
-            next: None,
-            had_records: true,
-            purged_below: None,
-            leader: Some(1),
-        };
-        let generation = TopicGeneration {
-            id: 1,
-            bus: "prod".into(),
-            topic: "orders".into(),
-            topic_id: None,
-            role: TopicRole::Ordinary,
-            internal: false,
-            first_seen_at: Timestamp::from_millis(1_000),
-            gone_at: None,
-            compacted: false,
-            transactional: false,
-            config: BTreeMap::new(),
-            replication_factor: 1,
-        };
-        let topics = [StoredTopic { generation, partitions: vec![state(0)] }];
+        let topics = [topic(&[1])];
         Self { lags: lag::Lags::default(), now: Timestamp::from_millis(1_000_000_000), topics }
     }
 

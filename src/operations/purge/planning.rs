@@ -138,6 +138,10 @@ impl Purges {
         if offsets.is_empty() {
             return Err(OpenRecordsError::Unreachable("no partition has told its offsets".to_owned()).into());
         }
+        if let Some(partition) = named_and_silent(&request.wanted, &places, &offsets) {
+            let text = format!("partition {partition} has not told its offsets: try again, or leave it out");
+            return Err(OpenRecordsError::Unreachable(text).into());
+        }
         let wanted: HashMap<i32, i64> = match &request.wanted {
             Wanted::Indexed => HashMap::new(),
             Wanted::Offsets(cuts) => cuts.iter().copied().collect(),
@@ -163,6 +167,12 @@ impl Purges {
         };
         stream::iter(places.into_iter().map(find)).buffer_unordered(AT_ONCE).try_collect().await
     }
+}
+
+/// The first partition that a person named and that has not told its offsets: nothing that was named is left out in silence.
+fn named_and_silent(wanted: &Wanted, places: &[TopicPartition], told: &HashMap<TopicPartition, PartitionOffsets>) -> Option<i32> {
+    let Wanted::Offsets(_) = wanted else { return None };
+    places.iter().find(|place| !told.contains_key(*place)).map(|place| place.partition)
 }
 
 /// The partitions that a person means.
@@ -206,7 +216,7 @@ fn cut(state: &PartitionState, now: PartitionOffsets, wanted: Option<i64>) -> Pu
 
 #[cfg(test)]
 mod tests {
-    use super::{PartitionOffsets, PartitionState, cut};
+    use super::{HashMap, PartitionOffsets, PartitionState, TopicPartition, Wanted, cut, named_and_silent};
 
     fn state(next: Option<i64>) -> PartitionState {
         PartitionState {
@@ -221,6 +231,16 @@ mod tests {
             purged_below: None,
             leader: Some(1),
         }
+    }
+
+    #[test]
+    fn a_partition_that_was_named_is_not_left_out_in_silence() {
+        let place = |partition| TopicPartition { topic: "orders.DLT".into(), partition };
+        let told = HashMap::from([(place(0), PartitionOffsets { log_start: 0, end: 9, last_stable: None })]);
+        let named = Wanted::Offsets(vec![(0, 5), (1, 5)]);
+        assert_eq!(named_and_silent(&named, &[place(0), place(1)], &told), Some(1));
+        assert_eq!(named_and_silent(&named, &[place(0)], &told), None);
+        assert_eq!(named_and_silent(&Wanted::Indexed, &[place(0), place(1)], &told), None, "of all, those that are silent are left out");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::barrier::Barrier;
 use super::driver::Stop;
 use super::{ReplayBus, Replays};
+use crate::bus::PartitionOffsets;
 use crate::model::names::TopicPartition;
 use crate::model::replay::{Replay, Route, StateReason};
 use crate::model::{BusId, DeadLetterFilter, FailedAtSource, GroupName, PageRequest, Timestamp, TopicName};
@@ -32,10 +33,15 @@ pub(super) enum Verdict {
     Stop(StateReason, String),
 }
 
+/// How far a group is behind on each partition.
+type Lags = HashMap<TopicPartition, u64>;
+
 /// Share of repeated failures, and lag.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     looked: Option<Instant>,
+    /// As last told: silence of a broker brings nobody nearer to the end.
+    lags: HashMap<GroupName, Lags>,
 }
 
 impl Limits {
@@ -48,13 +54,44 @@ impl Limits {
             return Verdict::Go;
         }
         self.looked = Some(Instant::now());
-        for (group, lag) in lags(bus, routes.values()).await {
+        self.ask(bus, routes.values()).await;
+        for (group, lags) in &self.lags {
+            let lag: u64 = lags.values().sum();
             if lag > limit {
                 let text = format!("{group} is {lag} messages behind on the target topics; the limit is {limit}");
                 return Verdict::Stop(StateReason::LagLimit, text);
             }
         }
         Verdict::Go
+    }
+
+    /// How far the groups that failed are behind on their targets now; groups without commits are left out.
+    async fn ask<'a>(&mut self, bus: &ReplayBus, routes: impl Iterator<Item = &'a Route>) {
+        let mut targets: HashMap<GroupName, Vec<TopicName>> = HashMap::new();
+        for route in routes {
+            if let (Some(group), Some(target)) = (&route.consumer_group, &route.target) {
+                targets.entry(group.clone()).or_default().push(target.clone());
+            }
+        }
+        for (group, topics) in targets {
+            let Ok(committed) = bus.bus.committed_offsets(&group).await else { continue };
+            let committed: HashMap<TopicPartition, i64> =
+                committed.into_iter().filter(|(partition, _)| topics.contains(&partition.topic)).collect();
+            let partitions: Vec<TopicPartition> = committed.keys().cloned().collect();
+            let Ok(offsets) = bus.bus.offsets(&partitions).await else { continue };
+            behind(self.lags.entry(group).or_default(), &committed, &offsets);
+        }
+    }
+}
+
+/// Takes in what was told: of a partition whose end was not, the lag stays; one without a commit has none.
+fn behind(lags: &mut Lags, committed: &HashMap<TopicPartition, i64>, offsets: &HashMap<TopicPartition, PartitionOffsets>) {
+    lags.retain(|partition, _| committed.contains_key(partition));
+    for (partition, committed) in committed {
+        if let Some(offsets) = offsets.get(partition) {
+            let lag = offsets.end.saturating_sub((*committed).max(offsets.log_start)).max(0).unsigned_abs();
+            lags.insert(partition.clone(), lag);
+        }
     }
 }
 
@@ -81,30 +118,6 @@ fn too_many_failed(replay: &Replay) -> Option<String> {
     #[expect(clippy::cast_precision_loss, reason = "a ratio of counts")]
     let share = failed as f64 / decided as f64;
     (share > limit).then(|| format!("{failed} of {decided} messages have failed again; the limit is {:.0} %", limit * 100.0))
-}
-
-/// How far the groups that failed are behind on their targets now; groups without commits are left out.
-async fn lags<'a>(bus: &ReplayBus, routes: impl Iterator<Item = &'a Route>) -> HashMap<GroupName, u64> {
-    let mut targets: HashMap<GroupName, Vec<TopicName>> = HashMap::new();
-    for route in routes {
-        if let (Some(group), Some(target)) = (&route.consumer_group, &route.target) {
-            targets.entry(group.clone()).or_default().push(target.clone());
-        }
-    }
-    let mut lags = HashMap::new();
-    for (group, topics) in targets {
-        let Ok(committed) = bus.bus.committed_offsets(&group).await else { continue };
-        let committed: HashMap<TopicPartition, i64> =
-            committed.into_iter().filter(|(partition, _)| topics.contains(&partition.topic)).collect();
-        let partitions: Vec<TopicPartition> = committed.keys().cloned().collect();
-        let Ok(offsets) = bus.bus.offsets(&partitions).await else { continue };
-        let lag = committed.iter().filter_map(|(partition, committed)| {
-            let offsets = offsets.get(partition)?;
-            Some(offsets.end.saturating_sub((*committed).max(offsets.log_start)).max(0).unsigned_abs())
-        });
-        lags.insert(group, lag.sum());
-    }
-    lags
 }
 
 /// The first few of a job.
@@ -212,4 +225,26 @@ pub(super) async fn settle_times(replays: &Replays, bus: &BusId, routes: &[Route
         times.insert(group.clone(), p99.clamp(LEAST_SETTLE_MS, MOST_SETTLE_MS));
     }
     Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_of_a_partition_stays_while_its_end_is_not_told() {
+        let place = |partition| TopicPartition { topic: "orders".into(), partition };
+        let told = |ends: &[(i32, i64)]| {
+            let offsets = |end| PartitionOffsets { log_start: 10, end, last_stable: None };
+            ends.iter().map(|(partition, end)| (place(*partition), offsets(*end))).collect::<HashMap<_, _>>()
+        };
+        let committed = |at: &[(i32, i64)]| at.iter().map(|(partition, at)| (place(*partition), *at)).collect::<HashMap<_, _>>();
+        let mut lags = Lags::new();
+        behind(&mut lags, &committed(&[(0, 5), (1, 100)]), &told(&[(0, 40), (1, 90)]));
+        assert_eq!((lags[&place(0)], lags[&place(1)]), (30, 0), "what was deleted is not to be read, and nobody is ahead");
+        behind(&mut lags, &committed(&[(0, 5), (1, 100)]), &told(&[(1, 120)]));
+        assert_eq!((lags[&place(0)], lags[&place(1)]), (30, 20));
+        behind(&mut lags, &committed(&[(1, 115)]), &told(&[(1, 120)]));
+        assert_eq!(lags, Lags::from([(place(1), 5)]), "without a commit there is no lag");
+    }
 }

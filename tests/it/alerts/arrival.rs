@@ -12,8 +12,8 @@ use super::super::harness::postgres;
 use super::super::harness::redrive::{PATIENCE, Redrive, Setup};
 use super::scene::{add_rule, alerts_of, outbox, receiver, terms};
 
-/// From the arrival of a dead letter to the notification in the outbox, on a busy machine: a look of the sampler comes every 15 s.
-const SOON: Duration = Duration::from_secs(8);
+/// From the arrival of a dead letter to the notification in the outbox.
+const SOON: Duration = Duration::from_secs(5);
 
 fn letter(topic: &str) -> Outgoing {
     Outgoing::to(topic)

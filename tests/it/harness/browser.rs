@@ -138,8 +138,7 @@ impl Browser {
             match act().await {
                 Ok(done) => return done,
                 Err(error) => {
-                    let gone = error.is_no_such_element() || error.is_stale_element_reference();
-                    assert!(gone && Instant::now() < deadline, "{what}: {error}");
+                    assert!(error.is_stale_element_reference() && Instant::now() < deadline, "{what}: {error}");
                 }
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

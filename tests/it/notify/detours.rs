@@ -48,7 +48,7 @@ async fn every_kind_of_trouble_ends_in_one_delivery_under_one_id() {
     assert_eq!(log[0].answer.as_deref(), Some("status 500"));
     assert!(log[1].error.as_deref().unwrap().contains("no answer within 2 s") && log[4].error.as_deref().unwrap().contains("redirects"));
     assert!(log[..8].iter().all(|attempt| attempt.next_at.is_some()) && log[8].next_at.is_none());
-    assert!(log[1].took >= Duration::from_secs(2), "{:?}", log[1].took);
+    assert!(log[1].took >= Duration::from_secs(2) && log[1].took < Duration::from_secs(4), "{:?}", log[1].took);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,8 +87,7 @@ async fn one_dead_receiver_delays_no_other() {
     for id in told.iter().skip(1).step_by(2) {
         scene.until(id, DeliveryState::Delivered, Duration::ZERO).await;
     }
-    // The dead one has been waited for once, for 15 s.
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(alive.ids().len(), 5);
     scene.until(&told[0], DeliveryState::Failed, Duration::ZERO).await;
 }

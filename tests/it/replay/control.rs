@@ -17,13 +17,10 @@ async fn a_replay_is_paused_slowed_and_resumed() {
     let started = start(&redrive, &plan).await;
     assert_eq!(started["state"], "running");
     until(&redrive, &plan, "something was sent", |replay| replay["sent_total"].as_u64() > Some(0)).await;
-    let begun = std::time::Instant::now();
-    let (status, asked) = act(&redrive, &plan, "pause", &json!({})).await;
-    assert_eq!(status, 200, "{asked}");
-    // The batch in flight ends first.
-    let paused = until(&redrive, &plan, "it is paused", |replay| replay["state"] == "paused").await;
-    assert_eq!(paused["state_reason"], "by_person", "{paused}");
-    assert!(begun.elapsed().as_secs() < 10, "long before the job ends: {:?}", begun.elapsed());
+    let asked = std::time::Instant::now();
+    let (status, paused) = act(&redrive, &plan, "pause", &json!({})).await;
+    assert_eq!((status, paused["state"].as_str(), paused["state_reason"].as_str()), (200, Some("paused"), Some("by_person")), "{paused}");
+    assert!(asked.elapsed().as_secs_f64() < 2.5, "{:?}", asked.elapsed());
     let sent = paused["sent_total"].as_u64().expect("a number");
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let still = find(&redrive, &plan).await.expect("an answer");

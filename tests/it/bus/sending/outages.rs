@@ -56,13 +56,13 @@ async fn reopen(bus: &KafkaBus, owner: &SenderSettings, target: &str) -> Option<
 
 #[tokio::test]
 async fn a_broker_that_is_killed_while_batches_are_sent_leaves_a_next_sender_to_decide() {
-    for number in 1..=8 {
+    for number in 1..=4 {
         if killed_while_batches_are_sent().await {
             return;
         }
         eprintln!("the broker has lost its markers, {number} times in a row");
     }
-    panic!("a broker loses its markers now and then, and not always");
+    panic!("the broker has lost its markers four times in a row");
 }
 
 /// `false` when the broker has lost its own markers; see [`reopen`].
@@ -128,7 +128,7 @@ async fn a_broker_that_is_frozen_keeps_nobody_waiting_and_nothing_counts_twice()
     let begun = Instant::now();
     let error = sender.send(records("target", &["meanwhile"]), 2).await.expect_err("nobody answers").error;
     assert!(matches!(error, SendError::Unreachable(_)), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(18), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
     let refused = bus.open_sender(&owner).await.err().expect("nobody answers");
     assert!(matches!(&refused, BusError::Unreachable(_)), "{refused}");
     kafka.thaw();

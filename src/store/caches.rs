@@ -133,9 +133,9 @@ impl Caches {
             series: SeriesIds::new(65_536),
             directory: Directory::default(),
             hot: Hot::default(),
-            totals: Cache::new(256),
-            rolled_steps: Cache::new(4_096),
-            merged_steps: Cache::new(96),
+            totals: Cache::new(192),
+            rolled_steps: Cache::new(8_192),
+            merged_steps: Cache::new(256),
             consumer_groups: Cache::new(16),
         }
     }

@@ -20,6 +20,7 @@ pub mod letters;
 pub mod merged;
 pub mod newest;
 pub mod packing;
+pub(super) mod pieces;
 pub mod read;
 pub mod recent;
 pub(super) mod rolled;

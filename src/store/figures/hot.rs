@@ -16,7 +16,7 @@ use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
 statements! {
-    const UNTIL = "select until_hour, version from figure_rollup where id = 1";
+    const UNTIL = "select until_hour, version, revised from figure_rollup where id = 1";
     const NEW = "select id from figure_frames where taken_at >= $1 and id > $2 order by id limit $3";
     const FRAMES = "select taken_at, covers_ms, points from figure_frames \
         where id in (select cast(value as bigint) from json_each(cast($1 as text))) order by taken_at, id";
@@ -48,6 +48,8 @@ pub(in crate::store) struct Rolled {
     pub(super) end: i64,
     /// Grows with every roll-up, also of an hour that was rolled up before.
     pub(super) version: i64,
+    /// The last version that changed an hour that was rolled up before: what was read of such hours is true until the next.
+    pub(super) revised: i64,
 }
 
 #[derive(Debug, Default)]
@@ -192,8 +194,8 @@ fn minute_of(at: i64) -> u32 {
 impl Store {
     /// How far hours are rolled up.
     pub(super) async fn rolled(&self) -> Result<Rolled, StoreError> {
-        let (until, version): (i64, i64) = read!(self, |pool| sqlx::query_as(UNTIL).fetch_one(pool).await?)?;
-        Ok(Rolled { end: until.saturating_mul(HOUR_MS), version })
+        let (until, version, revised): (i64, i64, i64) = read!(self, |pool| sqlx::query_as(UNTIL).fetch_one(pool).await?)?;
+        Ok(Rolled { end: until.saturating_mul(HOUR_MS), version, revised })
     }
 
     /// Minutes since the roll-up as of now; `None` where there are too many frames to keep.
@@ -274,7 +276,7 @@ mod tests {
         assert_eq!((whole.len(), whole[&2].value(0.5)), (40, Some(2.0)), "and changes nothing for who has read before");
         look(&mut kept, 2, 6, &[(2, Point::Level(4.0))]);
         assert_eq!(newest(&mut kept), (4, 5.0), "what comes late is not the newest");
-        kept.forget_before(Rolled { end: 7 * MINUTE_MS, version: 1 });
+        kept.forget_before(Rolled { end: 7 * MINUTE_MS, ..Rolled::default() });
         assert_eq!((kept.whole().len(), newest(&mut kept)), (2, (1, 5.0)));
     }
 
@@ -296,7 +298,7 @@ mod tests {
         look(&mut kept, 4, 6, &[(1, Point::Count(3.0))]);
         assert_eq!(read(&mut kept, &[1, 2], 0, 99), [(5, 11.0), (6, 3.0), (7, 22.0)], "what came since, also late");
         assert_eq!(read(&mut kept, &[1, 2, 3], 0, 99), [(5, 111.0), (6, 3.0), (7, 29.0)], "a series more");
-        kept.forget_before(Rolled { end: 6 * MINUTE_MS, version: 1 });
+        kept.forget_before(Rolled { end: 6 * MINUTE_MS, ..Rolled::default() });
         assert_eq!(read(&mut kept, &[1, 2, 3], 0, 99), [(6, 3.0), (7, 29.0)]);
         assert!(read(&mut kept, &[1], 9, 8).is_empty());
         // Nothing was ever rolled up, and somebody asks for all time.

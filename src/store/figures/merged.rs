@@ -1,17 +1,17 @@
 //! Several series added up to one: how long messages took on a whole bus, whichever topic and service. What is rolled up is added up once
-//! and kept until the next roll-up: durations are histograms, and a day of a few hundred series has hundreds of thousands.
+//! and kept: durations are histograms, and a day of a few hundred series has hundreds of thousands.
 
 use super::hot::Rolled;
+use super::pieces::{MOST_STEPS, Piece, Run, blocks, days, whole};
 use super::read::{SeriesQuery, matches, stored};
-use super::rolled::{MOST_STEPS, Steps};
+use super::rolled::Steps;
 use super::rollup::MINUTE_MS;
 use crate::metrics::bucket::Bucket;
 use crate::model::figure::{Labels, SeriesKey};
 use crate::store::{Store, StoreError};
 
-/// Figure with the labels that were asked for, beginning and end of what is rolled up of the range, length of a step (milliseconds), and
-/// how far hours were rolled up.
-pub(in crate::store) type MergedKey = (SeriesKey, i64, i64, i64, Rolled);
+/// Figure with the labels that were asked for, and piece of a range.
+pub(in crate::store) type MergedKey = (SeriesKey, Piece);
 
 type Merged = Vec<Option<Bucket>>;
 
@@ -54,22 +54,34 @@ impl Store {
         Ok(Some((kept.rolled, newest)))
     }
 
-    /// What is rolled up, as far as it has samples.
-    async fn rolled_merged(&self, query: &SeriesQuery, asked: Labels, ids: &[i64], rolled: Rolled) -> Result<Steps, StoreError> {
-        let (from, to) = (query.from.as_millis(), query.to.as_millis().min(rolled.end));
-        let key = (SeriesKey { figure: query.figure, labels: asked }, from, to, query.step_ms, rolled);
-        let cache = &self.inner.caches.merged_steps;
-        if let Some(kept) = cache.get(&key) {
-            return Ok(kept);
-        }
+    /// What is rolled up.
+    async fn rolled_merged(&self, query: &SeriesQuery, asked: Labels, ids: &[i64], rolled: Rolled) -> Result<Merged, StoreError> {
         let mut all = vec![None; query.steps()];
-        for steps in self.rolled_steps(query, ids, rolled).await?.values() {
-            add_up(&mut all, steps);
+        if query.from.as_millis() >= query.to.as_millis().min(rolled.end) {
+            return Ok(all);
         }
-        let sampled = all.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        let steps = Steps::from(&all[..sampled]);
-        cache.extend([(key, Steps::clone(&steps))]);
-        Ok(steps)
+        let (cache, of) = (&self.inner.caches.merged_steps, SeriesKey { figure: query.figure, labels: asked });
+        let mut add = |piece: Piece, steps: &[Option<Bucket>]| piece.each(steps, query, |step, bucket| bucket.add_to(&mut all[step]));
+        let mut missing: Vec<Run> = Vec::new();
+        for piece in days(query, rolled).or_else(|| blocks(query, rolled)).unwrap_or_else(|| whole(query, rolled)) {
+            match cache.get(&(of.clone(), piece)) {
+                Some(steps) => add(piece, &steps),
+                None if missing.last_mut().is_some_and(|run| run.add(piece)) => {}
+                None => missing.push(Run { pieces: vec![piece] }),
+            }
+        }
+        for run in missing {
+            let read = run.query(query);
+            let mut sums = vec![None; read.steps()];
+            for steps in self.read_rolled(&read, ids, rolled).await?.values() {
+                add_up(&mut sums, steps);
+            }
+            for (piece, part) in run.parts(&sums) {
+                add(piece, part);
+                cache.extend([((of.clone(), piece), Steps::from(part))]);
+            }
+        }
+        Ok(all)
     }
 }
 

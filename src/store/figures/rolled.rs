@@ -1,14 +1,16 @@
-//! Steps of series that lie in rolled up hours. They stay as they are until the next roll-up, so those of pages are kept: a page that is
-//! looked at again, by its own refresh or by the next person, decodes no minutes of a day and no hours of a month a second time.
+//! Steps of series that lie in rolled up hours. They stay as they are, so those of pages are kept: a page that is looked at again, by its
+//! own refresh or by the next person, decodes no minutes of a day and no hours of a month a second time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hot::Rolled;
 use super::packing;
+use super::pieces::{Piece, Run, blocks};
 use super::read::{SeriesQuery, Sums, merge};
 use super::rollup::{HOUR_MS, MINUTE_MS};
 use crate::metrics::bucket::Bucket;
+use crate::model::figure::FigureKind;
 use crate::store::indexing::id_list;
 use crate::store::{Store, StoreError};
 
@@ -19,54 +21,62 @@ statements! {
         where series_id in (select cast(value as bigint) from json_each(cast($1 as text))) and day >= $2 and day <= $3";
 }
 
-/// Drawings of pages have fewer steps; longer answers are not kept.
-pub(super) const MOST_STEPS: usize = 120;
-
-/// Series, beginning and end of what is rolled up of the range, length of a step (milliseconds), and how far hours were rolled up.
-pub(in crate::store) type StepsKey = (i64, i64, i64, i64, Rolled);
-/// A bucket for each step that begins before that end; nothing at all where there is no sample.
+/// Series and piece.
+pub(in crate::store) type StepsKey = (i64, Piece);
+/// A bucket for each step; nothing at all where there is no sample.
 pub(in crate::store) type Steps = Arc<[Option<Bucket>]>;
 
 impl Store {
     /// What lies in rolled up hours of the range, by series; those without samples are left out.
     pub(super) async fn rolled_steps(&self, query: &SeriesQuery, ids: &[i64], rolled: Rolled) -> Result<Sums, StoreError> {
+        if query.from.as_millis() >= query.to.as_millis().min(rolled.end) {
+            return Ok(Sums::new());
+        }
+        // Durations have a histogram for each step; rules ask for ranges that begin anew with every look.
+        let pieces = if query.figure.kind() == FigureKind::Durations { None } else { blocks(query, rolled) };
+        let Some(pieces) = pieces else { return self.read_rolled(query, ids, rolled).await };
+        let cache = &self.inner.caches.rolled_steps;
+        let mut sums = Sums::new();
+        let mut missing: Vec<(Run, Vec<i64>)> = Vec::new();
+        for piece in pieces {
+            let mut unknown = Vec::new();
+            for id in ids {
+                match cache.get(&(*id, piece)) {
+                    Some(steps) => place(&mut sums, query, *id, piece, &steps),
+                    None => unknown.push(*id),
+                }
+            }
+            let joins = missing.last_mut().is_some_and(|(run, of)| *of == unknown && run.add(piece));
+            if !joins && !unknown.is_empty() {
+                missing.push((Run { pieces: vec![piece] }, unknown));
+            }
+        }
+        for (run, ids) in missing {
+            let read = self.read_rolled(&run.query(query), &ids, rolled).await?;
+            for id in ids {
+                let steps = read.get(&id).map_or(&[][..], Vec::as_slice);
+                for (piece, part) in run.parts(steps) {
+                    let part = if part.iter().any(Option::is_some) { part } else { &[] };
+                    place(&mut sums, query, id, piece, part);
+                    cache.extend([((id, piece), Steps::from(part))]);
+                }
+            }
+        }
+        Ok(sums)
+    }
+
+    /// The same from the tables.
+    pub(super) async fn read_rolled(&self, query: &SeriesQuery, ids: &[i64], rolled: Rolled) -> Result<Sums, StoreError> {
         let (from, to) = (query.from.as_millis(), query.to.as_millis().min(rolled.end));
-        let mut sums = HashMap::new();
+        let mut sums = HashMap::with_capacity(ids.len());
         if from >= to {
             return Ok(sums);
         }
-        let cache = &self.inner.caches.rolled_steps;
-        let key = |id: i64| (id, from, to, query.step_ms, rolled);
-        // Rules ask for ranges that begin anew with every look.
-        let kept = query.steps() <= MOST_STEPS && from % query.step_ms.max(1) == 0;
-        // Ranges that end later share these steps.
-        let length = usize::try_from((to - from + query.step_ms - 1) / query.step_ms.max(1)).unwrap_or(0).min(query.steps());
-        let mut missing = Vec::new();
-        for id in ids {
-            match if kept { cache.get(&key(*id)) } else { None } {
-                Some(steps) if steps.is_empty() => {}
-                Some(steps) => {
-                    let mut steps = steps.to_vec();
-                    steps.resize(query.steps(), None);
-                    sums.insert(*id, steps);
-                }
-                None => missing.push(*id),
-            }
-        }
-        if missing.is_empty() {
-            return Ok(sums);
-        }
-        let mut read = HashMap::with_capacity(missing.len());
         if query.step_ms % HOUR_MS == 0 && from % HOUR_MS == 0 {
-            self.add_hours(query, &missing, from, to, &mut read).await?;
+            self.add_hours(query, ids, from, to, &mut sums).await?;
         } else {
-            self.add_minutes(query, &missing, from, to, &mut read).await?;
+            self.add_minutes(query, ids, from, to, &mut sums).await?;
         }
-        if kept {
-            let steps = missing.iter().map(|id| (*id, read.get(id).map_or(&[][..], |steps| &steps[..length])));
-            cache.extend(steps.filter(|(_, steps)| is_small(steps)).map(|(id, steps)| (key(id), Steps::from(steps))));
-        }
-        sums.extend(read);
         Ok(sums)
     }
 
@@ -83,9 +93,16 @@ impl Store {
     }
 }
 
-/// Durations have a histogram for each step.
-fn is_small(steps: &[Option<Bucket>]) -> bool {
-    !steps.iter().flatten().any(|bucket| matches!(bucket, Bucket::Durations(_)))
+/// Puts a piece of a series where it belongs.
+fn place(sums: &mut Sums, query: &SeriesQuery, id: i64, piece: Piece, steps: &[Option<Bucket>]) {
+    let mut of_series = None;
+    piece.each(steps, query, |step, bucket| {
+        let all = of_series.get_or_insert_with(|| sums.remove(&id).unwrap_or_else(|| vec![None; query.steps()]));
+        all[step] = Some(bucket.clone());
+    });
+    if let Some(all) = of_series {
+        sums.insert(id, all);
+    }
 }
 
 /// Adds rows of `(series, number of the row's time, buckets)`.

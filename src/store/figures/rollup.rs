@@ -23,8 +23,8 @@ statements! {
     const SET_HOURS = "insert into figure_hours (series_id, day, buckets) values ($1, $2, $3) \
         on conflict (series_id, day) do update set buckets = excluded.buckets";
     const ROLLED = "update figure_frames set rolled = true where taken_at >= $1 and taken_at < $2 and id <= $3";
-    const UNTIL = "update figure_rollup set until_hour = case when until_hour < $1 then $1 else until_hour end, version = version + 1 \
-        where id = 1";
+    const UNTIL = "update figure_rollup set revised = case when until_hour < $1 then revised else version + 1 end, \
+        until_hour = case when until_hour < $1 then $1 else until_hour end, version = version + 1 where id = 1";
     const PRUNE_FRAMES = "delete from figure_frames where id in \
         (select id from figure_frames where rolled and taken_at < $1 order by taken_at limit $2)";
     const PRUNE_MINUTES = "delete from figure_minutes where (series_id, hour) in \

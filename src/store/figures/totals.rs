@@ -1,11 +1,12 @@
 //! A whole time of many series, one bucket each: which topics are the busiest, which groups had the most lag. Whole hours that are rolled
-//! up never change, so their sums are kept in memory until the next roll-up.
+//! up stay as they are, so their sums are kept in memory: of the time that was asked for, and of its days for the next one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hot::{Kept, Rolled, sum};
 use super::packing;
+use super::pieces::hours;
 use super::read::SeriesQuery;
 use super::rollup::HOUR_MS;
 use crate::metrics::bucket::Bucket;
@@ -20,8 +21,8 @@ statements! {
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Figure, bus, first hour, and how far hours are rolled up.
-pub(in crate::store) type TotalsKey = (Figure, BusId, i64, Rolled);
+/// Figure, bus, first hour, the hour after the last, and the last roll-up that changed hours that were rolled up before.
+pub(in crate::store) type TotalsKey = (Figure, BusId, i64, i64, i64);
 /// One bucket per series.
 pub(in crate::store) type TotalsOf = Arc<HashMap<i64, Bucket>>;
 
@@ -85,30 +86,56 @@ impl Store {
 
     /// Whole hours from `first` on, as far as they are rolled up.
     async fn rolled_totals(&self, figure: Figure, bus: &BusId, first: i64, rolled: Rolled) -> Result<TotalsOf, StoreError> {
-        let key = (figure, bus.clone(), first, rolled);
-        if let Some(known) = self.inner.caches.totals.get(&key) {
+        let (cache, end) = (&self.inner.caches.totals, rolled.end.div_euclid(HOUR_MS));
+        let key = |(first, end)| (figure, bus.clone(), first, end, rolled.revised);
+        if let Some(known) = cache.get(&key((first, end))) {
             return Ok(known);
         }
-        let end = rolled.end.div_euclid(HOUR_MS);
-        let (from_day, to_day) = (first.div_euclid(24), (end - 1).div_euclid(24));
+        let (mut parts, mut missing) = (Vec::new(), Vec::new());
+        for part in hours(first, end) {
+            match cache.get(&key(part)) {
+                Some(known) => parts.push((part, known)),
+                None => missing.push(part),
+            }
+        }
+        for run in missing.chunk_by(|one, next| one.1 == next.0) {
+            for (part, read) in run.iter().zip(self.read_hours(figure, bus, run).await?) {
+                let read = Arc::new(read);
+                cache.extend([(key(*part), Arc::clone(&read))]);
+                parts.push((*part, read));
+            }
+        }
+        // In the order of time: the newest level is the one that was added last.
+        parts.sort_unstable_by_key(|(part, _)| *part);
+        let mut sums: HashMap<i64, Bucket> = HashMap::new();
+        for (id, bucket) in parts.iter().flat_map(|(_, part)| part.iter()) {
+            sum(&mut sums, *id, bucket);
+        }
+        let totals = Arc::new(sums);
+        cache.extend([(key((first, end)), Arc::clone(&totals))]);
+        Ok(totals)
+    }
+
+    /// What series came to in each of some parts of time, which follow each other.
+    async fn read_hours(&self, figure: Figure, bus: &BusId, parts: &[(i64, i64)]) -> Result<Vec<HashMap<i64, Bucket>>, StoreError> {
+        let mut sums = vec![HashMap::new(); parts.len()];
+        let (Some((first, _)), Some((_, end))) = (parts.first(), parts.last()) else { return Ok(sums) };
         let rows: Vec<(i64, i64, Vec<u8>)> = read!(self, |pool| sqlx::query_as(HOURS)
-            .bind(from_day)
-            .bind(to_day)
+            .bind(first.div_euclid(24))
+            .bind((end - 1).div_euclid(24))
             .bind(i32::from(figure.code()))
             .bind(super::label(Some(bus.as_str())))
             .fetch_all(pool)
             .await?)?;
-        let mut sums: HashMap<i64, Bucket> = HashMap::new();
         for (id, day, bytes) in rows {
             packing::each(&bytes, |hour, bucket| {
-                if (first..end).contains(&(day * 24 + i64::from(hour))) {
-                    sum(&mut sums, id, &bucket);
+                let at = day * 24 + i64::from(hour);
+                if (*first..*end).contains(&at) {
+                    sum(&mut sums[parts.partition_point(|(_, end)| *end <= at)], id, &bucket);
                 }
             })?;
         }
-        let totals = Arc::new(sums);
-        self.inner.caches.totals.extend([(key, Arc::clone(&totals))]);
-        Ok(totals)
+        Ok(sums)
     }
 }
 

@@ -81,6 +81,8 @@ on_both_engines! {
     a_window_reads_what_is_rolled_up_once
     /// What pages remember of a range is no more than what is rolled up of it.
     a_range_that_ends_later_is_read_as_if_nothing_were_remembered
+    /// Whatever was asked before, and however hours were rolled up since.
+    what_is_remembered_is_what_an_instance_reads_that_remembers_nothing
     /// A whole bus in one line, whatever it is read from.
     many_series_are_read_as_one
     /// A day's hours lie in one row, and none is lost there.
@@ -192,6 +194,63 @@ async fn a_range_that_ends_later_is_read_as_if_nothing_were_remembered(world: Wo
             assert_eq!(rows[0].len() as i64, minutes, "a bucket for each step");
             let looks = (minutes * 4).min(300);
             assert!((total(&rows[0]) - 10.0 * looks as f64).abs() < 1e-9, "{minutes} minutes: {}", total(&rows[0]));
+        }
+    }
+}
+
+/// What pages read of twelve days that end at an hour: steps, steps of all series in one, and sums.
+async fn pages(store: &Store, hour: i64) -> Vec<(String, Vec<Option<Bucket>>)> {
+    let (bus, mut told) = ("prod".into(), Vec::new());
+    for figure in [Figure::TopicMessagesPerSecond, Figure::ConsumerGroupLagMessages, Figure::ProcessingDurationSeconds] {
+        // Steps that are even, a range within what is rolled up, a beginning that fits no step, and one step of many days.
+        for (from, to, step) in [(-60, 1, HOUR), (-8 * 24, 1, 3 * HOUR), (-48, -24, 4 * HOUR), (-25, 1, 30 * MINUTE), (-221, 1, 222 * HOUR)]
+        {
+            let step_ms = step;
+            let even = |hour: i64| if step_ms <= 4 * HOUR { (hour * HOUR).div_euclid(step_ms) * step_ms } else { hour * HOUR };
+            let query = SeriesQuery { figure, labels: Labels::bus(&bus), from: at(even(hour + from)), to: at(even(hour + to)), step_ms };
+            for series in store.read_series(&query).await.expect("it is read") {
+                told.push((format!("{:?} {from} {step_ms}", series.labels), series.buckets));
+            }
+            if figure != Figure::ConsumerGroupLagMessages {
+                told.push((format!("{figure} {from} {step_ms}"), store.read_merged(&query).await.expect("it is read")));
+            }
+        }
+        for from in [-300, -200, -30, -1] {
+            let totals =
+                store.read_totals(figure, &bus, at((hour + from) * HOUR), |labels| labels.topic.clone()).await.expect("it is read");
+            told.extend(totals.into_iter().map(|(topic, bucket)| (format!("{figure} {topic} {from}"), vec![Some(bucket)])));
+        }
+    }
+    told.sort_by(|one, other| one.0.cmp(&other.0));
+    told
+}
+
+async fn what_is_remembered_is_what_an_instance_reads_that_remembers_nothing(world: World) {
+    let store = &world.store;
+    let look = async |source, number: i64, taken_at, after| {
+        let frame = NewFrame { source, after, taken_at, points: points(number), state: None, snapshot: false };
+        assert!(store.add_frame(frame).await.expect("it is written"));
+    };
+    let half = |number: i64| at(number * 30 * MINUTE + 7_000);
+    let mut written = 0;
+    for hours in [290, 291, 292, 300, 301, 330] {
+        for number in written..hours * 2 {
+            look("bus:prod", number, half(number), (number > 0).then(|| half(number - 1))).await;
+        }
+        written = hours * 2;
+        // What the last hours say is not rolled up yet, and then it is.
+        for rolled in [hours - 1, hours] {
+            roll_up_all(store, at(rolled * HOUR + 2 * MINUTE)).await;
+            let beside = world.beside().await;
+            let (told, expected) = (pages(store, hours).await, pages(&beside, hours).await);
+            assert!(told.len() > 40, "{}", told.len());
+            assert_eq!(told, expected, "{rolled} of {hours} hours");
+            assert_eq!(pages(store, hours).await, told, "once more");
+        }
+        if hours == 292 {
+            // Of an hour, and of a day, that were rolled up and read long ago.
+            look("spans:frozen", 5, at(250 * HOUR), None).await;
+            look("spans:asleep", 5, at(40 * HOUR), None).await;
         }
     }
 }

@@ -17,12 +17,15 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// How long a start waits for a store of which more is known than that it is being opened: some tests start without one that can be.
 const OPENING: Duration = Duration::from_secs(5);
+/// How long one question at its start waits for an answer.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The HTTP client of the whole test process: a new one reads all authorities of the system first, which takes longer than most
-/// requests do. It keeps no connection, as each lives in the runtime of the test that has opened it.
+/// requests do. It keeps no connection, as each lives in the runtime of the test that has opened it, and waits for no answer for ever,
+/// as a process that is frozen gives none.
 pub(crate) fn http() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
-    CLIENT.get_or_init(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client can be built"))
+    CLIENT.get_or_init(|| reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build().expect("a client can be built"))
 }
 
 const BINARY: &str = env!("CARGO_BIN_EXE_redrive");
@@ -190,11 +193,13 @@ impl Redrive {
         self.wait_until_listening().await;
         let (begun, mut opening) = (Instant::now(), Duration::ZERO);
         while begun.elapsed() < opening + OPENING && begun.elapsed() < PATIENCE {
-            let ready = async { http().get(self.url("/health/ready")).send().await.ok()?.text().await.ok() };
+            // A failpoint may freeze it while it is asked.
+            let ask = |path: &str| http().get(self.url(path)).timeout(SOON).send();
+            let ready = async { ask("/health/ready").await.ok()?.text().await.ok() };
             if ready.await.is_some_and(|reasons| reasons.contains("store_starting")) {
                 opening = begun.elapsed();
             }
-            let answer = http().get(self.url("/api/v1/openapi.json")).send().await;
+            let answer = ask("/api/v1/openapi.json").await;
             if answer.is_ok_and(|answer| answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE) || self.ended_by_itself().is_some() {
                 // Whoever waits for its end hears of it there.
                 return;
@@ -210,7 +215,7 @@ impl Redrive {
     pub(crate) async fn wait_until_listening(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Ok(response) = http().get(self.url("/health/live")).timeout(Duration::from_secs(2)).send().await
+            if let Ok(response) = http().get(self.url("/health/live")).timeout(SOON).send().await
                 && response.status().is_success()
             {
                 return;
@@ -341,7 +346,7 @@ impl Redrive {
         let token = self.create_token(&format!("test-{role}"), role);
         let value = format!("Bearer {token}").parse().expect("a token fits into a header");
         let headers = std::iter::once((reqwest::header::AUTHORIZATION, value)).collect();
-        reqwest::Client::builder().default_headers(headers).build().expect("a client can be built")
+        reqwest::Client::builder().default_headers(headers).timeout(PATIENCE).build().expect("a client can be built")
     }
 }
 
